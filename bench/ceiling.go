@@ -18,18 +18,18 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// wholeSize is up to where a file is read in one piece.
+// wholeSize is the size in bytes up to which a file is read in one piece.
 const wholeSize = 1 << 20
 
-// remote is a file to be copied.
+// remote is a file to copy.
 type remote struct {
 	path string
 	key  string
 	size int64
 }
 
-// Ceiling copies with the same libraries and as many files at a time, and with
-// nothing else: no record, no check, no second try, no bytes on disk.
+// Ceiling copies with the same libraries and concurrency, but without records, checks,
+// retries and staging. It is the upper bound of any program with these libraries.
 func Ceiling(ctx context.Context, w Workload, s3 services.S3) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for i, server := range w.Servers {
@@ -38,7 +38,7 @@ func Ceiling(ctx context.Context, w Workload, s3 services.S3) error {
 	return group.Wait()
 }
 
-// copyServer lists on a connection of its own and copies on PerServer others.
+// copyServer lists on one connection and copies on PerServer others.
 func copyServer(ctx context.Context, server *services.SSHD, name string, s3 services.S3) error {
 	files := make(chan remote)
 	group, ctx := errgroup.WithContext(ctx)
@@ -95,8 +95,8 @@ func copyFile(ctx context.Context, client *sftp.Client, file remote, s3 services
 		_, err = s3.Core.Client.PutObject(ctx, s3.Bucket, file.key, bytes.NewReader(content), file.size, minio.PutObjectOptions{})
 		return err
 	}
-	// WriteTo has many reads under way at a time. Where it ends early the
-	// upload does not get its size and fails.
+	// WriteTo keeps many reads in flight. If it ends early, the upload lacks bytes and
+	// fails.
 	reader, writer := io.Pipe()
 	go func() {
 		_, err := source.WriteTo(writer)
@@ -109,7 +109,7 @@ func copyFile(ctx context.Context, client *sftp.Client, file remote, s3 services
 	return err
 }
 
-// onServer logs in, with the host key pinned as everybody does here.
+// onServer logs in, with the host key pinned as by the other contenders.
 func onServer(server *services.SSHD, use func(*sftp.Client) error) error {
 	signer, err := ssh.ParsePrivateKey(server.PrivateKeyPEM)
 	if err != nil {

@@ -7,42 +7,42 @@ import (
 	"time"
 )
 
-// Costs are what a run used, in all.
+// Costs are the resources that a run used in total.
 type Costs struct {
-	// Files is how many files, or workflows, the run did.
+	// Files is the number of files, or of workflows, of the run.
 	Files int `json:"files"`
-	// CPU is the processor time by process group: those of the stack, "sshd", and
+	// CPU is the processor time by process group: the services of the stack, "sshd", and
 	// "worker" for stevedore's process or "client" for another contender's.
 	CPU map[string]time.Duration `json:"cpu_ns"`
-	// TemporalWrites are the requests of the Temporal server to its database that
-	// change something, see PersistenceWrites.
+	// TemporalWrites is the number of writing requests of the Temporal server to its
+	// database, see PersistenceWrites.
 	TemporalWrites float64 `json:"temporal_writes,omitempty"`
-	// Histories are the workflows of the run.
+	// Histories describes the workflows of the run.
 	Histories Histories `json:"histories"`
-	// Commits are the transactions that PostgreSQL committed in the ledger.
+	// Commits is the number of committed transactions in the ledger.
 	Commits int64 `json:"commits,omitempty"`
-	// WALSyncs are the syncs of PostgreSQL's log to disk (pg_stat_wal.wal_sync).
+	// WALSyncs is the number of syncs of PostgreSQL's log (pg_stat_wal.wal_sync).
 	WALSyncs int64 `json:"wal_syncs,omitempty"`
 }
 
-// Histories describe the workflows of a run.
+// Histories describes the workflows of a run.
 type Histories struct {
-	// Workflows is how many there were, scans included.
+	// Workflows is the number of workflows, including scans.
 	Workflows int `json:"workflows,omitempty"`
-	// Events are the history events of all of them.
+	// Events is the number of their history events.
 	Events int `json:"events,omitempty"`
-	// Eager is how many were started eagerly: the first workflow task came with
-	// the answer to the start.
+	// Eager is the number of eager starts: the response to the start contained the first
+	// workflow task.
 	Eager int `json:"eager,omitempty"`
 }
 
 // groups are the process groups in the order of the table.
 var groups = []string{"worker", "client", "temporal", "postgres", "minio", "rabbitmq", "sshd"}
 
-// printCosts prints what one file cost, median over the rounds.
+// printCosts prints the costs per file, as the median of the rounds.
 func (r *Report) printCosts(w io.Writer) {
-	fmt.Fprintf(w, "\nPer file: milliseconds of CPU by process group, and what was written. Small CPU times are multiples of 10 ms over all files.\n\n")
-	fmt.Fprintf(w, "| workload | who | %s | all | history events | Temporal writes | PostgreSQL commits | WAL syncs |\n", strings.Join(groups, " | "))
+	fmt.Fprintf(w, "\nPer file: milliseconds of CPU by process group, and writes. CPU times have a resolution of 10 ms over all files.\n\n")
+	fmt.Fprintf(w, "| workload | contender | %s | all | history events | Temporal writes | PostgreSQL commits | WAL syncs |\n", strings.Join(groups, " | "))
 	fmt.Fprintf(w, "|---|---|%s---:|---:|---:|---:|---:|\n", strings.Repeat("---:|", len(groups)))
 	order, runs := r.grouped()
 	for _, k := range order {

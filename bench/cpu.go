@@ -13,16 +13,16 @@ import (
 // that Go supports.
 const tick = 10 * time.Millisecond
 
-// procStat is the part of /proc/PID/stat that is needed (proc_pid_stat(5)).
+// procStat is a part of /proc/PID/stat (proc_pid_stat(5)).
 type procStat struct {
 	parent int
-	// own is the CPU time of the process, children that of its children that
-	// have ended and were waited for, theirs included.
+	// own is the CPU time of the process. children is that of its descendants that have
+	// ended and were waited for.
 	own, children time.Duration
 }
 
-// TreeCPU returns the CPU time of a process and of everything that it started.
-// A child that has ended counts once its parent has waited for it.
+// TreeCPU returns the CPU time of a process and its descendants. A descendant that has
+// ended counts once its parent has waited for it.
 func TreeCPU(pid int) (time.Duration, error) {
 	all, err := readProcesses()
 	if err != nil {
@@ -44,7 +44,7 @@ func TreeCPU(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
-// OwnCPU returns the CPU time of this process without its children's.
+// OwnCPU returns the CPU time of this process without its children.
 func OwnCPU() (time.Duration, error) {
 	stat, err := readProcess(strconv.Itoa(os.Getpid()))
 	return stat.own, err
@@ -76,7 +76,8 @@ func readProcess(pid string) (s procStat, err error) {
 	return parseStat(text)
 }
 
-// parseStat skips the name in brackets, which may hold anything.
+// parseStat parses /proc/PID/stat. It skips the name in brackets, which may contain any
+// character.
 func parseStat(text []byte) (s procStat, err error) {
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(fields) < 15 {

@@ -12,11 +12,11 @@ import (
 	"strings"
 )
 
-// stackVariable names the folder of the stack around the measurement; `devstack
-// run` sets it. The folder has pids/NAME and state/NAME.json for each process.
+// stackVariable holds the folder of the stack; `devstack run` sets it. The folder
+// contains pids/NAME and state/NAME.json for each process.
 const stackVariable = "DEVSTACK_DIR"
 
-// services are the processes of the stack whose CPU time is reported.
+// serviceNames are the processes of the stack whose CPU time is reported.
 var serviceNames = []string{"temporal", "postgres", "minio", "rabbitmq"}
 
 // ServicePids returns the pid of each service of the stack by its name.
@@ -38,8 +38,8 @@ func ServicePids() (map[string]int, error) {
 	return pids, nil
 }
 
-// TemporalMetricsURL returns the address of the Temporal server's metrics, from
-// the arguments that the stack started it with.
+// TemporalMetricsURL returns the URL of the Temporal server's metrics, from its
+// arguments.
 func TemporalMetricsURL() (string, error) {
 	text, err := os.ReadFile(filepath.Join(os.Getenv(stackVariable), "state", "temporal.json"))
 	if err != nil {

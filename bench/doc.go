@@ -1,7 +1,7 @@
-// Package bench measures stevedore beside its peers and two ceilings: the same
-// files, the same OpenSSH servers and the same object store, in turns. It starts
-// stevedore's worker as a process and knows nothing of its inside.
+// Package bench compares the throughput of stevedore with rclone and two upper bounds,
+// on the same files, OpenSSH servers and object store, in turns. stevedore's worker runs
+// as a process of its own.
 //
-// Run it with `make load`. It fails when a result is wrong or something was not
-// measured, never because something was slow.
+// Run it with `make load`. It fails if a result is wrong or a value was not measured,
+// but not because of a low throughput.
 package bench

@@ -20,27 +20,26 @@ import (
 
 func TestMain(m *testing.M) { sandbox.Main(m) }
 
-// contender does a workload in the test's own world and fills in what it
-// measured; the result is checked before it returns.
+// contender runs a workload, checks the result and fills in run.
 type contender struct {
 	name string
 	run  func(t *testing.T, w Workload, run *Run)
 }
 
-// TestLoad measures everybody in turns, see `make load`.
+// TestLoad measures all contenders in turns, see `make load`.
 func TestLoad(t *testing.T) {
 	if os.Getenv("STEVEDORE_TEST_LOAD") == "" {
-		t.Skip("a measurement, no check: make load")
+		t.Skip("a measurement: make load")
 	}
 	settings, err := LoadSettings()
 	require.NoError(t, err)
 	requireDurable(t)
 	report := &Report{Began: time.Now(), CPUs: runtime.NumCPU(), Settings: settings}
 	for _, name := range settings.Chosen() {
-		// In a test of its own: its files go before the next one's are made.
+		// In a subtest, so that its files are removed before the next ones are created.
 		t.Run(strings.Fields(name)[0], func(t *testing.T) { measure(t, report, newOf(t, name, settings)) })
 	}
-	require.False(t, t.Failed(), "a wrong result has no speed")
+	require.False(t, t.Failed(), "a wrong result is not measured")
 	report.Print(os.Stdout)
 	if settings.JSON != "" {
 		text, err := json.MarshalIndent(report, "", "  ")
@@ -64,7 +63,7 @@ func newOf(t *testing.T, name string, s Settings) Workload {
 	}
 }
 
-// measure gives everybody a turn in each round, in another order each time.
+// measure runs all contenders in each round, in the order of inOrder.
 func measure(t *testing.T, report *Report, w Workload) {
 	t.Helper()
 	field := contenders(t, w, report.Settings)
@@ -78,10 +77,10 @@ func measure(t *testing.T, report *Report, w Workload) {
 				require.Positive(t, run.Took, "nothing was measured")
 			})
 			if !passed {
-				t.FailNow() // a wrong result has no speed
+				t.FailNow() // a wrong result is not measured
 			}
 			if !ran {
-				continue // -run left it out
+				continue // excluded by -run
 			}
 			report.Runs = append(report.Runs, run)
 			fmt.Printf("%-16s round %d  %-28s %8.1f in %6.2f s, load average %.1f\n",
@@ -90,9 +89,8 @@ func measure(t *testing.T, report *Report, w Workload) {
 	}
 }
 
-// inOrder is everybody, in another order each round: every second round is the
-// one before it backwards, so that nobody always comes after the same one on a
-// machine that gets quieter or busier.
+// inOrder returns all contenders in the order of a round: every second round reverses
+// the previous one, so that a trend in the load of the machine affects all alike.
 func inOrder(field []contender, round int) []contender {
 	first := (round / 2) % len(field)
 	order := slices.Concat(field[first:], field[:first])

@@ -10,17 +10,16 @@ import (
 	"strings"
 )
 
-// persistenceLine is one counter of the Temporal server's requests to its
-// database, visibility included.
+// persistenceLine matches a counter of the Temporal server's requests to its database,
+// including visibility.
 var persistenceLine = regexp.MustCompile(`(?m)^(?:visibility_)?persistence_requests\{.*?operation="(\w+)".*?\} (\S+)$`)
 
-// reading are the beginnings of operations that change nothing.
+// reading are the prefixes of read-only operations.
 var reading = []string{"Get", "List", "Read", "Count", "Describe", "Assert", "Scan"}
 
-// PersistenceWrites returns how many requests that change something the
-// Temporal server has made to its database since it started. Each is one SQLite
-// transaction; one that appends history makes a second one for the events. The
-// server does not count transactions themselves.
+// PersistenceWrites returns the number of writing requests of the Temporal server to its
+// database since its start. Each is one SQLite transaction; one that appends history has
+// a second for the events. The server has no counter of transactions.
 func PersistenceWrites(ctx context.Context) (float64, error) {
 	url, err := TemporalMetricsURL()
 	if err != nil {

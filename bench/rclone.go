@@ -17,28 +17,27 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// sampleInterval is how often processes are asked for their peak memory, which
-// only grows.
+// sampleInterval is the interval of reading a process's peak memory.
 const sampleInterval = 20 * time.Millisecond
 
-// Rclone is what many run from cron: one `rclone copy` for each server.
+// Rclone runs one `rclone copy` per server, as is common in cron jobs.
 type Rclone struct {
-	// Program is the binary.
+	// Program is the path of the binary.
 	Program string
 	// Dir is an empty folder for keys.
 	Dir string
-	// Hashing leaves its default on, to compare hashes with the server's, which
-	// runs md5sum there for every file. People switch it off for speed.
+	// Hashing keeps rclone's default hash check, which runs md5sum on the server for
+	// every file and is often disabled for speed.
 	Hashing bool
 }
 
-// Usage is what the processes of a peer used, added up.
+// Usage is the sum of the resources of the processes.
 type Usage struct {
 	PeakBytes int64
 	CPU       time.Duration
 }
 
-// Copy runs the processes side by side and returns what they used.
+// Copy runs the processes concurrently and returns their usage.
 func (r Rclone) Copy(ctx context.Context, w Workload, s3 services.S3) (total Usage, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	used := make([]Usage, len(w.Servers))
@@ -59,7 +58,7 @@ func (r Rclone) Copy(ctx context.Context, w Workload, s3 services.S3) (total Usa
 	return total, err
 }
 
-// arguments are those of the copy of one server's files.
+// arguments returns the arguments for copying the files of one server.
 func (r Rclone) arguments(w Workload, i int, s3 services.S3) ([]string, error) {
 	parallel, name := strconv.Itoa(PerServer), ServerName(i)
 	args := []string{"copy", "src:" + w.Servers[i].Root, "dst:" + s3.Bucket + "/" + name,
@@ -102,7 +101,7 @@ func (r Rclone) copyServer(ctx context.Context, w Workload, i int, s3 services.S
 	return used, nil
 }
 
-// environment is a configuration without a file.
+// environment returns the configuration as environment variables.
 func (r Rclone) environment(server *services.SSHD, name string, s3 services.S3) ([]string, error) {
 	hostKey, err := parseHostKey(server)
 	if err != nil {
@@ -126,9 +125,9 @@ func (r Rclone) environment(server *services.SSHD, name string, s3 services.S3) 
 	}, nil
 }
 
-// watchPeak asks for a process's peak memory until it has ended, and returns
-// the last answer; 0 where the system does not tell. What the system says
-// afterwards (ru_maxrss) also counts the process that started it.
+// watchPeak reads a process's peak memory until it has ended and returns the maximum; 0
+// where the system does not provide it. ru_maxrss is not usable, because it includes the
+// memory of the process that forked it.
 func watchPeak(pid int, ended <-chan struct{}) (peak int64) {
 	tick := time.NewTicker(sampleInterval)
 	defer tick.Stop()
@@ -144,7 +143,7 @@ func watchPeak(pid int, ended <-chan struct{}) (peak int64) {
 	}
 }
 
-// peakOf is VmHWM in bytes.
+// peakOf returns VmHWM in bytes.
 func peakOf(pid int) int64 {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Run is what one contender did with one workload in one round.
+// Run is the result of one contender with one workload in one round.
 type Run struct {
 	Workload  string        `json:"workload"`
 	Contender string        `json:"contender"`
@@ -16,26 +16,26 @@ type Run struct {
 	Took      time.Duration `json:"took_ns"`
 	// Rate is in the workload's unit per second.
 	Rate float64 `json:"rate"`
-	// PeakBytes is the most memory its processes had, added up; 0 is not measured.
+	// PeakBytes is the sum of the peak memory of its processes; 0 is not measured.
 	PeakBytes int64 `json:"peak_bytes,omitempty"`
-	// LoadAverage is the machine's over the last minute, when the run began.
+	// LoadAverage is the machine's load average of one minute at the start of the run.
 	LoadAverage float64 `json:"load_average"`
-	// LedgerEvents and HistoryEvents are on record of one file, for whom keeps
-	// records: in the ledger and in its workflow's history.
+	// LedgerEvents and HistoryEvents are the numbers of events of one file in the ledger
+	// and in its workflow's history; stevedore only.
 	LedgerEvents  int `json:"ledger_events,omitempty"`
 	HistoryEvents int `json:"history_events,omitempty"`
 	Costs
-	// Steps is the median time between the steps of a file, for whom keeps a ledger.
+	// Steps are the median times between the steps of a file; stevedore only.
 	Steps []Step `json:"steps,omitempty"`
 }
 
-// Step is the time from the event before to this one, median over all files.
+// Step is the time since the previous event, as the median of all files.
 type Step struct {
 	Event string        `json:"event"`
 	Took  time.Duration `json:"took_ns"`
 }
 
-// Report is everything that was measured.
+// Report is the result of a measurement.
 type Report struct {
 	Began    time.Time `json:"began"`
 	CPUs     int       `json:"cpus"`
@@ -46,19 +46,18 @@ type Report struct {
 // Row is one line of the table.
 type Row struct {
 	Workload, Contender string
-	// Rate is the median of all rounds, Least and Most are the outer ones.
+	// Rate is the median of all rounds, Least the minimum and Most the maximum.
 	Rate, Least, Most float64
-	// Of are the medians of each round's own ratio to another contender, by its
-	// name: what else the machine did in a round touches both sides of it.
+	// Of holds, by contender, the median of the ratios to it within each round. Other
+	// load on the machine affects both sides of such a ratio.
 	Of        map[string]float64
 	PeakBytes int64
 }
 
-// compared are the contenders that others are compared with, in the order of
-// the table.
+// compared are the contenders with a column of ratios, in the order of the table.
 var compared = []string{CeilingName, EngineName, RcloneName, HashingName}
 
-// Rows sums up the rounds in the order in which contenders first ran.
+// Rows summarizes the rounds, in the order of the contenders' first runs.
 func (r *Report) Rows() (rows []Row) {
 	order, runs := r.grouped()
 	for _, k := range order {
@@ -79,11 +78,10 @@ func (r *Report) Rows() (rows []Row) {
 	return rows
 }
 
-// key names the runs of one contender with one workload.
+// key identifies the runs of one contender with one workload.
 type key struct{ workload, contender string }
 
-// grouped returns the runs by their key, and the keys in the order in which
-// they first appear.
+// grouped returns the runs by key, and the keys in order of first appearance.
 func (r *Report) grouped() (order []key, runs map[key][]Run) {
 	runs = map[key][]Run{}
 	for _, run := range r.Runs {
@@ -101,7 +99,7 @@ func (r *Report) grouped() (order []key, runs map[key][]Run) {
 func (r *Report) Complete() error {
 	chosen := r.Settings.Chosen()
 	if len(chosen) == 0 {
-		return errors.New("nothing is measured: all of LOAD_FILES, LOAD_LARGE_MIB, LOAD_HUGE_MIB and LOAD_MIX_FILES are 0")
+		return errors.New("no workload: all of LOAD_FILES, LOAD_LARGE_MIB, LOAD_HUGE_MIB and LOAD_MIX_FILES are 0")
 	}
 	_, runs := r.grouped()
 	for _, workload := range chosen {
@@ -120,7 +118,7 @@ func (r *Report) Complete() error {
 	return nil
 }
 
-// ratio is the median of the ratios of runs of the same round; 0 without any.
+// ratio returns the median of the ratios of runs of the same round; 0 without any.
 func ratio(mine, theirs []Run) float64 {
 	var ratios []float64
 	for _, m := range mine {
@@ -133,7 +131,7 @@ func ratio(mine, theirs []Run) float64 {
 	return Median(ratios)
 }
 
-// Median returns the middle of the values, 0 of none.
+// Median returns the median of the values; 0 without any.
 func Median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0

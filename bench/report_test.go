@@ -60,7 +60,7 @@ func TestComplete(t *testing.T) {
 		spoil func(*Report)
 		want  string
 	}{
-		"nothing chosen": {func(r *Report) { r.Settings.Files = 0 }, "nothing is measured"},
+		"nothing chosen": {func(r *Report) { r.Settings.Files = 0 }, "no workload"},
 		"no runs":        {func(r *Report) { r.Runs = nil }, "0 of 2 rounds"},
 		"a round less":   {func(r *Report) { r.Runs = r.Runs[:1] }, "1 of 2 rounds"},
 		"a workload":     {func(r *Report) { r.Settings.HugeMiB = 1 }, "huge MiB/s: 0 of 2"},
@@ -96,5 +96,5 @@ func TestLoadSettings_NamesTheBadVariable(t *testing.T) {
 	t.Setenv("LOAD_FILES", "0")
 	t.Setenv("LOAD_ROUNDS", "0")
 	_, err := LoadSettings()
-	assert.EqualError(t, err, `LOAD_ROUNDS="0" must be a whole number from 1 on`)
+	assert.EqualError(t, err, `LOAD_ROUNDS="0" must be a whole number of at least 1`)
 }

@@ -15,10 +15,10 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// stevedore is one worker process with a database, a bucket and a queue of its
-// own. Measured is from the start of the scan until the last file is completed,
-// which is after it was announced; the worker runs already, as it always does.
-// The settle time is 0: waiting is no work.
+// stevedore is one worker process with its own database, bucket and queue. It measures
+// the time from the start of the scan until the last file is completed, which includes
+// its notification. The worker is already running, as in production. The settle time is
+// 0, because waiting is not work.
 func stevedore(t *testing.T, w Workload, run *Run) {
 	h := sandbox.NewCluster(t)
 	h.Ctx = t.Context() // as long as it takes
@@ -64,8 +64,8 @@ func awaitPollers(ctx context.Context, t *testing.T, temporal client.Client, que
 	}
 }
 
-// scanStart is when Temporal began the scan, by the clock of this machine, which
-// is that of the database too.
+// scanStart returns the start time of the scan in Temporal, by the clock of this machine,
+// which is also the database's.
 func scanStart(t *testing.T, h *sandbox.Cluster) time.Time {
 	t.Helper()
 	scan, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, h.LastScan, "")

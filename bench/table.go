@@ -8,7 +8,7 @@ import (
 
 // printRates prints the table of rates and ratios.
 func (r *Report) printRates(w io.Writer) {
-	fmt.Fprintf(w, "| workload | who | median | least to most | of %s | peak memory |\n", strings.Join(compared, " | of "))
+	fmt.Fprintf(w, "| workload | contender | median | minimum to maximum | of %s | peak memory |\n", strings.Join(compared, " | of "))
 	fmt.Fprintf(w, "|---|---|---:|---:|%s---:|\n", strings.Repeat("---:|", len(compared)))
 	for _, row := range r.Rows() {
 		var ratios []string
@@ -21,9 +21,9 @@ func (r *Report) printRates(w io.Writer) {
 	r.printNotes(w)
 }
 
-// printNotes says what a reader must know to compare the lines.
+// printNotes prints the differences that matter when comparing rows.
 func (r *Report) printNotes(w io.Writer) {
-	said := map[string]bool{}
+	printed := map[string]bool{}
 	for _, run := range r.Runs {
 		note := ""
 		switch {
@@ -34,14 +34,14 @@ func (r *Report) printNotes(w io.Writer) {
 		case run.Contender == StevedoreName && run.Histories.Eager < run.Files:
 			note = fmt.Sprintf("%s, %s: %d of %d workflows were started eagerly.", run.Workload, StevedoreName, run.Histories.Eager, run.Files)
 		}
-		if note != "" && !said[note] {
-			said[note] = true
+		if note != "" && !printed[note] {
+			printed[note] = true
 			fmt.Fprintf(w, "\n%s\n", note)
 		}
 	}
 }
 
-// loads returns the least and the greatest load average of all runs.
+// loads returns the minimum and maximum load average of all runs.
 func (r *Report) loads() (low, high float64) {
 	for i, run := range r.Runs {
 		if i == 0 {
@@ -52,7 +52,7 @@ func (r *Report) loads() (low, high float64) {
 	return low, high
 }
 
-// printSteps shows where a file's time goes, by the last run that tells.
+// printSteps prints the times between the steps of a file, from the last run with steps.
 func (r *Report) printSteps(w io.Writer) {
 	last := map[string]Run{}
 	for _, run := range r.Runs {

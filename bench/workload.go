@@ -20,44 +20,44 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// age is how old the files seem, so that nobody waits for them to settle.
+// age is the age of the files, so that they count as settled.
 const age = time.Hour
 
-// Workload is a set of files on servers of its own.
+// Workload is a set of files on its own servers.
 type Workload struct {
 	// Name is one of Workloads.
 	Name    string
 	Servers []*services.SSHD
-	// Units is how much work that is, in the unit of the name.
+	// Units is the amount of work in the unit of the name.
 	Units float64
 
 	// sizes are the files' sizes by server name and path below its root.
 	sizes map[string]int64
-	// part is set where a peer copies some of the files only.
+	// part is set if the workload has only some of the files on the servers.
 	part bool
 }
 
-// ServerName is the name of the i-th server, by which copies are kept apart.
+// ServerName returns the name of the i-th server, which is the prefix of its objects.
 func ServerName(i int) string { return fmt.Sprintf("partner-%d", i) }
 
-// NewSmall makes n small files, spread over the servers.
+// NewSmall creates n small files, spread over the servers.
 func NewSmall(t *testing.T, n int) Workload {
 	w := newWorkload(t, SmallName, slices.Repeat([]int64{smallSize}, n))
 	w.Units = float64(n)
 	return w
 }
 
-// NewLarge makes one file of mib MiB on each server.
+// NewLarge creates one file of mib MiB on each server.
 func NewLarge(t *testing.T, mib int) Workload {
 	return newWorkload(t, LargeName, slices.Repeat([]int64{int64(mib) << 20}, Servers))
 }
 
-// NewHuge makes one file of mib MiB on the first server.
+// NewHuge creates one file of mib MiB on the first server.
 func NewHuge(t *testing.T, mib int) Workload {
 	return newWorkload(t, HugeName, []int64{int64(mib) << 20})
 }
 
-// NewMix makes n files of log-normal sizes, mib MiB together.
+// NewMix creates n files of log-normal sizes with a total of mib MiB.
 func NewMix(t *testing.T, n, mib int) Workload {
 	return newWorkload(t, MixName, LogNormal(n, int64(mib)<<20))
 }
@@ -66,8 +66,7 @@ func NewMix(t *testing.T, n, mib int) Workload {
 // is a seventh of the mean, and a file in a hundred is fourteen times the mean.
 const mixSigma = 2
 
-// LogNormal returns n sizes in bytes that are total together, the same ones in
-// every run.
+// LogNormal returns n sizes in bytes with the sum total, the same in every run.
 func LogNormal(n int, total int64) []int64 {
 	random := rand.New(rand.NewPCG(mixSigma, uint64(n)))
 	shares, sum := make([]float64, n), 0.0
@@ -80,7 +79,7 @@ func LogNormal(n int, total int64) []int64 {
 		sizes[i+1] = int64(share / sum * float64(total))
 		left -= sizes[i+1]
 	}
-	sizes[0] = left // what rounding down leaves over, too
+	sizes[0] = left // includes the remainders of rounding down
 	return sizes
 }
 
@@ -96,18 +95,18 @@ func newWorkload(t *testing.T, name string, sizes []int64) Workload {
 		w.Units += float64(size) / (1 << 20)
 		rel := fmt.Sprintf("out/file_%06d.bin", i)
 		if err := writeFile(w.Servers[i%Servers].Path(rel), uint64(i), size); err != nil {
-			t.Fatalf("make the files: %v", err)
+			t.Fatalf("create the files: %v", err)
 		}
 		w.sizes[ServerName(i%Servers)+"/"+rel] = size
 	}
 	return w
 }
 
-// Files is the number of files.
+// Files returns the number of files.
 func (w Workload) Files() int { return len(w.sizes) }
 
-// Part returns the workload with its first n files only. The others stay on the
-// servers: peers must be given the names in Paths.
+// Part returns the workload with its first n files. The others stay on the servers, so
+// contenders must copy the files in Paths only.
 func (w Workload) Part(n int) Workload {
 	names := slices.Sorted(maps.Keys(w.sizes))
 	slices.SortStableFunc(names, func(a, b string) int { return strings.Compare(filepath.Base(a), filepath.Base(b)) })
@@ -121,7 +120,7 @@ func (w Workload) Part(n int) Workload {
 	return part
 }
 
-// Paths returns the paths below the root of one server, in order.
+// Paths returns the sorted paths below the root of one server.
 func (w Workload) Paths(server string) (paths []string) {
 	for _, name := range slices.Sorted(maps.Keys(w.sizes)) {
 		if path, ok := strings.CutPrefix(name, server+"/"); ok {
@@ -131,8 +130,7 @@ func (w Workload) Paths(server string) (paths []string) {
 	return paths
 }
 
-// writeFile makes an old file of bytes that compress badly and that no other
-// seed gives.
+// writeFile creates an old file with incompressible content that depends on the seed.
 func writeFile(path string, seed uint64, size int64) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
@@ -154,8 +152,8 @@ func writeFile(path string, seed uint64, size int64) error {
 	return os.Chtimes(path, old, old)
 }
 
-// Check compares what a peer left in the bucket, under server names, with the
-// files: all of them, in full size, and nothing else.
+// Check returns an error unless the bucket contains all files under their server's name,
+// in full size, and nothing else.
 func (w Workload) Check(ctx context.Context, s3 services.S3) error {
 	missing := maps.Clone(w.sizes)
 	for object := range s3.Core.Client.ListObjects(ctx, s3.Bucket, minio.ListObjectsOptions{Recursive: true}) {
@@ -173,7 +171,7 @@ func (w Workload) Check(ctx context.Context, s3 services.S3) error {
 	return nil
 }
 
-// Empty removes all objects of the bucket at once.
+// Empty removes all objects of the bucket.
 func Empty(ctx context.Context, s3 services.S3) error {
 	objects := make(chan minio.ObjectInfo)
 	var listing error

@@ -34,6 +34,6 @@ func TestPart(t *testing.T) {
 	assert.InDelta(t, 3, part.Units, 1e-9)
 	assert.Equal(t, []string{"out/0", "out/2"}, part.Paths(ServerName(0)))
 	assert.Equal(t, []string{"out/1"}, part.Paths(ServerName(1)))
-	assert.Equal(t, 6, w.Files(), "the whole is left as it was")
+	assert.Equal(t, 6, w.Files(), "the workload itself is unchanged")
 	assert.Equal(t, 6, w.Part(100).Files())
 }

@@ -1,4 +1,4 @@
-// Only says which rclone the load test is compared with; `make load` builds it.
+// Pins the version of rclone for the load test; `make load` builds it.
 module stevedore/bench/rclone
 
 go 1.26.0

@@ -130,7 +130,7 @@ func (h *huge) ingest(run hugeRun) {
 	run.requireRight(h.T)
 }
 
-// kill ends the worker with SIGKILL on its way through the file.
+// kill kills the worker in the middle of the file.
 func (h *huge) kill(worker *sandbox.Process, run hugeRun, number int) {
 	h.T.Helper()
 	size, of := h.content.Size(), int64(run.kills+1)

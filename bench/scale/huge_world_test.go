@@ -21,7 +21,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// huge is a world with one file, on an SFTP server in this process.
+// huge is a cluster with one file, on an SFTP server in this process.
 type huge struct {
 	*sandbox.Cluster
 	content *services.Pattern
@@ -32,20 +32,20 @@ type huge struct {
 	peak     int64
 }
 
-// hugeRun says how the file is moved.
+// hugeRun configures the transfer of the file.
 type hugeRun struct {
 	// step is the activity that is killed, kills how often.
 	step  string
 	kills int
-	// hosts are the staging folders that the workers have in turns; staged says that
-	// the file goes through them.
+	// hosts are the staging folders that the workers use in turns; staged selects the
+	// transfer mode.
 	hosts  []string
 	staged bool
 	// cost is the most that a kill makes read again, in bytes.
 	cost int64
-	// seen is how many bytes have come through; it says when to kill.
+	// seen returns the bytes transferred so far, which determine the time of a kill.
 	seen func() int64
-	// wrong, may be nil, lists what the store got that was wrong.
+	// wrong, if not nil, returns the store's content errors.
 	wrong func() []string
 }
 

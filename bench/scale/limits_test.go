@@ -68,7 +68,7 @@ type limitWatch struct {
 	h    *sandbox.Cluster
 	stop context.CancelFunc
 	done sync.WaitGroup
-	// looks is how often a pending activity was seen.
+	// looks counts observations of a pending activity.
 	looks, pending, heartbeat int
 }
 

@@ -18,13 +18,13 @@ type Chart struct {
 	Kinds       []string
 }
 
-// lineColors can be told apart by colour-blind readers too (Okabe and Ito, 2008).
+// lineColors are distinguishable for colour-blind readers (Okabe and Ito, 2008).
 var lineColors = []color.Color{
 	color.RGBA{R: 0, G: 114, B: 178, A: 255}, color.RGBA{R: 213, G: 94, B: 0, A: 255}, color.RGBA{R: 0, G: 158, B: 115, A: 255},
 	color.RGBA{R: 204, G: 121, B: 167, A: 255}, color.RGBA{R: 86, G: 180, B: 233, A: 255},
 }
 
-// lineDashes let a line be seen below another one of the same height.
+// lineDashes make lines of the same height visible.
 var lineDashes = [][]vg.Length{nil, {8, 3}, {2, 3}, {10, 3, 2, 3}, {5, 5}}
 
 // Draw writes four charts of the samples to an SVG file.

@@ -14,11 +14,11 @@ import (
 // Peers are the services whose connections are counted, by their TCP port.
 type Peers map[int]string
 
-// Sample is what a process holds at one moment.
+// Sample is the resource usage of a process at one time.
 type Sample struct {
 	// At is the time since the first sample was due.
 	At time.Duration
-	// Values are by kind: MemoryKind in MiB, the others numbers.
+	// Values holds the values by kind: MemoryKind in MiB, other kinds as counts.
 	Values map[string]float64
 }
 

@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	// lateAfter is how long after the tick at which it was due a server is shown as
-	// late, see ingest.Server.
+	// lateAfter is the delay after which a server that is due counts as late, see
+	// ingest.Server.
 	lateAfter = 30 * time.Second
-	// lookEvery is how often the API is asked which servers are late.
+	// lookEvery is the interval of requests for late servers.
 	lookEvery = 2 * time.Second
 )
 
-// lateness is what the API has shown while the schedule ran.
+// lateness holds the late servers that the API has shown while the schedule ran.
 type lateness struct {
 	f    *fleet
 	api  *httptest.Server

@@ -13,7 +13,7 @@ import (
 	"stevedore/workflows"
 )
 
-// meter is what the services had used when measuring began.
+// meter holds the usage of the services at the start of the measurement.
 type meter struct {
 	f       *fleet
 	worker  *sandbox.Process
@@ -22,7 +22,7 @@ type meter struct {
 	started time.Time
 }
 
-// usage is what has been used so far.
+// usage is the total usage so far.
 type usage struct {
 	cpu     map[string]time.Duration
 	writes  float64 // of Temporal to its database

@@ -16,8 +16,8 @@ import (
 const (
 	// startWithin is the time in which all scans of a pass must have started.
 	startWithin = 10 * time.Second
-	// intervalGrace is how much longer than its interval a healthy server may go
-	// without a listing.
+	// intervalGrace is the maximum delay of a healthy server's listing beyond its
+	// interval.
 	intervalGrace = 15 * time.Second
 )
 

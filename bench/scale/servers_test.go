@@ -33,8 +33,7 @@ type fleet struct {
 	silent   map[string]bool
 }
 
-// fleetSize says how many servers there are of each kind, and how often they are
-// scanned.
+// fleetSize is the number of servers of each kind and their scan interval.
 type fleetSize struct {
 	servers, silent, slow, files, openSSH int
 	interval                              time.Duration
@@ -104,7 +103,7 @@ func (f *fleet) addServers() {
 	}
 }
 
-// add registers a server at the odd one, or at another port.
+// add registers a server at the faulty one, or at another port.
 func (f *fleet) add(odd *services.FaultySFTP, name string, port int) string {
 	f.T.Helper()
 	server := odd.Server(name, uuid.NewString())
@@ -179,7 +178,7 @@ func (f *fleet) startSchedule() client.ScheduleHandle {
 	f.schedule = "scan/scale-" + uuid.NewString()
 	schedule, err := f.Temporal.ScheduleClient().Create(f.Ctx, client.ScheduleOptions{
 		ID: "scale-" + uuid.NewString(),
-		// The first pass comes at once.
+		// The first pass starts immediately.
 		Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: f.size.interval, Offset: offset(f.size.interval)}}},
 		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
 		Action: &client.ScheduleWorkflowAction{

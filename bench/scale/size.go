@@ -8,10 +8,10 @@ import (
 // fullVariable is set by `make scale`.
 const fullVariable = "STEVEDORE_TEST_SCALE"
 
-// Full reports whether the promised sizes are asked for.
+// Full reports whether the tests run at full size.
 func Full() bool { return os.Getenv(fullVariable) != "" }
 
-// Size is full under `make scale` and small otherwise.
+// Size returns full under `make scale` and small otherwise.
 func Size[T any](small, full T) T {
 	if Full() {
 		return full
@@ -19,7 +19,7 @@ func Size[T any](small, full T) T {
 	return small
 }
 
-// Figure reports what was measured: with `make scale` these lines are its result.
+// Figure prints a measured value. These lines are the result of `make scale`.
 func Figure(t *testing.T, format string, args ...any) {
 	t.Helper()
 	t.Logf("figure: "+format, args...)

@@ -80,7 +80,7 @@ func newSteady(t *testing.T, lasts time.Duration) *steady {
 	t.Helper()
 	s := &steady{Cluster: sandbox.NewCluster(t), random: rand.New(rand.NewPCG(1, 2)), peers: scale.Peers{}}
 	s.SetTimeout(lasts + 10*sandbox.Timeout)
-	// The order matters: of a short run, write gives all large files to the second.
+	// The order matters: in a short run, write sends all large files to the second.
 	for i, mode := range []ingest.TransferSetting{ingest.TransferStaged, ingest.TransferDirect} {
 		sshd := s.AddServer([]string{"acme", "globex"}[i], func(v *ingest.Server) { v.Transfer, v.Settle = mode, time.Second })
 		s.sshds = append(s.sshds, sshd)

@@ -27,7 +27,7 @@ const workersGain = 1.5
 // workersPasses is the most passes until every worker has moved a file.
 const workersPasses = 5
 
-// workersLoad is what each round of TestScaleWorkers moves.
+// workersLoad is the load of a round of TestScaleWorkers.
 type workersLoad struct {
 	// servers share the files equally. A small file is moved by the worker that
 	// runs its server's dispatcher, so small files of one server keep one worker
@@ -137,7 +137,7 @@ func (r *workersRound) serve(name string) {
 	r.sshds = append(r.sshds, sshd)
 }
 
-// write gives each server its share of the files of a pass, all different.
+// write writes a pass's files, all different, spread over the servers.
 func (r *workersRound) write(pass int) {
 	r.T.Helper()
 	content := sandbox.Random(r.load.size)

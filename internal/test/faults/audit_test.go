@@ -14,8 +14,8 @@ import (
 	"stevedore/internal/wiring"
 )
 
-// TestFault46_ObjectDeletedLater deletes an object behind stevedore's back, and
-// damages another: the audit names both, and nothing else.
+// TestFault46_ObjectDeletedLater deletes one object and damages another outside of
+// stevedore. The audit reports both, and nothing else.
 func TestFault46_ObjectDeletedLater(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)

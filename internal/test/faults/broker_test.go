@@ -20,19 +20,19 @@ import (
 	"stevedore/workflows"
 )
 
-// announcement is in what the client sends when it publishes.
-const announcement = "stevedore.file.completed"
+// notificationMark is a text in the published message.
+const notificationMark = "stevedore.file.completed"
 
-// TestFault52_BrokerDown has more files than the server's window: all of them
-// reach the store while nobody can be told, and all are announced afterwards.
+// TestFault52_BrokerDown has more files than the server has slots. All of them are stored
+// while the broker is down, and notified afterwards.
 func TestFault52_BrokerDown(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	brokerDown(t, h, 1)
 }
 
-// TestFault52_BrokerDownTenMinutes is the same, long enough for all back-offs
-// to have reached their end.
+// TestFault52_BrokerDownTenMinutes is the same, but long enough for all backoffs to reach
+// their maximum.
 func TestFault52_BrokerDownTenMinutes(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -56,10 +56,10 @@ func brokerDown(t *testing.T, h *sandbox.Cluster, attempts int32) {
 	h.RequireExactlyOnce()
 }
 
-// waitForBroker sends more files on their way than their server's window takes
-// and waits until all of them are in the store and their announcement was
-// tried so many times; the ledger says why it fails.
-func waitForBroker(t *testing.T, h *sandbox.Cluster, says string, attempts int32) (scan workflows.ScanSummary, paths []string) {
+// waitForBroker ingests more files than their server has slots, and waits until all are
+// stored and their notification was tried attempts times. The ledger contains the reason
+// of the failure.
+func waitForBroker(t *testing.T, h *sandbox.Cluster, reason string, attempts int32) (scan workflows.ScanSummary, paths []string) {
 	t.Helper()
 	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel = 2 })
 	for n := range 6 {
@@ -70,20 +70,19 @@ func waitForBroker(t *testing.T, h *sandbox.Cluster, says string, attempts int32
 	h.StartWorker()
 	scan = h.Scan()
 	for _, path := range paths {
-		// On a slow machine another reason may come first.
+		// On a slow machine there may be another reason first.
 		waiting := h.File(path, func(f ingest.File) bool {
-			return f.Status == ingest.StatusUploaded && strings.Contains(f.ErrorMessage, says)
+			return f.Status == ingest.StatusUploaded && strings.Contains(f.ErrorMessage, reason)
 		})
 		sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= attempts },
 			time.Duration(attempts)*sandbox.Timeout, tick)
-		requireRetryOnRecord(t, h, waiting.UUID, "")
+		requireRetryRecorded(t, h, waiting.UUID, "")
 	}
 	return scan, paths
 }
 
-// TestFault53_BrokerAlarm raises the alarms of a node that has too little
-// memory or disk. Files go on into the store, and what has to be announced
-// waits without piling up anywhere.
+// TestFault53_BrokerAlarm raises the alarms of a node that lacks memory or disk. Files
+// are still stored, and notifications wait without accumulating messages.
 func TestFault53_BrokerAlarm(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -108,8 +107,8 @@ func TestFault53_BrokerAlarm(t *testing.T) {
 	}
 }
 
-// TestFault54_AckLost cuts the connection when the broker has the message and
-// its confirmation is on the way.
+// TestFault54_AckLost cuts the connection after the broker has received the message and
+// before the confirmation arrives.
 func TestFault54_AckLost(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -123,12 +122,12 @@ func TestFault54_AckLost(t *testing.T) {
 	file := ingestOne(h, 1000)
 	assert.EqualValues(t, 1, wire.cuts.Load())
 	assert.Equal(t, 2, queued(t, h), "the message is there twice")
-	requireRetryOnRecord(t, h, file.UUID, "with the same message id")
+	requireRetryRecorded(t, h, file.UUID, "with the same message id")
 	h.RequireExactlyOnce()
 }
 
-// TestFault55_QueueDeleted deletes the queue before anything is announced and
-// declares it again after the return of the messages was noticed.
+// TestFault55_QueueDeleted deletes the queue before the notification and declares it
+// again after the returned messages were detected.
 func TestFault55_QueueDeleted(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -137,12 +136,12 @@ func TestFault55_QueueDeleted(t *testing.T) {
 	assert.Contains(t, waiting.ErrorMessage, "declare queue "+h.AMQP.Queue)
 	h.AMQP.Declare(t)
 	h.AwaitIngest(waiting.UUID)
-	requireRetryOnRecord(t, h, waiting.UUID, "no queue receives notifications")
+	requireRetryRecorded(t, h, waiting.UUID, "no queue receives notifications")
 	h.RequireExactlyOnce()
 }
 
-// TestFault55_BindingDeleted has an exchange that takes every message and
-// gives it to nobody.
+// TestFault55_BindingDeleted has an exchange that accepts messages and routes them to no
+// queue.
 func TestFault55_BindingDeleted(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -154,12 +153,12 @@ func TestFault55_BindingDeleted(t *testing.T) {
 	assert.Contains(t, waiting.ErrorMessage, "bind a queue to exchange "+exchange)
 	require.NoError(t, h.AMQP.Channel.QueueBind(h.AMQP.Queue, "files", exchange, false, nil))
 	h.AwaitIngest(waiting.UUID)
-	requireRetryOnRecord(t, h, waiting.UUID, "no queue receives notifications")
+	requireRetryRecorded(t, h, waiting.UUID, "no queue receives notifications")
 	h.RequireExactlyOnce()
 }
 
-// TestFault56_RestartBeforeConfirm ends the connection before the broker has
-// the message, again and again.
+// TestFault56_RestartBeforeConfirm repeatedly cuts the connection before the broker has
+// received the message.
 func TestFault56_RestartBeforeConfirm(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -173,19 +172,19 @@ func TestFault56_RestartBeforeConfirm(t *testing.T) {
 	file := ingestOne(h, 1000)
 	assert.EqualValues(t, 3, wire.cuts.Load())
 	assert.Equal(t, 1, queued(t, h))
-	requireRetryOnRecord(t, h, file.UUID, "with the same message id")
+	requireRetryRecorded(t, h, file.UUID, "with the same message id")
 	h.RequireExactlyOnce()
 }
 
-// TestFault56_BrokerKilledBeforeConfirm freezes a node, lets a worker publish
-// to it, kills it and starts it again.
+// TestFault56_BrokerKilledBeforeConfirm freezes a node, lets a worker publish to it,
+// kills it and starts it again.
 func TestFault56_BrokerKilledBeforeConfirm(t *testing.T) {
 	long(t)
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	broker := newOwnBroker(t, h)
 	published := make(chan struct{})
-	_, dsn := newWire(t, h.AMQP.URL, announcement, func(n int32) severing {
+	_, dsn := newWire(t, h.AMQP.URL, notificationMark, func(n int32) severing {
 		if n == 2 {
 			close(published)
 		}
@@ -213,15 +212,15 @@ func TestFault56_BrokerKilledBeforeConfirm(t *testing.T) {
 	await(t, published, "nothing was published to the frozen broker")
 	broker.kill()
 	broker.start()
-	broker.look(h)
+	broker.openChannel(h)
 	file := h.Completed(acme.Path("b.bin"))
 	h.AwaitScans(scan)
-	requireRetryOnRecord(t, h, file.UUID, "the broker at")
+	requireRetryRecorded(t, h, file.UUID, "the broker at")
 	h.RequireExactlyOnce()
 }
 
-// awaitHeld sends a file on its way and waits until it is in the store and its
-// announcement was refused three times.
+// awaitHeld ingests a file and waits until it is stored and its notification was refused
+// three times.
 func awaitHeld(t *testing.T, h *sandbox.Cluster) ingest.File {
 	t.Helper()
 	acme := h.AddServer("acme", nil)
@@ -234,8 +233,7 @@ func awaitHeld(t *testing.T, h *sandbox.Cluster) ingest.File {
 	})
 }
 
-// brokerLine puts a line before the broker, which workers in this process use
-// from then on.
+// brokerLine puts a proxy before the broker, for workers in this process.
 func brokerLine(t *testing.T, h *sandbox.Cluster) *sandbox.Proxy {
 	t.Helper()
 	u, err := url.Parse(h.AMQP.URL)

@@ -16,11 +16,11 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// checkpointBytes is how far apart a download's checkpoints are at most.
+// checkpointBytes is the maximum distance of a download's checkpoints.
 const checkpointBytes = 32 << 20
 
-// seeds are those of random runs: STEVEDORE_TEST_SEED, or the same ones in
-// every run, so that two runs of a commit do the same.
+// seeds returns the seeds of random runs: STEVEDORE_TEST_SEED, or the same seeds in every
+// run, so that runs are reproducible.
 func seeds(t *testing.T) []uint64 {
 	t.Helper()
 	all, err := seedsOf(os.Getenv("STEVEDORE_TEST_SEED"))
@@ -39,14 +39,14 @@ func seedsOf(text string) ([]uint64, error) {
 	return []uint64{seed}, nil
 }
 
-// seeded returns random numbers that the seed repeats.
+// seeded returns a random generator for the seed.
 func seeded(t *testing.T, seed uint64) *rand.Rand {
 	t.Helper()
 	t.Logf("seed %d: repeat with make chaos SEED=%d", seed, seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// figure prints one line of the table of measurements: make chaos | grep figure:
+// figure prints one measured value: make chaos | grep figure
 func figure(t *testing.T, format string, args ...any) {
 	t.Helper()
 	t.Logf("figure: "+format, args...)
@@ -58,7 +58,7 @@ func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
 
 func completed(f ingest.File) bool { return f.Status == ingest.StatusCompleted }
 
-// split is net.SplitHostPort with a number.
+// split is net.SplitHostPort with a numeric port.
 func split(t *testing.T, address string) (host string, port int) {
 	t.Helper()
 	host, text, err := net.SplitHostPort(address)
@@ -106,12 +106,12 @@ func TestFault57_KillAtRandomBytes(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// partsOnTheWay is what an upload sends at the same time, see package objstore.
-const partsOnTheWay = 3 * (16 << 20)
+// partsInFlight is the number of parts that an upload sends concurrently, see package
+// objstore.
+const partsInFlight = 3 * (16 << 20)
 
-// TestAKilledUploadReadsNothingAgain kills the worker process at random moments
-// of an upload: the source is not asked for a byte, and parts that are in the
-// store are not sent again.
+// TestAKilledUploadReadsNothingAgain kills the worker process at random moments of an
+// upload: no byte is read from the source again, and stored parts are not sent again.
 func TestAKilledUploadReadsNothingAgain(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -143,13 +143,13 @@ func TestAKilledUploadReadsNothingAgain(t *testing.T) {
 	figure(t, "fault 57 upload: %d kills, %.1f MiB read again, %.1f MiB sent again, %.1f MiB a kill (the protocols' own bytes included)",
 		kills, mib(readAgain), mib(sentAgain), mib(sentAgain)/kills)
 	assert.Less(t, readAgain, int64(size/100))
-	assert.Less(t, sentAgain, int64(size/100+kills*partsOnTheWay), "more than the parts on the way was sent again")
+	assert.Less(t, sentAgain, int64(size/100+kills*partsInFlight), "more than the parts in flight were sent again")
 	h.RequireExactlyOnce()
 }
 
-// TestRollingRestart stops two workers one after another under a load of 200
-// files (50 outside make chaos): no progress is lost beyond a checkpoint, and
-// each worker is gone in time.
+// TestRollingRestart stops two workers one after another under a load of 200 files (50
+// outside make chaos): no progress beyond a checkpoint is lost, and each worker ends in
+// time.
 func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	const large = 64 << 20
@@ -170,7 +170,7 @@ func TestRollingRestart(t *testing.T) {
 	variable, other := staging(h)
 	first, second := h.StartProcess(sandbox.ProcessOptions{}), h.StartProcess(sandbox.ProcessOptions{Env: []string{variable}})
 	scan := h.Scan()
-	// To lose all of this would cost more than is allowed below.
+	// Losing all of this would exceed the bound below.
 	sandbox.Eventually(t, func() bool { return stagedBytes(h.Cfg.Staging.Dir)+stagedBytes(other) > 40<<20 }, sandbox.Timeout, 5*time.Millisecond)
 
 	firstTook := first.Terminate()

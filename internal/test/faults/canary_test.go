@@ -39,9 +39,9 @@ import (
 	"stevedore/internal/wiring"
 )
 
-// TestFault67_CanariesStayInside: a whole life of files and servers, with what
-// goes wrong in it, leaves no secret anywhere that people look at: logs,
-// workflow histories, errors, API, console, announcements, objects, database.
+// TestFault67_CanariesStayInside: the life of files and servers, including failures,
+// leaves no secret in logs, workflow histories, errors, API, console, notifications,
+// objects or the database.
 func TestFault67_CanariesStayInside(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -63,7 +63,7 @@ func TestFault67_CanariesStayInside(t *testing.T) {
 	}
 
 	c.useTheAPI()
-	c.giveKeys()
+	c.sendKeys()
 	c.useTheForm()
 	c.makeToken()
 	c.rotateKeys()
@@ -72,7 +72,7 @@ func TestFault67_CanariesStayInside(t *testing.T) {
 	c.readTheConsole()
 	c.readTemporal()
 	c.readTheDatabase()
-	c.readAnnouncements()
+	c.readNotifications()
 	c.look("the objects", fmt.Appendf(nil, "%+v", h.S3.Objects(t)))
 	c.look("the worker's log", worker.Log())
 	c.look("the API's log", c.log.bytes())
@@ -80,7 +80,7 @@ func TestFault67_CanariesStayInside(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// canaries looks for secrets by every spelling in which they could come out.
+// canaries searches for secrets in every encoding in which they could appear.
 type canaries struct {
 	t       *testing.T
 	h       *sandbox.Cluster
@@ -101,7 +101,7 @@ func newCanaries(t *testing.T, h *sandbox.Cluster) *canaries {
 		"proxy's password": "canary-proxy-" + hex.EncodeToString(sandbox.Random(11)),
 		"passphrase":       "canary-phrase-" + hex.EncodeToString(sandbox.Random(12)),
 		"wrong passphrase": "canary-phase-" + hex.EncodeToString(sandbox.Random(13)),
-		"wrong token":      "canary-nobody-" + hex.EncodeToString(sandbox.Random(14)),
+		"wrong token":      "canary-unknown-" + hex.EncodeToString(sandbox.Random(14)),
 		"store's secret":   h.Cfg.S3.SecretKey.Reveal(),
 	}}
 	for part, address := range map[string]string{"database's password": h.Cfg.Database.URL.Reveal(), "broker's password": h.Cfg.AMQP.URL.Reveal()} {
@@ -122,7 +122,7 @@ func newCanaries(t *testing.T, h *sandbox.Cluster) *canaries {
 	return c
 }
 
-// look fails the test when a secret is in what was found somewhere.
+// look fails the test if the text contains a secret.
 func (c *canaries) look(where string, found []byte) {
 	c.t.Helper()
 	c.looks++
@@ -137,7 +137,7 @@ func (c *canaries) look(where string, found []byte) {
 	}
 }
 
-// call asks the API and looks at the answer.
+// call sends a request to the API and searches the response.
 func (c *canaries) call(client *http.Client, method, path, body string, header ...string) {
 	c.t.Helper()
 	request, err := http.NewRequestWithContext(c.h.Ctx, method, c.base+path, strings.NewReader(body))
@@ -158,7 +158,7 @@ func (c *canaries) call(client *http.Client, method, path, body string, header .
 	c.look(method+" "+path, fmt.Appendf(text, "%d %v", answer.StatusCode, answer.Header))
 }
 
-// useTheAPI gives secrets to the API, rightly and wrongly.
+// useTheAPI sends secrets to the API in valid and invalid requests.
 func (c *canaries) useTheAPI() {
 	password := c.secrets["new password"]
 	good := `{"name":"made","host":"127.0.0.1","username":"u","password":"` + password + `"}`
@@ -183,9 +183,9 @@ func (c *canaries) useTheAPI() {
 	c.call(http.DefaultClient, "GET", "/api/v1/servers", "", "Authorization", "Bearer "+c.secrets["wrong token"])
 }
 
-// giveKeys gives an encrypted private key to the API: with its passphrase, a wrong
-// one and none, and with a certificate that is none.
-func (c *canaries) giveKeys() {
+// sendKeys sends an encrypted private key to the API: with its passphrase, a wrong one
+// and none, and with an invalid certificate.
+func (c *canaries) sendKeys() {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	require.NoError(c.t, err)
 	passphrase := c.secrets["passphrase"]
@@ -210,7 +210,7 @@ func (c *canaries) giveKeys() {
 	c.call(http.DefaultClient, "POST", "/api/v1/servers/keys0:test", "")
 }
 
-// useTheForm sends secrets by a form that is refused and shown again.
+// useTheForm sends secrets in a form that is refused and shown again.
 func (c *canaries) useTheForm() {
 	browser := c.browser()
 	c.call(browser, "POST", "/servers", url.Values{
@@ -219,7 +219,7 @@ func (c *canaries) useTheForm() {
 	}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 }
 
-// makeToken makes a token, whose secret is shown once and nowhere else.
+// makeToken creates a token, whose secret is shown once and nowhere else.
 func (c *canaries) makeToken() {
 	request, err := http.NewRequestWithContext(c.h.Ctx, http.MethodPost, c.base+"/api/v1/tokens", strings.NewReader(`{"name":"new","role":"viewer"}`))
 	require.NoError(c.t, err)
@@ -238,8 +238,8 @@ func (c *canaries) makeToken() {
 	c.call(http.DefaultClient, "GET", "/api/v1/files", "", "Authorization", "Bearer "+made.Secret)
 }
 
-// rotateKeys encrypts all credentials with a new key; none of the keyset's keys may
-// be seen anywhere, before and after.
+// rotateKeys encrypts all credentials with a new key. No key of the keyset may appear
+// anywhere, before or after.
 func (c *canaries) rotateKeys() {
 	keys := func(name string) {
 		text, err := os.ReadFile(c.h.Cfg.Credentials.KeysetFile)
@@ -260,7 +260,7 @@ func (c *canaries) rotateKeys() {
 	keys("rotated key of the keyset")
 }
 
-// browser is one that has logged in.
+// browser returns a client that is logged in to the console.
 func (c *canaries) browser() *http.Client {
 	jar, err := cookiejar.New(nil)
 	require.NoError(c.t, err)
@@ -268,11 +268,11 @@ func (c *canaries) browser() *http.Client {
 	c.call(browser, "POST", "/login", url.Values{"token": {c.secrets["api token"]}}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 	at, err := url.Parse(c.base)
 	require.NoError(c.t, err)
-	require.NotEmpty(c.t, jar.Cookies(at), "the console let nobody in")
+	require.NotEmpty(c.t, jar.Cookies(at), "the log-in to the console failed")
 	return browser
 }
 
-// readTheAPI reads every resource that the specification names.
+// readTheAPI reads every resource of the specification.
 func (c *canaries) readTheAPI() {
 	spec, err := openapi3.NewLoader().LoadFromFile("../../../api/openapi.yaml")
 	require.NoError(c.t, err)
@@ -286,7 +286,7 @@ func (c *canaries) readTheAPI() {
 	}
 }
 
-// readTheConsole reads its pages as a browser that has logged in.
+// readTheConsole reads the console's pages with a logged-in browser.
 func (c *canaries) readTheConsole() {
 	browser := c.browser()
 	for _, page := range []string{
@@ -297,7 +297,7 @@ func (c *canaries) readTheConsole() {
 	}
 }
 
-// readTemporal reads all that the workflows have left there.
+// readTemporal reads all histories in Temporal.
 func (c *canaries) readTemporal() {
 	ids := []string{c.h.LastScan}
 	servers, err := c.h.Store.Servers(c.h.Ctx, "", 100)
@@ -326,7 +326,7 @@ func (c *canaries) readTemporal() {
 	}
 }
 
-// readTheDatabase reads every row of every table, as a dump would.
+// readTheDatabase reads every row of every table.
 func (c *canaries) readTheDatabase() {
 	conn, err := pgx.Connect(c.h.Ctx, c.h.Cfg.Database.URL.Reveal())
 	require.NoError(c.t, err)
@@ -346,24 +346,24 @@ func (c *canaries) readTheDatabase() {
 	}
 }
 
-// readAnnouncements looks at the messages and leaves them in the queue.
-func (c *canaries) readAnnouncements() {
+// readNotifications reads the messages and leaves them in the queue.
+func (c *canaries) readNotifications() {
 	for range c.h.Files() {
 		message, ok, err := c.h.AMQP.Channel.Get(c.h.AMQP.Queue, false)
 		require.NoError(c.t, err)
-		require.True(c.t, ok, "a file was not announced")
-		c.look("an announcement", fmt.Appendf(message.Body, "%v %+v", message.Headers, message))
+		require.True(c.t, ok, "a file was not notified")
+		c.look("a notification", fmt.Appendf(message.Body, "%v %+v", message.Headers, message))
 		defer func() { require.NoError(c.t, message.Nack(false, true)) }()
 	}
 }
 
-// safeBuffer is a buffer that several goroutines may write to.
+// safeBuffer is a buffer for concurrent writers.
 type safeBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-// Write appends.
+// Write implements io.Writer.
 func (b *safeBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

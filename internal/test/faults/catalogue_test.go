@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheCatalogueIsTrue: docs/faults.md has a row for each fault, names no
-// test that does not exist, and leaves none out.
+// TestTheCatalogueIsTrue: docs/faults.md has a row for each fault and every fault test,
+// and names only existing tests.
 func TestTheCatalogueIsTrue(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../../docs/faults.md")
@@ -34,7 +34,7 @@ func TestTheCatalogueIsTrue(t *testing.T) {
 	}
 }
 
-// testsOf finds the names of all tests below a folder.
+// testsOf returns the names of all tests below a folder.
 func testsOf(t *testing.T, root string) map[string]bool {
 	t.Helper()
 	declaration := regexp.MustCompile(`(?m)^func (Test\w+)\(`)

@@ -42,8 +42,7 @@ func (r readingSource) OpenFile(ctx context.Context, path string) (activities.Re
 	return file, err
 }
 
-// changedWhileRead ingests a file that changes when it is opened, and returns
-// its rows.
+// changedWhileRead ingests a file that changes when it is opened, and returns its rows.
 func changedWhileRead(t *testing.T, change func(acme *services.SSHD)) (h *sandbox.Cluster, rows []ingest.File) {
 	t.Helper()
 	h = sandbox.NewCluster(t)
@@ -79,8 +78,8 @@ func TestFault11_TruncatedWhileRead(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault12_ReplacedInTheSameSecond is the documented limit: nothing on the
-// server shows it. What the ledger says is true of the bytes that were taken.
+// TestFault12_ReplacedInTheSameSecond is a documented limit: no attribute of the server
+// reveals the change. The ledger describes the bytes that were fetched.
 func TestFault12_ReplacedInTheSameSecond(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -126,7 +125,7 @@ func (g goneSource) OpenFile(ctx context.Context, path string) (activities.Remot
 	return g.Source.OpenFile(ctx, path)
 }
 
-// TestFault13_GoneAfterTheListing is about files of which no byte was taken.
+// TestFault13_GoneAfterTheListing: files that vanish before their first byte is read.
 func TestFault13_GoneAfterTheListing(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]func(acme *services.SSHD) error{

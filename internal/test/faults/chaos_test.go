@@ -21,8 +21,8 @@ import (
 	"stevedore/workflows"
 )
 
-// storm is a world in which everything breaks now and then.
-type storm struct {
+// chaos is a cluster in which parts fail at random.
+type chaosRun struct {
 	*sandbox.Cluster
 	random  *rand.Rand
 	lines   map[string]*sandbox.Proxy
@@ -30,14 +30,14 @@ type storm struct {
 	env     []string
 	workers [2]*sandbox.Process
 	own     [2]string // each worker's staging
-	// deadUntil is when a worker that died is started again.
+	// deadUntil is the time at which a killed worker is restarted.
 	deadUntil [2]time.Time
 	written   int
 	deeds     map[string]int
 }
 
-// TestFault63_Chaos breaks parts at random while files come in, and expects
-// everything to arrive exactly once when the storm is over.
+// TestFault63_Chaos injects random faults while files arrive. At the end every file must
+// have arrived exactly once.
 func TestFault63_Chaos(t *testing.T) {
 	t.Parallel()
 	lasts, with := 30*time.Second, seeds(t)[:1]
@@ -53,13 +53,13 @@ func TestFault63_Chaos(t *testing.T) {
 }
 
 func chaos(t *testing.T, seed uint64, lasts time.Duration) {
-	s := newStorm(t, seed)
+	s := newChaosRun(t, seed)
 	s.SetTimeout(lasts + 7*sandbox.Timeout)
 	over := time.Now().Add(lasts)
 	scans := s.keepScanning()
 	for time.Now().Before(over) {
 		s.strike()
-		s.raiseTheDead()
+		s.restartWorkers()
 	}
 	t.Logf("in %s: %v; %d files", lasts, s.deeds, s.written)
 	after := scans()
@@ -68,15 +68,15 @@ func chaos(t *testing.T, seed uint64, lasts time.Duration) {
 	s.RequireExactlyOnce()
 }
 
-func newStorm(t *testing.T, seed uint64) *storm {
+func newChaosRun(t *testing.T, seed uint64) *chaosRun {
 	t.Helper()
-	s := &storm{Cluster: sandbox.NewCluster(t), random: seeded(t, seed), lines: map[string]*sandbox.Proxy{}, deeds: map[string]int{}}
+	s := &chaosRun{Cluster: sandbox.NewCluster(t), random: seeded(t, seed), lines: map[string]*sandbox.Proxy{}, deeds: map[string]int{}}
 	for _, name := range []string{"acme", "globex"} {
 		s.sshds = append(s.sshds, s.AddServer(name, func(v *ingest.Server) {
 			line := sandbox.NewProxy(t, v.Host, v.Port)
 			s.lines[name], v.Port = line, line.Port
 		}))
-		// A large file takes some seconds: it can be cut in its middle.
+		// A large file takes some seconds, so faults hit it in the middle.
 		s.lines[name].AddToxic("bandwidth", map[string]int{"rate": 8 << 10})
 	}
 	address := func(part, hostport string) string {
@@ -98,15 +98,15 @@ func newStorm(t *testing.T, seed uint64) *storm {
 	s.env = append(s.env, variable)
 	s.own[0] = "STEVEDORE_STAGING_DIR=" + s.Cfg.Staging.Dir
 	s.own[1], _ = staging(s.Cluster)
-	s.raiseTheDead()
+	s.restartWorkers()
 	for range 20 {
 		s.write()
 	}
 	return s
 }
 
-// raiseTheDead is the process manager.
-func (s *storm) raiseTheDead() {
+// restartWorkers restarts killed workers, like a process manager.
+func (s *chaosRun) restartWorkers() {
 	for i, p := range s.workers {
 		if (p == nil || !p.Running()) && time.Now().After(s.deadUntil[i]) {
 			s.workers[i] = s.StartProcess(sandbox.ProcessOptions{Env: append([]string{s.own[i]}, s.env...)})
@@ -114,8 +114,8 @@ func (s *storm) raiseTheDead() {
 	}
 }
 
-// write puts another file on some server, under a temporary name first.
-func (s *storm) write() {
+// write adds a file to a random server, under a temporary name first.
+func (s *chaosRun) write() {
 	s.written++
 	name := fmt.Sprintf("%03d.bin", s.written)
 	size := s.random.IntN(300_000)
@@ -127,8 +127,8 @@ func (s *storm) write() {
 	require.NoError(s.T, os.Rename(sshd.Path(name+".part"), sshd.Path(name)))
 }
 
-// strike does one bad thing, or a good one, and waits for a random while.
-func (s *storm) strike() {
+// strike injects or ends one fault and waits for a random time.
+func (s *chaosRun) strike() {
 	names := []string{"acme", "globex", "postgres", "broker", "store", "temporal"}
 	deeds := []struct {
 		name string
@@ -162,16 +162,16 @@ func (s *storm) strike() {
 	s.wait(2000)
 }
 
-// wait lets up to so many milliseconds pass: a storm takes its time.
-func (s *storm) wait(most int) {
+// wait waits for up to the given number of milliseconds; the pauses are part of the load.
+func (s *chaosRun) wait(most int) {
 	select {
 	case <-time.After(time.Duration(s.random.IntN(most)) * time.Millisecond):
 	case <-s.Ctx.Done():
 	}
 }
 
-// bad counts what was done to the parts.
-func (s *storm) bad() (n int) {
+// bad counts the injected faults.
+func (s *chaosRun) bad() (n int) {
 	for name, times := range s.deeds {
 		if name != "write" && name != "retry" {
 			n += times
@@ -180,8 +180,8 @@ func (s *storm) bad() (n int) {
 	return n
 }
 
-// takenOver counts the files that were fetched again because their host was gone.
-func (s *storm) takenOver() (n int) {
+// takenOver counts the files that were fetched again because their host was lost.
+func (s *chaosRun) takenOver() (n int) {
 	for _, f := range s.Files() {
 		if timesScheduled(s.Cluster, f.UUID, activities.NameDownload) > 1 {
 			n++
@@ -190,26 +190,25 @@ func (s *storm) takenOver() (n int) {
 	return n
 }
 
-// help is the operator: a file whose host was gone again and again is parked in
-// the end, and sent on its way again. Nothing else may be parked.
-func (s *storm) help(f ingest.File) {
+// help acts as the operator: it retries files that are parked because their host was lost
+// repeatedly. No other file may be parked.
+func (s *chaosRun) help(f ingest.File) {
 	require.Equal(s.T, ingest.KindStagingLost, f.ErrorKind, "%s: %s", f.RemotePath, f.ErrorMessage)
-	if s.SendUpdate(f.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the storm is over"}) == nil {
+	if s.SendUpdate(f.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the chaosRun is over"}) == nil {
 		s.deeds["retry"]++
 	}
 }
 
-// scan is the schedule's action. In a storm it may fail; the next one comes.
-func (s *storm) scan() {
+// scan is the action of the schedule. It may fail; the next one follows.
+func (s *chaosRun) scan() {
 	_, _ = s.Temporal.ExecuteWorkflow(s.Ctx, client.StartWorkflowOptions{
 		ID: ingest.ScanWorkflowID(uuid.NewString()), TaskQueue: s.Queue,
 	}, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "schedule"})
 }
 
-// keepScanning scans as a schedule would. The function it returns waits until
-// every file is completed and every trace of the storm has been swept, and
-// returns how long that took.
-func (s *storm) keepScanning() (wait func() time.Duration) {
+// keepScanning scans like a schedule. The returned function waits until every file is
+// completed and all orphans are removed, and returns the time taken.
+func (s *chaosRun) keepScanning() (wait func() time.Duration) {
 	stop := make(chan struct{})
 	ended := make(chan struct{})
 	go func() {
@@ -230,7 +229,7 @@ func (s *storm) keepScanning() (wait func() time.Duration) {
 		began := time.Now()
 		s.deadUntil = [2]time.Time{}
 		sandbox.Eventually(s.T, func() bool {
-			s.raiseTheDead()
+			s.restartWorkers()
 			files := s.Files()
 			all := len(files) == s.written
 			for _, f := range files {
@@ -248,15 +247,15 @@ func (s *storm) keepScanning() (wait func() time.Duration) {
 			s.AwaitIngest(f.UUID)
 		}
 		sandbox.Eventually(s.T, func() bool {
-			s.raiseTheDead()
+			s.restartWorkers()
 			return s.Reconcile().HostsSilent == 0 && s.staged() == 0
 		}, sandbox.Timeout, time.Second, "what was taken over is never swept")
 		return took
 	}
 }
 
-// staged counts what is left in the workers' staging folders.
-func (s *storm) staged() (n int) {
+// staged returns the number of files in the workers' staging folders.
+func (s *chaosRun) staged() (n int) {
 	for _, dir := range append([]string{s.Cfg.Staging.Dir}, s.OtherStaging...) {
 		left, _ := filepath.Glob(filepath.Join(dir, "files", "*"))
 		n += len(left)

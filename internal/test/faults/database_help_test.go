@@ -14,8 +14,8 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// databaseOf is the address of the test's database, whatever line the worker
-// takes there.
+// databaseOf returns the direct URL of the test's database, even if the worker uses a
+// proxy.
 func databaseOf(h *sandbox.Cluster) string {
 	for _, setting := range h.Env {
 		if dsn, found := strings.CutPrefix(setting, "STEVEDORE_DATABASE_URL="); found {
@@ -25,7 +25,7 @@ func databaseOf(h *sandbox.Cluster) string {
 	return ""
 }
 
-// withParam is the database's address with a setting for every session.
+// withParam returns the URL with a setting for every session.
 func withParam(t *testing.T, h *sandbox.Cluster, name, value string) string {
 	t.Helper()
 	u, err := url.Parse(databaseOf(h))
@@ -36,7 +36,7 @@ func withParam(t *testing.T, h *sandbox.Cluster, name, value string) string {
 	return u.String()
 }
 
-// connect returns a connection to the test's database that no fault concerns.
+// connect returns a connection to the test's database that no fault affects.
 func connect(t *testing.T, h *sandbox.Cluster) *pgx.Conn {
 	t.Helper()
 	conn, err := pgx.Connect(h.Ctx, databaseOf(h))
@@ -45,7 +45,7 @@ func connect(t *testing.T, h *sandbox.Cluster) *pgx.Conn {
 	return conn
 }
 
-// awaitBlockedBy waits until a session waits for a lock that holder has.
+// awaitBlockedBy waits until a session waits for a lock held by holder.
 func awaitBlockedBy(t *testing.T, h *sandbox.Cluster, holder *pgx.Conn) {
 	watcher, err := pgx.Connect(h.Ctx, databaseOf(h))
 	if !assert.NoError(t, err) {
@@ -57,11 +57,11 @@ func awaitBlockedBy(t *testing.T, h *sandbox.Cluster, holder *pgx.Conn) {
 		err := watcher.QueryRow(h.Ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))`,
 			int32(holder.PgConn().PID())).Scan(&blocked)
 		return assert.NoError(t, err) && blocked
-	}, sandbox.Timeout, tick, "nobody waits for the lock")
+	}, sandbox.Timeout, tick, "no session waits for the lock")
 }
 
-// setReadOnly makes every session of the test's database read-only, or able to
-// write again, from now on. Connections of before are ended but for admin.
+// setReadOnly makes all new sessions of the test's database read-only, or writable again,
+// and ends existing ones except admin.
 func setReadOnly(t *testing.T, h *sandbox.Cluster, admin *pgx.Conn, on bool) {
 	database := pgx.Identifier{admin.Config().Database}.Sanitize()
 	statement := "ALTER DATABASE " + database + " RESET default_transaction_read_only"
@@ -75,7 +75,7 @@ func setReadOnly(t *testing.T, h *sandbox.Cluster, admin *pgx.Conn, on bool) {
 	assert.NoError(t, err)
 }
 
-// queued is how many messages wait in the test's queue.
+// queued returns the number of messages in the test's queue.
 func queued(t *testing.T, h *sandbox.Cluster) int {
 	t.Helper()
 	queue, err := h.AMQP.Channel.QueueDeclarePassive(h.AMQP.Queue, true, false, false, false, nil)
@@ -83,15 +83,15 @@ func queued(t *testing.T, h *sandbox.Cluster) int {
 	return queue.Messages
 }
 
-// useDatabase lets the test's world go on with another ledger.
+// useDatabase replaces the ledger of the cluster.
 func useDatabase(h *sandbox.Cluster, dsn string) {
 	h.T.Helper()
 	h.UseDatabase(dsn)
 	h.Cfg.Database.URL = config.URL(dsn)
 }
 
-// copyDatabase makes a copy of the test's database, which no worker uses now,
-// and returns its address.
+// copyDatabase copies the test's database, which must not be in use, and returns the URL
+// of the copy.
 func copyDatabase(t *testing.T, h *sandbox.Cluster) string {
 	t.Helper()
 	h.Store.Close() // what is in use cannot be copied
@@ -111,7 +111,7 @@ func copyDatabase(t *testing.T, h *sandbox.Cluster) string {
 	return strings.Replace(databaseOf(h), "/"+original, "/"+backup, 1)
 }
 
-// administer does something on a connection of its own, also in a clean-up.
+// administer runs a statement on its own connection, also during clean-up.
 func administer(t *testing.T, target *pgx.ConnConfig, do func(*pgx.Conn) error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), sandbox.Timeout)

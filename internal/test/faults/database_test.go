@@ -19,14 +19,14 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// PostgreSQL's answers to a transaction that it ended for another one's sake.
+// PostgreSQL's errors for a transaction that it aborts in favour of another one.
 const (
 	saysSerialization = "C40001\x00"
 	saysDeadlock      = "C40P01\x00"
 )
 
-// TestFault47_ConnectionCutAtCommit cuts every other commit of the worker's,
-// by turns before PostgreSQL has it and after it was carried out.
+// TestFault47_ConnectionCutAtCommit cuts every other commit of the worker, alternately
+// before PostgreSQL receives it and after it was executed.
 func TestFault47_ConnectionCutAtCommit(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -43,7 +43,7 @@ func TestFault47_ConnectionCutAtCommit(t *testing.T) {
 	h.Cfg.Database.URL = config.URL(dsn)
 	acme := h.AddServer("acme", sandbox.Staged)
 	h.StartWorker()
-	// How many commits files take depends on how they are grouped.
+	// The number of commits per file depends on batching.
 	written := 0
 	for wire.cuts.Load() <= 8 {
 		for range 3 {
@@ -56,8 +56,8 @@ func TestFault47_ConnectionCutAtCommit(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault48_BackendsTerminatedAgainAndAgain does so until all is done: work
-// must go on between two blows.
+// TestFault48_BackendsTerminatedAgainAndAgain terminates backends until all files are
+// completed: work must progress between two terminations.
 func TestFault48_BackendsTerminatedAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -65,7 +65,7 @@ func TestFault48_BackendsTerminatedAgainAndAgain(t *testing.T) {
 	h.StartWorker()
 	admin := connect(t, h)
 	written, terminated := 0, 0
-	// A fast machine is through before many blows have fallen: it gets more to do.
+	// A fast machine would finish before enough terminations, so it gets more files.
 	for terminated <= 10 {
 		for range 8 {
 			acme.Write(fmt.Sprintf("%d.bin", written), sandbox.Random(10_000+written))
@@ -82,8 +82,8 @@ func TestFault48_BackendsTerminatedAgainAndAgain(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// terminateUntil ends the workers' backends again and again until all is done.
-// Each blow is later than the one before, so that slow machines get through.
+// terminateUntil terminates the workers' backends repeatedly until all files are
+// completed. The intervals grow, so that slow machines finish.
 func terminateUntil(t *testing.T, h *sandbox.Cluster, admin *pgx.Conn, done func() bool) (terminated int) {
 	t.Helper()
 	blow, pause := time.Now(), 500*time.Millisecond
@@ -109,13 +109,13 @@ func completedFiles(h *sandbox.Cluster) (n int) {
 	return n
 }
 
-// TestFault49_Deadlock has a transaction that takes the rows which a listing
-// takes, in the other order, and in which PostgreSQL ends the listing's.
+// TestFault49_Deadlock runs a transaction that locks the rows of a listing in the
+// opposite order, so that PostgreSQL aborts the listing's transaction.
 func TestFault49_Deadlock(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	// The worker is the one that finds the deadlock, and so the one that ends:
-	// the test has so long to wait for the worker's lock.
+	// The worker must detect the deadlock first and be aborted, so the test's transaction
+	// has a longer deadlock timeout.
 	wire, dsn := newWire(t, withParam(t, h, "deadlock_timeout", "25s"), "\x00none\x00", nil, saysDeadlock)
 	h.Cfg.Database.URL = config.URL(dsn)
 	acme := h.AddServer("acme", nil)
@@ -128,7 +128,7 @@ func TestFault49_Deadlock(t *testing.T) {
 	looked := sync.OnceFunc(func() { close(reached); <-locked })
 	h.StartWorkerWith(h.Cfg, moments{beforeRecheck: looked}.wrap)
 	scan := h.Scan()
-	await(t, reached, "nobody looks at the settling file again")
+	await(t, reached, "the settling file is not checked again")
 	tx, err := admin.Begin(h.Ctx)
 	require.NoError(t, err)
 	rows, err := tx.Exec(h.Ctx, "SELECT FROM files WHERE status = 'discovered' FOR UPDATE")
@@ -138,16 +138,16 @@ func TestFault49_Deadlock(t *testing.T) {
 	awaitBlockedBy(t, h, admin)
 	_, err = tx.Exec(h.Ctx, "SELECT FROM sftp_servers FOR NO KEY UPDATE")
 	require.NoError(t, err)
-	sandbox.Eventually(t, func() bool { return wire.heard(saysDeadlock) > 0 }, sandbox.Timeout, tick, "PostgreSQL ended nobody")
+	sandbox.Eventually(t, func() bool { return wire.heard(saysDeadlock) > 0 }, sandbox.Timeout, tick, "PostgreSQL aborted no transaction")
 	require.NoError(t, tx.Commit(h.Ctx))
 
 	h.AwaitScans(scan)
 	h.RequireExactlyOnce()
 }
 
-// TestFault49_SerializationFailure runs the worker's transactions at a level at
-// which PostgreSQL refuses to go on after another one changed the row. Changes of
-// files choose their own level; what listings see is written at the default one.
+// TestFault49_SerializationFailure runs the worker's transactions at an isolation level
+// at which PostgreSQL aborts them after a concurrent change of the row. Changes of files
+// set their own level; observations of listings use the default.
 func TestFault49_SerializationFailure(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -171,12 +171,12 @@ func TestFault49_SerializationFailure(t *testing.T) {
 	h.StartWorkerWith(h.Cfg, moments{beforeRecheck: hold}.wrap)
 	h.ScanAndWait()
 	require.NoError(t, <-released)
-	assert.Positive(t, wire.heard(saysSerialization), "nobody was refused")
+	assert.Positive(t, wire.heard(saysSerialization), "no transaction was refused")
 	h.RequireExactlyOnce()
 }
 
-// TestFault50_ReadOnly makes the database read-only between the upload and its
-// commit. The file is not announced before the ledger has it.
+// TestFault50_ReadOnly makes the database read-only between the upload and its commit.
+// The file is not notified before the ledger has recorded it.
 func TestFault50_ReadOnly(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -192,15 +192,15 @@ func TestFault50_ReadOnly(t *testing.T) {
 	})
 	assert.Equal(t, ingest.StatusUploading, stuck.Status)
 	assert.Len(t, h.S3.Objects(t), 1, "the object is there")
-	assert.Zero(t, queued(t, h), "and nobody was told")
+	assert.Zero(t, queued(t, h), "no notification was published")
 
 	setReadOnly(t, h, admin, false)
 	h.AwaitScans(scan)
 	h.RequireExactlyOnce()
 }
 
-// TestFault51_OlderBackupRestored gives the worker a ledger that knows the
-// server and none of its files, all of which were announced before.
+// TestFault51_OlderBackupRestored replaces the ledger by one with the server and none of
+// its files, which were all notified before.
 func TestFault51_OlderBackupRestored(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -234,12 +234,12 @@ func TestFault51_OlderBackupRestored(t *testing.T) {
 		assert.Equal(t, old.ObjectKey, now.ObjectKey, name)
 	}
 	assert.Zero(t, writes.Load(), "the objects are found, not written again")
-	assert.Equal(t, 4, queued(t, h), "each file is announced again")
+	assert.Equal(t, 4, queued(t, h), "each file is notified again")
 	h.RequireExactlyOnce() // with the message ids of before
 }
 
-// TestFault51_BackupOfTheMiddle restores a copy of the ledger that was made
-// while a file was being uploaded, after that file was announced.
+// TestFault51_BackupOfTheMiddle restores a copy of the ledger from the middle of an
+// upload, after the file was notified.
 func TestFault51_BackupOfTheMiddle(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -270,6 +270,6 @@ func TestFault51_BackupOfTheMiddle(t *testing.T) {
 	h.ScanAndWait()
 	assert.Equal(t, file.UUID, h.Completed(acme.Path("a.bin")).UUID)
 	h.AwaitIngest(file.UUID)
-	assert.Equal(t, 2, queued(t, h), "it is announced again")
+	assert.Equal(t, 2, queued(t, h), "it is notified again")
 	h.RequireExactlyOnce() // with the message id of before
 }

@@ -1,6 +1,6 @@
-// Package faults breaks real parts while whole files travel and lets the oracle
-// judge the end. docs/faults.md says which test makes which fault; tests are
-// named by its numbers. The long ones run under `make chaos` only.
+// Package faults injects faults into real services during ingests and audits the result.
+// docs/faults.md lists the faults with the numbers in the tests' names. Long tests run
+// under `make chaos` only.
 package faults_test
 
 import (
@@ -13,8 +13,8 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// TestMain refuses a seed that none of the tests could use before the first of
-// them runs: some would pass without it.
+// TestMain rejects an invalid seed before the first test: some tests do not read it and
+// would pass.
 func TestMain(m *testing.M) {
 	if _, err := seedsOf(os.Getenv("STEVEDORE_TEST_SEED")); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -23,10 +23,10 @@ func TestMain(m *testing.M) {
 	sandbox.Main(m)
 }
 
-// chaotic says that tests may take minutes: make chaos.
+// chaotic reports whether tests may take minutes: make chaos.
 var chaotic = os.Getenv("STEVEDORE_TEST_CHAOS") != ""
 
-// long skips a test that takes minutes unless it was asked for.
+// long skips a test that takes minutes, except under make chaos.
 func long(t *testing.T) {
 	t.Helper()
 	if !chaotic {

@@ -16,11 +16,10 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// TestFault73_ForgottenBytesAreKept gives the worker a ledger from before a file
-// was seen, while the file is whole in staging and its source is gone. Nobody but
-// staging has its bytes: where a workflow still carries the file, the ledger gets
-// it back, and elsewhere its bytes stay, and are reported. So are the parts of an
-// upload that the ledger does not know.
+// TestFault73_ForgottenBytesAreKept restores a ledger from before a file was listed,
+// while only staging has the file's bytes: its source is gone. If a workflow of the file
+// is running, the file returns to the ledger. Otherwise its bytes are kept and reported,
+// as are the parts of an upload that is not in the ledger.
 func TestFault73_ForgottenBytesAreKept(t *testing.T) {
 	t.Parallel()
 	for name, carried := range map[string]bool{"carried by a workflow": true, "carried by none": false} {
@@ -74,7 +73,7 @@ func TestFault73_ForgottenBytesAreKept(t *testing.T) {
 	}
 }
 
-// restoreOlderLedger gives the world a ledger that knows the server and no file.
+// restoreOlderLedger replaces the ledger by one with the server and no file.
 func restoreOlderLedger(h *sandbox.Cluster, serverUUID string) {
 	h.T.Helper()
 	server, err := h.Store.Server(h.Ctx, serverUUID)

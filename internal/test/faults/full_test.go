@@ -20,7 +20,7 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// TestFault42_StoreReallyFull has a MinIO of its own on a small volume.
+// TestFault42_StoreReallyFull runs a separate MinIO on a small volume.
 func TestFault42_StoreReallyFull(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -32,19 +32,18 @@ func TestFault42_StoreReallyFull(t *testing.T) {
 	acme.Write("a.bin", sandbox.Random(18<<20))
 	h.StartWorker()
 	scan := h.Scan()
-	waiting := h.File(acme.Path("a.bin"), says("free or add storage"))
+	waiting := h.File(acme.Path("a.bin"), waitsFor("free or add storage"))
 	assert.Equal(t, ingest.StatusUploading, waiting.Status)
 
 	require.NoError(t, os.Remove(ballast))
 	h.AwaitScans(scan)
 	h.AwaitIngest(waiting.UUID)
-	requireRetryOnRecord(t, h, waiting.UUID, "no room for bucket")
+	requireRetryRecorded(t, h, waiting.UUID, "no room for bucket")
 	h.RequireExactlyOnce()
 }
 
-// TestFault50_DatabaseFull keeps the ledger on a small volume and fills that
-// while files are on their way. Nobody is told of a file before the ledger
-// could take it.
+// TestFault50_DatabaseFull keeps the ledger on a small volume and fills it while files
+// are in flight. No file is notified before the ledger has recorded it.
 func TestFault50_DatabaseFull(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -67,15 +66,15 @@ func TestFault50_DatabaseFull(t *testing.T) {
 		}
 		return false
 	}, sandbox.Timeout, 10*tick, "the database never was full")
-	told, safe := announced(t, h), 0
+	messages, safe := notified(t, h), 0
 	for _, f := range h.Files() {
 		if f.Status == ingest.StatusUploaded || f.Status == ingest.StatusCompleted {
 			safe++
-			delete(told, f.ObjectKey)
+			delete(messages, f.ObjectKey)
 		}
 	}
 	assert.Less(t, safe, files)
-	assert.Empty(t, told, "these were announced and are not in the ledger")
+	assert.Empty(t, messages, "notified files that are not in the ledger")
 
 	require.NoError(t, os.Remove(ballast))
 	h.AwaitScans(scan)
@@ -85,8 +84,8 @@ func TestFault50_DatabaseFull(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// announced returns the object keys of the messages, which stay in the queue.
-func announced(t *testing.T, h *sandbox.Cluster) map[string]bool {
+// notified returns the object keys of the messages, which stay in the queue.
+func notified(t *testing.T, h *sandbox.Cluster) map[string]bool {
 	t.Helper()
 	keys := map[string]bool{}
 	var last uint64
@@ -117,7 +116,7 @@ func ownTablespace(t *testing.T, h *sandbox.Cluster) (volume string) {
 	administer(t, target, func(conn *pgx.Conn) error { return conn.QueryRow(t.Context(), "SHOW data_directory").Scan(&data) })
 	owner, err := os.Stat(data)
 	require.NoError(t, err, "the data of PostgreSQL must be on this machine")
-	// PostgreSQL must get there, and the test's own folders are private.
+	// The user postgres must reach it, and the test's own folders are private.
 	parent, err := os.MkdirTemp("", "stevedore-tablespace-")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(parent) })
@@ -143,8 +142,7 @@ func ownTablespace(t *testing.T, h *sandbox.Cluster) (volume string) {
 	return volume
 }
 
-// fillUp writes to a volume until nothing more goes in, while others write too,
-// and returns the file to remove.
+// fillUp fills a volume, despite other writers, and returns the file to remove.
 func fillUp(t *testing.T, volume string) string {
 	path := filepath.Join(volume, "ballast")
 	ballast, err := os.Create(path)

@@ -17,8 +17,8 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// requireNothingElse checks that only the good file left a trace in the store,
-// the queue and staging: what was rejected was never opened.
+// requireNothingElse requires that only the good file is in the store, the queue and
+// staging: rejected files were never opened.
 func requireNothingElse(t *testing.T, h *sandbox.Cluster, good string) {
 	t.Helper()
 	file := h.Completed(good)
@@ -35,12 +35,12 @@ func TestFault25_NamesThatLeadElsewhere(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker()
-	odd := h.AddFaulty("odd", nil)
-	odd.SetFaults(services.SFTPFaults{Names: []string{"..", ".", "x/..", "/", "", "../../etc/passwd", "a/b", "twice", "twice"}})
-	h.WriteFaulty(odd, "odd", "twice", sandbox.Random(1)) // listed once more, with another time
-	h.WriteFaulty(odd, "odd", "good.csv", sandbox.Random(100))
+	faulty := h.AddFaulty("faulty", nil)
+	faulty.SetFaults(services.SFTPFaults{Names: []string{"..", ".", "x/..", "/", "", "../../etc/passwd", "a/b", "twice", "twice"}})
+	h.WriteFaulty(faulty, "faulty", "twice", sandbox.Random(1)) // listed once more, with another time
+	h.WriteFaulty(faulty, "faulty", "good.csv", sandbox.Random(100))
 	h.ScanAndWait()
-	file := h.Completed(odd.Path("good.csv"))
+	file := h.Completed(faulty.Path("good.csv"))
 	h.AwaitIngest(file.UUID)
 	rejected := 0
 	for _, f := range h.Files() {
@@ -54,7 +54,7 @@ func TestFault25_NamesThatLeadElsewhere(t *testing.T) {
 		assert.True(t, strings.HasPrefix(o.Key, "files/"), o.Key)
 		assert.NotContains(t, o.Key, "..")
 	}
-	h.AwaitIngest(h.Completed(odd.Path("twice")).UUID)
+	h.AwaitIngest(h.Completed(faulty.Path("twice")).UUID)
 	h.RequireExactlyOnce()
 }
 
@@ -121,46 +121,46 @@ func TestFault29_ImpossibleSize(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker()
-	odd := h.AddFaulty("odd", nil)
-	odd.SetFaults(services.SFTPFaults{Size: func(path string, size int64) int64 {
-		if path == odd.Path("huge.bin") {
+	faulty := h.AddFaulty("faulty", nil)
+	faulty.SetFaults(services.SFTPFaults{Size: func(path string, size int64) int64 {
+		if path == faulty.Path("huge.bin") {
 			return -1 // on the wire 2^64 - 1
 		}
 		return size
 	}})
-	odd.Write("huge.bin", sandbox.Random(10))
-	h.WriteFaulty(odd, "odd", "good.csv", sandbox.Random(100))
+	faulty.Write("huge.bin", sandbox.Random(10))
+	h.WriteFaulty(faulty, "faulty", "good.csv", sandbox.Random(100))
 	h.ScanAndWait()
-	h.File(odd.Path("huge.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusRejected })
-	requireNothingElse(t, h, odd.Path("good.csv"))
+	h.File(faulty.Path("huge.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusRejected })
+	requireNothingElse(t, h, faulty.Path("good.csv"))
 }
 
-// TestFault30_HugePacket has an answer of 300 KiB in the middle of a file. It is
-// an error of the connection, and the file goes on over another.
+// TestFault30_HugePacket sends a response of 300 KiB in the middle of a file. That is an
+// error of the connection, and the file continues over another one.
 func TestFault30_HugePacket(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker()
-	odd := h.AddFaulty("odd", nil)
+	faulty := h.AddFaulty("faulty", nil)
 	var sent atomic.Int32
-	odd.SetFaults(services.SFTPFaults{Huge: func(read int) int {
+	faulty.SetFaults(services.SFTPFaults{Huge: func(read int) int {
 		if read < 30 {
 			return 0
 		}
 		sent.Add(1)
 		return 300 << 10
 	}})
-	h.WriteFaulty(odd, "odd", "a.bin", sandbox.Random(3<<20))
+	h.WriteFaulty(faulty, "faulty", "a.bin", sandbox.Random(3<<20))
 	scan := h.Scan()
-	waiting := h.File(odd.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	waiting := h.File(faulty.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
 	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
 	assert.NotContains(t, waiting.ErrorMessage, "\n")
 	assert.Positive(t, sent.Load())
 
-	odd.SetFaults(services.SFTPFaults{})
+	faulty.SetFaults(services.SFTPFaults{})
 	h.AwaitScans(scan)
-	h.AwaitIngest(h.Completed(odd.Path("a.bin")).UUID)
-	requireRetryOnRecord(t, h, waiting.UUID, "")
+	h.AwaitIngest(h.Completed(faulty.Path("a.bin")).UUID)
+	requireRetryRecorded(t, h, waiting.UUID, "")
 	h.RequireExactlyOnce()
 }
 
@@ -199,8 +199,8 @@ func TestFault32_RotatedKeyWithASecondPin(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault33_OnlySHA1Signatures are refused until somebody says that this
-// server may be so old.
+// TestFault33_OnlySHA1Signatures: such servers are refused unless legacy algorithms are
+// allowed for them.
 func TestFault33_OnlySHA1Signatures(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)

@@ -18,13 +18,13 @@ import (
 	"stevedore/workflows"
 )
 
-// slowServer is a server behind a slow line, in KiB per second.
+// slowServer returns a server behind a proxy with the bandwidth in KiB per second.
 func slowServer(h *sandbox.Cluster, name string, rate int) (*services.SSHD, *sandbox.Proxy) {
 	return lineTo(h, name, rate, func(s *ingest.Server) { s.Transfer = ingest.TransferStaged })
 }
 
-// lineTo adds a server behind a line with rate in KiB per second and connection.
-// edit may change its settings.
+// lineTo adds a server behind a proxy with rate in KiB per second and connection. edit
+// may change its settings.
 func lineTo(h *sandbox.Cluster, name string, rate int, edit func(*ingest.Server)) (*services.SSHD, *sandbox.Proxy) {
 	var line *sandbox.Proxy
 	sshd := h.AddServer(name, func(s *ingest.Server) {
@@ -38,14 +38,14 @@ func lineTo(h *sandbox.Cluster, name string, rate int, edit func(*ingest.Server)
 	return sshd, line
 }
 
-// staging is the variable that gives a worker process its own staging folder.
+// staging returns the variable of a worker process's own staging folder.
 func staging(h *sandbox.Cluster) (variable, dir string) {
 	dir = filepath.Join(h.T.TempDir(), "staging")
 	h.OtherStaging = append(h.OtherStaging, dir)
 	return "STEVEDORE_STAGING_DIR=" + dir, dir
 }
 
-// stagedBytes is the length of the longest staged file.
+// stagedBytes returns the length of the longest staged file.
 func stagedBytes(dir string) (most int64) {
 	found, _ := filepath.Glob(filepath.Join(dir, "files", "*", "data"))
 	for _, path := range found {
@@ -66,8 +66,8 @@ func awaitStagedWithin(t *testing.T, patience time.Duration, dir string, bytes i
 	sandbox.Eventually(t, func() bool { return stagedBytes(dir) >= bytes }, patience, 5*time.Millisecond, "so much is never staged")
 }
 
-// TestABusyHostIsNotTakenForDead: tasks wait longer than the host's time-out,
-// but it lives, and nobody fetches its files a second time.
+// TestABusyHostIsNotTakenForDead: tasks wait longer than the host timeout, but the host
+// is alive and its files are not fetched a second time.
 func TestABusyHostIsNotTakenForDead(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -92,7 +92,7 @@ func TestABusyHostIsNotTakenForDead(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// timesScheduled counts how often the file's workflow asked for an activity.
+// timesScheduled returns how often the file's workflow scheduled an activity.
 func timesScheduled(h *sandbox.Cluster, fileUUID, name string) (n int) {
 	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
@@ -105,14 +105,13 @@ func timesScheduled(h *sandbox.Cluster, fileUUID, name string) (n int) {
 	return n
 }
 
-// takeoverLimit is how long the files of a dead host may wait: until its missing
-// heartbeat counts (30 s), its queue is given up (the host time-out, 5 s in these
-// tests) and its silence is believed, and then for the transfer. The rest is for
-// slow machines.
+// takeoverLimit bounds the wait of files of a dead host: its heartbeat timeout (30 s),
+// the host timeout (5 s in these tests), the age at which the host counts as dead, and
+// the transfer. The rest is for slow machines.
 const takeoverLimit = 3 * time.Minute
 
-// TestADeadHostsFilesAreFinishedByAnother and, when it comes back, nothing is
-// doubled.
+// TestADeadHostsFilesAreFinishedByAnother: when the host comes back, nothing is
+// duplicated.
 func TestADeadHostsFilesAreFinishedByAnother(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -141,8 +140,8 @@ func TestADeadHostsFilesAreFinishedByAnother(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// temporalLine puts a line before Temporal and returns what tells a worker
-// process of it.
+// temporalLine puts a proxy before Temporal and returns the variable with its address for
+// worker processes.
 func temporalLine(t *testing.T) (line *sandbox.Proxy, variable string) {
 	t.Helper()
 	host, port := split(t, os.Getenv("TEMPORAL_ADDRESS"))
@@ -150,8 +149,8 @@ func temporalLine(t *testing.T) (line *sandbox.Proxy, variable string) {
 	return line, "TEMPORAL_ADDRESS=" + line.Address()
 }
 
-// TestFault59_TemporalIsAway in the middle of a download, for a while that is
-// longer than a heartbeat under make chaos. A shorter one is not even noticed.
+// TestFault59_TemporalIsAway interrupts Temporal in the middle of a download; under make
+// chaos for longer than a heartbeat timeout. A shorter outage has no effect.
 func TestFault59_TemporalIsAway(t *testing.T) {
 	t.Parallel()
 	away := 6 * time.Second
@@ -181,7 +180,7 @@ func TestFault59_TemporalIsAway(t *testing.T) {
 	}
 }
 
-// attempts is how often a step of the file was tried.
+// attempts returns the number of attempts of a step of the file.
 func attempts(h *sandbox.Cluster, fileUUID, step string) (tried int32) {
 	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	scheduled := map[int64]string{}
@@ -198,8 +197,8 @@ func attempts(h *sandbox.Cluster, fileUUID, step string) (tried int32) {
 	return tried
 }
 
-// TestFault62_ClocksAreOffByADay: the server's clock is a day ahead, or behind,
-// or was never set.
+// TestFault62_ClocksAreOffByADay: the server's clock is a day ahead or behind, or was
+// never set.
 func TestFault62_ClocksAreOffByADay(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -218,8 +217,8 @@ func TestFault62_ClocksAreOffByADay(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestSlowPartnersStarveNobody: partners whose transfers take for ever have all the
-// downloads of a worker; the file of another one is completed meanwhile.
+// TestSlowPartnersStarveNobody: servers with endless transfers use all downloads of a
+// worker; a file of another server is completed meanwhile.
 func TestSlowPartnersStarveNobody(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)

@@ -16,8 +16,8 @@ import (
 	"stevedore/workflows"
 )
 
-// kills are the transfer modes whose steps are killed at. Those that are long
-// have the points of another one, and are tried by `make chaos` only.
+// kills are the transfer modes in which steps are killed. Long ones, which repeat crash
+// points of others, run under `make chaos` only.
 var kills = []struct {
 	mode   ingest.Mode
 	size   int
@@ -26,14 +26,14 @@ var kills = []struct {
 }{
 	{ingest.ModeMemory, 100_000, nil, false},
 	{ingest.ModeStaged, 100_000, sandbox.Staged, false},
-	// Verified by a step of its own on its host where the checksum needs it, and
-	// uploaded in parts.
+	// Verified by a separate step on its host, because of its checksum file, and uploaded
+	// in parts.
 	{ingest.ModeStaged, 18 << 20, sandbox.Staged, true},
 	{ingest.ModeDirect, 18 << 20, sandbox.Direct, false},
 }
 
-// TestFault57_KillAtEveryStepBoundary kills the worker process at every point
-// between two steps, and lets another one finish.
+// TestFault57_KillAtEveryStepBoundary kills the worker process at every crash point;
+// another one finishes the file.
 func TestFault57_KillAtEveryStepBoundary(t *testing.T) {
 	t.Parallel()
 	for _, kill := range kills {
@@ -93,8 +93,8 @@ func killAt(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h.RequireExactlyOnce()
 }
 
-// killParked kills the worker around the parking of a file whose checksum file
-// is wrong, or around the retry that an operator asks for.
+// killParked kills the worker while it parks a file with a wrong checksum file, or at the
+// retry by an operator.
 func killParked(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h := sandbox.NewCluster(t)
 	acme := h.AddServer("acme", change)
@@ -121,18 +121,18 @@ func killParked(t *testing.T, point string, size int, change func(*ingest.Server
 	h.RequireExactlyOnce()
 }
 
-// killVanished kills the worker around the end of a file that is listed and not
-// there.
+// killVanished kills the worker while it handles a file that was listed but does not
+// exist.
 func killVanished(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h := sandbox.NewCluster(t)
-	odd := h.AddFaulty("odd", change)
-	odd.Write("a.bin", sandbox.Random(size))
-	odd.SetFaults(services.SFTPFaults{Open: func(string) error { return os.ErrNotExist }})
+	faulty := h.AddFaulty("faulty", change)
+	faulty.Write("a.bin", sandbox.Random(size))
+	faulty.SetFaults(services.SFTPFaults{Open: func(string) error { return os.ErrNotExist }})
 	first := h.StartProcess(sandbox.ProcessOptions{Crash: point})
 	scan := h.ScanAsync()
 	first.RequireCrashed()
 	h.StartProcess(sandbox.ProcessOptions{})
 	h.AwaitScans(scan())
-	h.AwaitIngest(h.File(odd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished }).UUID)
+	h.AwaitIngest(h.File(faulty.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished }).UUID)
 	h.RequireExactlyOnce()
 }

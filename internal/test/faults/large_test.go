@@ -16,14 +16,14 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// listingMemory is how much more memory than for a small file a worker may take
-// for a folder of 100,000 files, transferMemory for a file of any size.
+// listingMemory bounds the memory of a worker for a folder of 100,000 files and
+// transferMemory that for a file of any size, each beyond the memory for a small file.
 const (
 	listingMemory  = 192 << 20
 	transferMemory = 128 << 20
 )
 
-// smallWork is the peak memory of a worker process that carried one small file.
+// smallWork returns the peak memory of a worker process that ingests one small file.
 func smallWork(t *testing.T, h *sandbox.Cluster, sshd *services.SSHD) int64 {
 	t.Helper()
 	sshd.Write("small.csv", sandbox.Random(1000))
@@ -35,8 +35,8 @@ func smallWork(t *testing.T, h *sandbox.Cluster, sshd *services.SSHD) int64 {
 	return peak
 }
 
-// TestFault18_ManyEntries: a folder of 100,000 files holds up nobody else, takes
-// no memory to speak of, and its files come through.
+// TestFault18_ManyEntries: a folder of 100,000 files delays no other server and takes
+// little memory, and its files are ingested.
 func TestFault18_ManyEntries(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -64,8 +64,8 @@ func TestFault18_ManyEntries(t *testing.T) {
 	figure(t, "fault 18: %d entries: %.0f MiB of memory, %.0f MiB for one small file", many, mib(peak), mib(small))
 	assert.Less(t, peak, small+listingMemory)
 
-	// The verdict is about the other server and the first of the many; the rest
-	// would take hours.
+	// The audit covers the other server and the first of the many files; the rest would
+	// take hours.
 	judged := map[string]bool{}
 	for _, f := range done {
 		h.AwaitIngest(f.UUID)
@@ -85,7 +85,7 @@ func completedOf(t *testing.T, h *sandbox.Cluster, serverUUID string, limit int)
 	return found
 }
 
-// TestFault19_EndlessListing is capped, and the server suspended.
+// TestFault19_EndlessListing: the listing is limited, and the server suspended.
 func TestFault19_EndlessListing(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -93,24 +93,24 @@ func TestFault19_EndlessListing(t *testing.T) {
 	globex := h.AddServer("globex", nil)
 	small := smallWork(t, h, globex)
 	worker := h.StartProcess(sandbox.ProcessOptions{})
-	odd := h.AddFaulty("odd", nil)
-	odd.SetFaults(services.SFTPFaults{Endless: true})
+	faulty := h.AddFaulty("faulty", nil)
+	faulty.SetFaults(services.SFTPFaults{Endless: true})
 	globex.Write("one.csv", sandbox.Random(100))
 	h.Scan()
 	h.AwaitIngest(h.Completed(globex.Path("one.csv")).UUID)
 	sandbox.Eventually(t, func() bool {
-		server, err := h.Store.ServerByName(h.Ctx, "odd")
+		server, err := h.Store.ServerByName(h.Ctx, "faulty")
 		return err == nil && server.State == ingest.ServerSuspended && strings.Contains(server.LastError, "more than")
 	}, 4*sandbox.Timeout, sandbox.Timeout/100)
 	peak := worker.PeakMemory()
 	figure(t, "fault 19: a listing without end: %.0f MiB of memory, %.0f MiB for one small file", mib(peak), mib(small))
-	// A folder is in memory while it is listed, up to a million entries.
+	// A folder is held in memory while it is listed, up to a million entries.
 	assert.Less(t, peak, small+4*listingMemory)
 	assert.Equal(t, 2, h.Count(), "nothing of a folder without end is taken")
 	h.RequireExactlyOnce()
 }
 
-// TestFault17_SixGiB fits in memory of any size: it is a sparse file of zeros.
+// TestFault17_SixGiB uses a sparse file of zeros, which fits on any disk.
 func TestFault17_SixGiB(t *testing.T) {
 	long(t)
 	t.Parallel()

@@ -15,12 +15,12 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// However many scans are asked for at once, the partner's server sees few listings,
-// over one connection; every request is answered, and what was there is taken once.
+// However many scans are requested concurrently, the server sees few listings over one
+// connection. Every request is answered, and every file is ingested once.
 func TestManyScansAskedForAtOnce(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	tree := h.AddTree("odd", func(s *ingest.Server) { s.Settle = 0 })
+	tree := h.AddTree("faulty", func(s *ingest.Server) { s.Settle = 0 })
 	tree.File("a.csv", "1")
 	h.StartWorker()
 	ops := operations.New(operations.Deps{
@@ -33,7 +33,7 @@ func TestManyScansAskedForAtOnce(t *testing.T) {
 	for i := range asked {
 		wg.Go(func() {
 			var err error
-			runs[i], err = ops.StartScan(h.Ctx, []string{"odd"})
+			runs[i], err = ops.StartScan(h.Ctx, []string{"faulty"})
 			assert.NoError(t, err)
 		})
 	}
@@ -63,7 +63,7 @@ func TestManyScansAskedForAtOnce(t *testing.T) {
 
 func runsServer(t *testing.T, h *sandbox.Cluster) string {
 	t.Helper()
-	server, err := h.Store.ServerByName(h.Ctx, "odd")
+	server, err := h.Store.ServerByName(h.Ctx, "faulty")
 	require.NoError(t, err)
 	return server.UUID
 }

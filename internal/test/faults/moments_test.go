@@ -14,26 +14,26 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// tick is how often a test looks whether what it waits for has come.
+// tick is the polling interval of tests.
 const tick = 20 * time.Millisecond
 
-// moments are what a test does at exact points of a file's way, inside the
-// worker; nil does nothing.
+// moments are hooks at exact points of a file's steps inside the worker; nil ones do
+// nothing.
 type moments struct {
 	afterFetch     func(ingest.Staged)
 	beforePut      func(ingest.Put)
 	afterPut       func(ingest.Put)
 	beforeAnnounce func()
-	// finishScan may fail in place of the database.
+	// finishScan may return an error instead of writing to the database.
 	finishScan func() error
-	// dueServers is before a scan of all servers learns which are due.
+	// dueServers is called before a scan of all servers reads the due ones.
 	dueServers func()
-	// beforeRecheck is before what a second look at settling files saw is
-	// written, and so before any of them can have settled.
+	// beforeRecheck is called before the result of a second look at settling files is
+	// written, and so before any of them has settled.
 	beforeRecheck func()
 }
 
-// wrap puts the moments around a worker's parts, see sandbox.StartWorkerWith.
+// wrap adds the hooks to a worker's dependencies, see sandbox.StartWorkerWith.
 func (m moments) wrap(d activities.Deps) activities.Deps {
 	d.Staging = stagingMoments{d.Staging, m}
 	d.Objects = objectsMoments{d.Objects, m}
@@ -123,8 +123,8 @@ func (a announcerMoments) Publish(ctx context.Context, message ingest.Notificati
 	return a.Publisher.Publish(ctx, message)
 }
 
-// firstTime returns a function that does fn when it is called first, and a
-// count of its calls.
+// firstTime returns a function that calls fn on its first call, and a counter of its
+// calls.
 func firstTime[T any](fn func(T)) (do func(T), calls *atomic.Int32) {
 	calls = &atomic.Int32{}
 	return func(at T) {
@@ -134,8 +134,8 @@ func firstTime[T any](fn func(T)) (do func(T), calls *atomic.Int32) {
 	}, calls
 }
 
-// runningStep is the file's step that is tried now, as Temporal shows it: how
-// often, and why it failed last. Zero when none waits for another try.
+// runningStep returns the pending step of the file in Temporal, with its attempt and last
+// failure. It is zero without one.
 func runningStep(h *sandbox.Cluster, fileUUID string) (attempt int32, failure string) {
 	described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(fileUUID), "")
 	if err != nil {
@@ -147,9 +147,9 @@ func runningStep(h *sandbox.Cluster, fileUUID string) (attempt int32, failure st
 	return attempt, failure
 }
 
-// requireRetryOnRecord checks that the ledger says why a step was tried again.
-// On a slow machine there may be other reasons, too.
-func requireRetryOnRecord(t *testing.T, h *sandbox.Cluster, fileUUID, says string) {
+// requireRetryRecorded requires that the ledger contains the reason of a retry. On a slow
+// machine there may be other reasons, too.
+func requireRetryRecorded(t *testing.T, h *sandbox.Cluster, fileUUID, reason string) {
 	t.Helper()
 	var reasons []string
 	for _, e := range h.Events(fileUUID) {
@@ -157,16 +157,16 @@ func requireRetryOnRecord(t *testing.T, h *sandbox.Cluster, fileUUID, says strin
 			reasons = append(reasons, message)
 		}
 	}
-	require.Contains(t, strings.Join(reasons, "\n"), says, "the ledger does not say why the file had to wait")
+	require.Contains(t, strings.Join(reasons, "\n"), reason, "the ledger lacks the reason of the wait")
 }
 
-// says is a file that waits for a reason with the text. On a slow machine it may
-// first have waited for another one.
-func says(text string) func(ingest.File) bool {
+// waitsFor matches files that wait for a reason with the text. On a slow machine a file
+// may wait for another reason first.
+func waitsFor(text string) func(ingest.File) bool {
 	return func(f ingest.File) bool { return strings.Contains(f.ErrorMessage, text) }
 }
 
-// await waits until the channel is closed or gives something.
+// await waits for a value from the channel or for its end.
 func await(t *testing.T, c <-chan struct{}, what string) {
 	t.Helper()
 	select {

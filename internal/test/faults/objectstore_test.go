@@ -18,12 +18,12 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// sizes are of one file that goes up in one request and of one that goes up in
-// two parts.
+// sizes are the size of a file that is stored by one request and of one stored in two
+// parts.
 var sizes = map[string]int{"in one request": 30_000, "in parts": 18 << 20}
 
-// TestFault38_KillBetweenParts kills the worker while two of four parts are in
-// the store; the next one sends the other two.
+// TestFault38_KillBetweenParts kills the worker when two of four parts are stored; the
+// next one sends the other two.
 func TestFault38_KillBetweenParts(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -60,8 +60,8 @@ func TestFault38_KillBetweenParts(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault39_AnswerToCompleteLost keeps the store's answer to the request that
-// makes the object, and so the knowledge that it is there.
+// TestFault39_AnswerToCompleteLost drops the store's response to the request that creates
+// the object.
 func TestFault39_AnswerToCompleteLost(t *testing.T) {
 	t.Parallel()
 	for name, size := range sizes {
@@ -73,14 +73,14 @@ func TestFault39_AnswerToCompleteLost(t *testing.T) {
 			proxy.harm(nil, func(r *http.Request) bool { return creates(r) && creations.Add(1) == 1 })
 			file := ingestOne(h, size)
 			assert.Equal(t, 1, proxy.lostAnswers())
-			assert.Nil(t, sandbox.Detail(h.Events(file.UUID), ingest.EventRetryScheduled, "message"), "the writer knows its own object")
+			assert.Nil(t, sandbox.Detail(h.Events(file.UUID), ingest.EventRetryScheduled, "message"), "the writer recognizes its own object")
 			h.RequireExactlyOnce()
 		})
 	}
 }
 
-// TestFault40_TwoWorkersSameKey lets two writers, each with its own view of
-// the store, reach the request that makes the object at the same time.
+// TestFault40_TwoWorkersSameKey: two writers, each with its own connection to the store,
+// send the request that creates the object at the same time.
 func TestFault40_TwoWorkersSameKey(t *testing.T) {
 	t.Parallel()
 	for name, size := range sizes {
@@ -117,7 +117,7 @@ func TestFault40_TwoWorkersSameKey(t *testing.T) {
 	}
 }
 
-// twins writes every object from two sides at once.
+// twins writes every object twice, concurrently.
 type twins struct {
 	activities.Objects
 	other *objstore.Store
@@ -140,8 +140,8 @@ func (w twins) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 	return ours, err
 }
 
-// TestFault41_SlowDown answers so many requests with 503 that the client's own
-// tries are used up several times.
+// TestFault41_SlowDown answers so many requests with 503 that the client's own retries
+// are exhausted several times.
 func TestFault41_SlowDown(t *testing.T) {
 	t.Parallel()
 	const refusals = 8
@@ -159,13 +159,13 @@ func TestFault41_SlowDown(t *testing.T) {
 			}, nil)
 			file := ingestOne(h, size)
 			assert.Greater(t, refused.Load(), int32(refusals))
-			requireRetryOnRecord(t, h, file.UUID, "reduce your request rate")
+			requireRetryRecorded(t, h, file.UUID, "reduce your request rate")
 			h.RequireExactlyOnce()
 		})
 	}
 }
 
-// TestFault41_StoreAwayForASmallFile: what cannot be stored is staged meanwhile,
+// TestFault41_StoreAwayForASmallFile: a file that cannot be stored is staged meanwhile,
 // because its source may be gone when the store is back.
 func TestFault41_StoreAwayForASmallFile(t *testing.T) {
 	t.Parallel()
@@ -189,8 +189,8 @@ func TestFault41_StoreAwayForASmallFile(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault42_StoreFull keeps the store full until the file waits visibly. Its
-// source would be deleted afterwards, and must not be before.
+// TestFault42_StoreFull keeps the store full until the file reports its reason for
+// waiting. The source, which is deleted after ingest, must not be deleted before.
 func TestFault42_StoreFull(t *testing.T) {
 	t.Parallel()
 	for name, size := range sizes {
@@ -209,7 +209,7 @@ func TestFault42_StoreFull(t *testing.T) {
 			acme.Write("a.bin", content)
 			h.StartWorker()
 			scan := h.Scan()
-			waiting := h.File(acme.Path("a.bin"), says("no room for bucket "+h.S3.Bucket))
+			waiting := h.File(acme.Path("a.bin"), waitsFor("no room for bucket "+h.S3.Bucket))
 			assert.Equal(t, ingest.StatusUploading, waiting.Status)
 			sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, sandbox.Timeout, tick)
 			assert.FileExists(t, acme.Path("a.bin"), "the source is the only copy")
@@ -217,7 +217,7 @@ func TestFault42_StoreFull(t *testing.T) {
 			proxy.harm(nil, nil)
 			h.AwaitScans(scan)
 			h.AwaitIngest(waiting.UUID)
-			requireRetryOnRecord(t, h, waiting.UUID, "no room")
+			requireRetryRecorded(t, h, waiting.UUID, "no room")
 			assert.NoFileExists(t, acme.Path("a.bin"))
 			acme.Write("a.bin", content) // for the oracle, which compares with the source
 			h.RequireExactlyOnce()
@@ -225,8 +225,8 @@ func TestFault42_StoreFull(t *testing.T) {
 	}
 }
 
-// TestFault43_PartDamagedOnTheWay flips a bit in what is sent, after it was
-// read and signed.
+// TestFault43_PartDamagedOnTheWay flips a bit of a request's body after it was read and
+// signed.
 func TestFault43_PartDamagedOnTheWay(t *testing.T) {
 	t.Parallel()
 	for name, size := range sizes {
@@ -243,14 +243,14 @@ func TestFault43_PartDamagedOnTheWay(t *testing.T) {
 			}, nil)
 			file := ingestOne(h, size)
 			assert.Equal(t, 1, proxy.refused("XAmzContentChecksumMismatch"), "the store took damaged bytes")
-			requireRetryOnRecord(t, h, file.UUID, "rejected damaged bytes")
+			requireRetryRecorded(t, h, file.UUID, "rejected damaged bytes")
 			h.RequireExactlyOnce()
 		})
 	}
 }
 
-// TestFault44_KeysRevoked lets the store meet an access key that it does not
-// know any more in the middle of an upload.
+// TestFault44_KeysRevoked makes the store reject the access key in the middle of an
+// upload.
 func TestFault44_KeysRevoked(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -266,7 +266,7 @@ func TestFault44_KeysRevoked(t *testing.T) {
 	acme.Write("a.bin", sandbox.Random(40<<20))
 	h.StartWorker()
 	scan := h.Scan()
-	waiting := h.File(acme.Path("a.bin"), says("rejected the access key"))
+	waiting := h.File(acme.Path("a.bin"), waitsFor("rejected the access key"))
 	assert.Equal(t, ingest.StatusUploading, waiting.Status)
 	assert.NotContains(t, waiting.ErrorMessage, h.S3.SecretKey)
 	sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, sandbox.Timeout, tick)
@@ -274,15 +274,15 @@ func TestFault44_KeysRevoked(t *testing.T) {
 
 	proxy.harm(nil, nil)
 	h.AwaitScans(scan)
-	// The answer to the first part may be lost when the second is refused; the
-	// store has it all the same.
+	// The response to the first part may be lost when the second is refused; the store
+	// has it nevertheless.
 	assert.LessOrEqual(t, proxy.taken("1"), 1, "what was in the store before is kept")
-	requireRetryOnRecord(t, h, waiting.UUID, "rejected the access key")
+	requireRetryRecorded(t, h, waiting.UUID, "rejected the access key")
 	h.RequireExactlyOnce()
 }
 
-// TestFault44_WrongKeys starts with a secret that is not the store's; a worker
-// with the right one goes on.
+// TestFault44_WrongKeys starts with a wrong secret key; a worker with the right one
+// continues.
 func TestFault44_WrongKeys(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -292,20 +292,20 @@ func TestFault44_WrongKeys(t *testing.T) {
 	acme.Write("a.bin", sandbox.Random(1000))
 	stop := h.StartWorkerWith(wrong, nil)
 	scan := h.Scan()
-	waiting := h.File(acme.Path("a.bin"), says("STEVEDORE_S3_SECRET_KEY"))
+	waiting := h.File(acme.Path("a.bin"), waitsFor("STEVEDORE_S3_SECRET_KEY"))
 	stop()
 	h.StartWorker()
 	h.AwaitScans(scan)
-	requireRetryOnRecord(t, h, waiting.UUID, "STEVEDORE_S3_SECRET_KEY")
+	requireRetryRecorded(t, h, waiting.UUID, "STEVEDORE_S3_SECRET_KEY")
 	h.RequireExactlyOnce()
 }
 
-// creates says that the request makes an object visible.
+// creates reports whether the request makes an object visible.
 func creates(r *http.Request) bool {
 	return isComplete(r) || isWrite(r) && !r.URL.Query().Has("partNumber")
 }
 
-// ingestOne carries one file of the size through a worker to its end.
+// ingestOne ingests one file of the size.
 func ingestOne(h *sandbox.Cluster, size int) ingest.File {
 	h.T.Helper()
 	acme := h.AddServer("acme", nil)

@@ -16,12 +16,12 @@ import (
 	"stevedore/workflows"
 )
 
-// TestFault61_ScansOverlap: two scans at once and a third while they run are
-// one listing after another, and one run for each file.
+// TestFault61_ScansOverlap: two concurrent scans and a third one during them result in
+// sequential listings, and in one run per file.
 func TestFault61_ScansOverlap(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	// The scan of the server waits at its end until all three have asked.
+	// The server's scan waits at its end until all three scans have requested it.
 	asked := make(chan struct{})
 	h.StartWorkerWith(h.Cfg, moments{finishScan: func() error { <-asked; return nil }}.wrap)
 	acme := h.AddServer("acme", nil)
@@ -41,8 +41,8 @@ func TestFault61_ScansOverlap(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault61_AScheduleOverlaps has a schedule that is due every second while its
-// first scan does not come to an end: none is started beside it.
+// TestFault61_AScheduleOverlaps has a schedule that is due every second while its first
+// scan is still running: no second one is started.
 func TestFault61_AScheduleOverlaps(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)

@@ -19,8 +19,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// ownBroker is a RabbitMQ node of one test's own, for faults that concern a
-// whole broker.
+// ownBroker is a RabbitMQ node for one test, for faults of a complete broker.
 type ownBroker struct {
 	t      *testing.T
 	server string
@@ -30,11 +29,11 @@ type ownBroker struct {
 	node   *exec.Cmd
 }
 
-// rabbitPrograms is where packages put them.
+// rabbitPrograms is the folder in which packages install RabbitMQ's programs.
 const rabbitPrograms = "/usr/lib/rabbitmq/bin/"
 
-// newOwnBroker starts a node, declares the test's queue on it and makes it the
-// broker of the test's world.
+// newOwnBroker starts a node, declares the test's queue on it and makes it the broker of
+// the cluster.
 func newOwnBroker(t *testing.T, h *sandbox.Cluster) *ownBroker {
 	t.Helper()
 	b := &ownBroker{t: t, server: rabbitPrograms + "rabbitmq-server", home: t.TempDir(), port: services.FreePort(t)}
@@ -51,7 +50,7 @@ func newOwnBroker(t *testing.T, h *sandbox.Cluster) *ownBroker {
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
 		"ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_PORT="+epmd,
 	)
-	// A node would start a port mapper by itself, and leave it behind.
+	// Otherwise the node starts a port mapper that outlives it.
 	mapper := exec.Command("epmd", "-address", "127.0.0.1", "-port", epmd)
 	require.NoError(t, mapper.Start())
 	t.Cleanup(func() {
@@ -62,12 +61,12 @@ func newOwnBroker(t *testing.T, h *sandbox.Cluster) *ownBroker {
 	b.start()
 	h.AMQP = services.AMQP{URL: fmt.Sprintf("amqp://guest:guest@127.0.0.1:%d/", b.port), Queue: h.AMQP.Queue}
 	h.Cfg.AMQP.URL = config.URL(h.AMQP.URL)
-	b.look(h)
+	b.openChannel(h)
 	h.AMQP.Declare(t)
 	return b
 }
 
-// start starts the node, also after kill, and waits until it serves.
+// start starts the node, also after kill, and waits until it is ready.
 func (b *ownBroker) start() {
 	b.t.Helper()
 	b.node = exec.Command(b.server)
@@ -85,8 +84,8 @@ func (b *ownBroker) start() {
 	}, sandbox.Timeout, 10*tick, "the broker does not start")
 }
 
-// look gives the test a channel to look into the queue, also after start.
-func (b *ownBroker) look(h *sandbox.Cluster) {
+// openChannel opens a channel for the test, also after start.
+func (b *ownBroker) openChannel(h *sandbox.Cluster) {
 	b.t.Helper()
 	conn, err := amqp.Dial(h.AMQP.URL)
 	require.NoError(b.t, err)
@@ -95,10 +94,10 @@ func (b *ownBroker) look(h *sandbox.Cluster) {
 	require.NoError(b.t, err)
 }
 
-// signal reaches all processes of the node.
+// signal sends a signal to all processes of the node.
 func (b *ownBroker) signal(s syscall.Signal) { _ = syscall.Kill(-b.node.Process.Pid, s) }
 
-// kill ends the node as a power cut of its machine would.
+// kill kills the node, like a power cut of its machine.
 func (b *ownBroker) kill() {
 	if b.node != nil {
 		b.signal(syscall.SIGKILL)

@@ -20,7 +20,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// ownStore is a MinIO of one test's own, for faults that concern a whole store.
+// ownStore is a MinIO for one test, for faults of a complete store.
 type ownStore struct {
 	h       *sandbox.Cluster
 	program string
@@ -29,8 +29,8 @@ type ownStore struct {
 	server  *exec.Cmd
 }
 
-// newOwnStore starts a MinIO that keeps its data in the folder and makes it the
-// store of the test's world.
+// newOwnStore starts a MinIO with its data in the folder and makes it the store of the
+// cluster.
 func newOwnStore(t *testing.T, h *sandbox.Cluster, folder string) *ownStore {
 	t.Helper()
 	program, err := filepath.Abs("../../../bin/minio")
@@ -52,7 +52,7 @@ func newOwnStore(t *testing.T, h *sandbox.Cluster, folder string) *ownStore {
 	return o
 }
 
-// start starts it with one access key, which then is the only one it knows.
+// start starts it with a single access key; it rejects all others.
 func (o *ownStore) start(accessKey string) {
 	o.h.T.Helper()
 	o.server = exec.Command(o.program, "server", "--quiet", "--address", o.h.S3.Endpoint, o.data)
@@ -65,8 +65,8 @@ func (o *ownStore) stop() {
 	_ = o.server.Wait()
 }
 
-// TestFault44_KeyReallyRevoked takes the access key away from a MinIO of the
-// test's own in the middle of an upload, and gives it back.
+// TestFault44_KeyReallyRevoked revokes the access key of a separate MinIO in the middle
+// of an upload, and restores it.
 func TestFault44_KeyReallyRevoked(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)

@@ -20,21 +20,21 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// ownTemporal is a Temporal server of one test's own, for faults that concern
-// the whole server or its database.
+// ownTemporal is a Temporal server for one test, for faults of the server or its
+// database.
 type ownTemporal struct {
 	t       *testing.T
 	program string
 	args    []string
-	// dir has the database and its log.
+	// dir contains the database and the log.
 	dir     string
 	address string
 	server  *exec.Cmd
 }
 
-// newOwnTemporal starts a server with the flags of the stack's own, so that the
-// durability that is tested is the one that is used, and makes it the server of
-// the test's world. Worker processes need its variable.
+// newOwnTemporal starts a server with the flags of the dev stack, so that the tested
+// durability is the same, and makes it the server of the cluster. Worker processes need
+// its variable.
 func newOwnTemporal(t *testing.T, h *sandbox.Cluster) (own *ownTemporal, variable string) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(os.Getenv("DEVSTACK_DIR"), "state", "temporal.json"))
@@ -62,7 +62,7 @@ func newOwnTemporal(t *testing.T, h *sandbox.Cluster) (own *ownTemporal, variabl
 
 func (o *ownTemporal) database() string { return filepath.Join(o.dir, "temporal.db") }
 
-// start starts the server, also after kill, and waits until it answers.
+// start starts the server, also after kill, and waits until it is ready.
 func (o *ownTemporal) start() {
 	o.t.Helper()
 	log, err := os.OpenFile(filepath.Join(o.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -88,7 +88,7 @@ func (o *ownTemporal) log() string {
 	return string(text[max(0, len(text)-2000):])
 }
 
-// dial returns a client that finds the server again after each start.
+// dial returns a client that reconnects after each start.
 func (o *ownTemporal) dial() client.Client {
 	o.t.Helper()
 	c, err := client.Dial(client.Options{HostPort: o.address, Logger: sdklog.NewStructuredLogger(services.Logger(o.t))})
@@ -97,7 +97,7 @@ func (o *ownTemporal) dial() client.Client {
 	return c
 }
 
-// kill ends the server with SIGKILL.
+// kill kills the server with SIGKILL.
 func (o *ownTemporal) kill() {
 	if o.server != nil {
 		_ = o.server.Process.Kill()
@@ -106,12 +106,11 @@ func (o *ownTemporal) kill() {
 	}
 }
 
-// databaseFiles are what a power cut leaves of the database: SQLite makes the
-// index of the log (-shm) again.
+// databaseFiles are the files of the database that survive a power cut: SQLite rebuilds
+// the index of the log (-shm).
 func (o *ownTemporal) databaseFiles() []string { return []string{o.database(), o.database() + "-wal"} }
 
-// copyDatabase copies the database as it is at one moment: the server is stopped
-// meanwhile.
+// copyDatabase copies the database consistently: the server is suspended meanwhile.
 func (o *ownTemporal) copyDatabase() (copied [][]byte) {
 	o.t.Helper()
 	require.NoError(o.t, o.server.Process.Signal(syscall.SIGSTOP))
@@ -124,7 +123,7 @@ func (o *ownTemporal) copyDatabase() (copied [][]byte) {
 	return copied
 }
 
-// putBack replaces the database of the server, which does not run.
+// putBack replaces the database of the stopped server.
 func (o *ownTemporal) putBack(copied [][]byte) {
 	o.t.Helper()
 	if err := os.Remove(o.database() + "-shm"); !errors.Is(err, fs.ErrNotExist) {

@@ -12,32 +12,32 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// TestAFileThatCannotBeFetchedHoldsUpNoOther: a server that stutters at one
-// file for ever, with room for one at a time. The file gives its place to the
-// next after a round of attempts, and is taken once the server is mended, though
-// that is not due to be scanned for a day.
+// TestAFileThatCannotBeFetchedHoldsUpNoOther: the server fails one file repeatedly, with
+// a concurrency limit of one. After a round of attempts the file is deferred and releases
+// its slot to the next file. It is fetched once the server is fixed, although the next
+// scan is due only in a day.
 func TestAFileThatCannotBeFetchedHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	long(t)
 	h := sandbox.NewCluster(t)
 	h.StartWorker()
-	odd := h.AddFaulty("odd", func(s *ingest.Server) { s.MaxParallel, s.ScanInterval = 1, 24*time.Hour })
-	odd.SetFaults(services.SFTPFaults{Open: func(path string) error {
-		if path == odd.Path("a.csv") {
+	faulty := h.AddFaulty("faulty", func(s *ingest.Server) { s.MaxParallel, s.ScanInterval = 1, 24*time.Hour })
+	faulty.SetFaults(services.SFTPFaults{Open: func(path string) error {
+		if path == faulty.Path("a.csv") {
 			return sftp.ErrSSHFxFailure
 		}
 		return nil
 	}})
-	h.WriteFaulty(odd, "odd", "a.csv", sandbox.Random(10))
-	h.WriteFaulty(odd, "odd", "b.csv", sandbox.Random(20))
+	h.WriteFaulty(faulty, "faulty", "a.csv", sandbox.Random(10))
+	h.WriteFaulty(faulty, "faulty", "b.csv", sandbox.Random(20))
 	h.Scan()
 	const aRound = 8 * time.Minute
-	h.FileWithin(aRound, odd.Path("b.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	put := h.File(odd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+	h.FileWithin(aRound, faulty.Path("b.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+	put := h.File(faulty.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 	assert.False(t, put.NotBefore.IsZero())
 	assert.NotEmpty(t, put.ErrorMessage)
 
-	odd.SetFaults(services.SFTPFaults{})
-	h.FileWithin(aRound, odd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+	faulty.SetFaults(services.SFTPFaults{})
+	h.FileWithin(aRound, faulty.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	h.RequireExactlyOnce()
 }

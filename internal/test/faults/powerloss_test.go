@@ -15,8 +15,8 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// TestFault35_PowerLoss kills the worker and takes away from its staging
-// volume, an ext4 file system, everything that was not synced.
+// TestFault35_PowerLoss kills the worker and discards everything from its staging volume,
+// an ext4 file system, that was not synced.
 func TestFault35_PowerLoss(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -36,7 +36,7 @@ func TestFault35_PowerLoss(t *testing.T) {
 	file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
 	staged := filepath.Join(disk.dir, "files", file.UUID)
 	var before, after int64
-	// The kernel may write back early of its own accord; then the next time counts.
+	// The kernel may write back early by itself; then the test tries again.
 	for at := int64(21 << 20); after == before && at < int64(len(content)); at += 18 << 20 {
 		sandbox.Eventually(t, func() bool {
 			return fileExists(filepath.Join(staged, "checkpoint.json")) && longestStaged(disk.dir) > at
@@ -59,7 +59,7 @@ func TestFault35_PowerLoss(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// intact is how many of the first bytes of a file are as they should be.
+// intact returns the length of the correct prefix of a file.
 func intact(t *testing.T, path string, content []byte) (n int64) {
 	t.Helper()
 	found, err := os.ReadFile(path)
@@ -80,8 +80,8 @@ type disk struct {
 	image string
 }
 
-// newDisk makes and mounts one. It writes back by itself only after minutes, and
-// does not sync a file because it is renamed: other file systems do neither.
+// newDisk creates and mounts a disk. Its file system writes back by itself only after
+// minutes and does not sync a file on rename, because other file systems do neither.
 func newDisk(t *testing.T) *disk {
 	t.Helper()
 	d := &disk{t: t, dir: t.TempDir(), image: filepath.Join(t.TempDir(), "disk")}
@@ -100,8 +100,8 @@ func (d *disk) mount() ([]byte, error) {
 	return exec.Command("mount", "-o", "loop,commit=600,noauto_da_alloc", d.image, d.dir).CombinedOutput()
 }
 
-// cutPower puts what the device holds, and so nothing that waits in memory to
-// be written, in the place of the file system. Nobody may use it now.
+// cutPower replaces the file system by the content of its device, without data that is
+// only in memory. It must not be in use.
 func (d *disk) cutPower() {
 	d.t.Helper()
 	device, err := os.Open(d.image)

@@ -22,7 +22,7 @@ import (
 	"stevedore/workflows"
 )
 
-// operator is Ann, who uses the API of the world.
+// operator returns the operations of the operator Ann.
 func operator(h *sandbox.Cluster) (context.Context, *operations.Service) {
 	ops := operations.New(operations.Deps{
 		Ledger:       operations.Provide[operations.Ledger](h.Store),
@@ -31,7 +31,7 @@ func operator(h *sandbox.Cluster) (context.Context, *operations.Service) {
 	return access.As(h.Ctx, ingest.Principal{Name: "ann", Role: ingest.RoleOperator}), ops
 }
 
-// reprocess asks for the file to be ingested again, once its workflow has ended.
+// reprocess requests that the file is ingested again, once its workflow has ended.
 func reprocess(h *sandbox.Cluster, file ingest.File) error {
 	h.AwaitIngest(file.UUID)
 	ctx, ops := operator(h)
@@ -50,9 +50,9 @@ func lose(h *sandbox.Cluster, file ingest.File) {
 	require.NoError(h.T, h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, file.ObjectKey, minio.RemoveObjectOptions{}))
 }
 
-// TestFault76_ObjectLost deletes the object of a completed file, and then the bucket.
-// The audit names the file, and an operator has it ingested again: one row, one
-// object under the same key, one message id.
+// TestFault76_ObjectLost deletes the object of a completed file, and then the bucket. The
+// audit reports the file, and an operator reprocesses it: one row, one object under the
+// same key, one message id.
 func TestFault76_ObjectLost(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]func(*ingest.Server){"memory": sandbox.InMemory, "staged": sandbox.Staged, "direct": sandbox.Direct} {
@@ -89,7 +89,7 @@ func TestFault76_ObjectLost(t *testing.T) {
 	}
 }
 
-// missing audits and returns the files without their object.
+// missing returns the files that an audit reports without an object.
 func missing(h *sandbox.Cluster) (uuids []string) {
 	h.T.Helper()
 	parts := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
@@ -104,8 +104,8 @@ func missing(h *sandbox.Cluster) (uuids []string) {
 	return uuids
 }
 
-// TestFault76_NothingToReprocess: where a file cannot be ingested again it stays
-// completed, and the operator learns why.
+// TestFault76_NothingToReprocess: a file that cannot be ingested again stays completed,
+// and the operator gets the reason.
 func TestFault76_NothingToReprocess(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -125,9 +125,9 @@ func TestFault76_NothingToReprocess(t *testing.T) {
 	h.AwaitIngest(deleted.UUID)
 
 	for _, c := range []struct {
-		file ingest.File
-		kind ingest.Kind
-		says string
+		file   ingest.File
+		kind   ingest.Kind
+		reason string
 	}{
 		{there, ingest.KindConflict, "exists with the file's content"},
 		{other, ingest.KindConflict, "exists with other content"},
@@ -136,17 +136,17 @@ func TestFault76_NothingToReprocess(t *testing.T) {
 	} {
 		err := reprocess(h, c.file)
 		assert.Equal(t, c.kind, ingest.KindOf(err), "%v", err)
-		assert.ErrorContains(t, err, c.says)
+		assert.ErrorContains(t, err, c.reason)
 		now, err := h.Store.File(h.Ctx, c.file.UUID)
 		require.NoError(t, err)
-		assert.Equal(t, c.file.Status, now.Status, c.says)
-		assert.Equal(t, c.file.Round, now.Round, c.says)
-		assert.Equal(t, c.file.ObjectKey, now.ObjectKey, c.says)
+		assert.Equal(t, c.file.Status, now.Status, c.reason)
+		assert.Equal(t, c.file.Round, now.Round, c.reason)
+		assert.Equal(t, c.file.ObjectKey, now.ObjectKey, c.reason)
 	}
 }
 
-// TestFault76_OtherContentIsNotAnnounced: a source that was replaced under the same
-// size and time must not be announced under the message id of what was there before.
+// TestFault76_OtherContentIsNotAnnounced: other content with the same size and time must
+// not be notified under the message id of the earlier content.
 func TestFault76_OtherContentIsNotAnnounced(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]func(*ingest.Server){"memory": sandbox.InMemory, "staged": sandbox.Staged, "direct": sandbox.Direct} {
@@ -166,7 +166,7 @@ func TestFault76_OtherContentIsNotAnnounced(t *testing.T) {
 			failed := h.Parked(file.RemotePath)
 			assert.Equal(t, ingest.KindHashMismatch, failed.ErrorKind)
 			assert.Contains(t, failed.ErrorMessage, "differs from the content of its published notification")
-			assert.Empty(t, h.AMQP.Messages(t), "nothing is announced")
+			assert.Empty(t, h.AMQP.Messages(t), "no notification is published")
 
 			rewrite(t, acme.Path("a.bin"), content, file.ModTime)
 			ctx, ops := operator(h)
@@ -178,7 +178,7 @@ func TestFault76_OtherContentIsNotAnnounced(t *testing.T) {
 	}
 }
 
-// rewrite replaces the content of a file and keeps its time.
+// rewrite replaces the content of a file and keeps its mtime.
 func rewrite(t *testing.T, path string, content []byte, at time.Time) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path, content, 0o600))

@@ -16,17 +16,17 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// rowFault is what somebody does to the row of a server by SQL.
+// rowFault is a change of a server's row by SQL.
 type rowFault struct {
-	set  string
-	args func(w *rowWorld) []any
-	says string
-	// transient: the key may come back with its file, so the server is tried again.
+	set    string
+	args   func(w *rowServers) []any
+	reason string
+	// transient: the key may come back with its file, so the server is retried.
 	transient bool
 }
 
-// rowWorld is a server of a partner and one that waits for its password.
-type rowWorld struct {
+// rowServers has a partner's server and a server of an attacker.
+type rowServers struct {
 	*sandbox.Cluster
 	evil   *services.SSHD
 	server ingest.Server
@@ -34,18 +34,18 @@ type rowWorld struct {
 
 const bound = "was not sent"
 
-func none(*rowWorld) []any { return nil }
+func none(*rowServers) []any { return nil }
 
-// rowFaults are all columns that say where a credential goes, and all ways of putting
-// another ciphertext into the row.
+// rowFaults change every column that determines where a credential is sent, and replace
+// the ciphertext in every way.
 var rowFaults = map[string]rowFault{
 	"host":     {"host = 'localhost'", none, bound, false},
-	"port":     {"port = $2", func(w *rowWorld) []any { return []any{w.evil.Port} }, bound, false},
+	"port":     {"port = $2", func(w *rowServers) []any { return []any{w.evil.Port} }, bound, false},
 	"username": {"username = 'root'", none, bound, false},
-	"all host keys": {"port = $2, host_keys = ARRAY[$3]", func(w *rowWorld) []any {
+	"all host keys": {"port = $2, host_keys = ARRAY[$3]", func(w *rowServers) []any {
 		return []any{w.evil.Port, w.evil.HostKeyLine}
 	}, bound, false},
-	"one host key more": {"port = $2, host_keys = host_keys || $3::text", func(w *rowWorld) []any {
+	"one host key more": {"port = $2, host_keys = host_keys || $3::text", func(w *rowServers) []any {
 		return []any{w.evil.Port, w.evil.HostKeyLine}
 	}, bound, false},
 	"proxy":               {`options = options || '{"proxy": "socks5://127.0.0.1:1"}'`, none, bound, false},
@@ -59,7 +59,7 @@ var rowFaults = map[string]rowFault{
 	"emptied":             {"password_encrypted = ''", none, "", false},
 }
 
-func sealedElsewhere(w *rowWorld) []any {
+func sealedElsewhere(w *rowServers) []any {
 	keys := filepath.Join(w.T.TempDir(), "keys.json")
 	require.NoError(w.T, credentials.Generate(keys))
 	foreign, err := credentials.Open(keys)
@@ -69,12 +69,13 @@ func sealedElsewhere(w *rowWorld) []any {
 	return []any{sealed}
 }
 
-func sealedAsKey(w *rowWorld) []any {
+func sealedAsKey(w *rowServers) []any {
 	return []any{w.Seal(w.server, credentials.FieldPrivateKey, []byte("only-acme"))}
 }
 
-// TestFault68_RowChangedBySQL: whoever writes to the database gets no password sent
-// anywhere, by whatever column, and what happened stands with the server.
+// TestFault68_RowChangedBySQL: an attacker with write access to the database cannot have
+// a password sent to another server by changing any column. The server shows the reason
+// of the refusal.
 func TestFault68_RowChangedBySQL(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -89,7 +90,7 @@ func TestFault68_RowChangedBySQL(t *testing.T) {
 	ids := map[string]string{}
 	for fault, f := range rowFaults {
 		name := strings.ReplaceAll(fault, " ", "-")
-		w := &rowWorld{Cluster: h, evil: evil, server: h.Register(partner, name, nil)}
+		w := &rowServers{Cluster: h, evil: evil, server: h.Register(partner, name, nil)}
 		statement := "UPDATE sftp_servers SET " + f.set + " WHERE name = $1 RETURNING server_uuid::text"
 		var id string
 		require.NoError(t, conn.QueryRow(h.Ctx, statement, append([]any{name}, f.args(w)...)...).Scan(&id), fault)
@@ -102,7 +103,7 @@ func TestFault68_RowChangedBySQL(t *testing.T) {
 			now, err = h.Store.Server(h.Ctx, ids[fault])
 			return err == nil && now.LastError != ""
 		}, sandbox.Timeout, tick, fault)
-		assert.Contains(t, now.LastError, f.says, fault)
+		assert.Contains(t, now.LastError, f.reason, fault)
 		assert.Equal(t, !f.transient, now.State == ingest.ServerSuspended, "%s: %s", fault, now.LastError)
 	}
 	for _, sshd := range []*services.SSHD{partner, evil} {

@@ -16,8 +16,8 @@ import (
 	"stevedore/worker"
 )
 
-// TestFault68_CiphertextsSwapped: somebody who can write to the database has
-// one partner's password sent to another partner's host. It is not.
+// TestFault68_CiphertextsSwapped: an attacker with write access to the database swaps the
+// ciphertexts of two servers. No password is sent to the other host.
 func TestFault68_CiphertextsSwapped(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -56,8 +56,8 @@ func TestFault68_CiphertextsSwapped(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault68_RowPointedElsewhere: somebody who can write to the database points a
-// partner's row at a server of their own, with its key. It is sent no password.
+// TestFault68_RowPointedElsewhere: an attacker with write access to the database changes
+// a row to the address and host key of their own server. No password is sent to it.
 func TestFault68_RowPointedElsewhere(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -78,8 +78,8 @@ func TestFault68_RowPointedElsewhere(t *testing.T) {
 	now, err := h.Store.Server(h.Ctx, server.UUID)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.ServerSuspended, now.State)
-	for _, says := range []string{"was not sent", fmt.Sprintf("port %d", evil.Port), "stevedore server edit"} {
-		assert.Contains(t, now.LastError, says)
+	for _, text := range []string{"was not sent", fmt.Sprintf("port %d", evil.Port), "stevedore server edit"} {
+		assert.Contains(t, now.LastError, text)
 	}
 	assert.NotContains(t, evil.Log(), "assword for", "nothing is sent to anybody")
 
@@ -89,8 +89,8 @@ func TestFault68_RowPointedElsewhere(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault69_KeyRetiredTooEarly: a worker whose keyset lacks a key that is
-// still in use does not start, and says which and what to do.
+// TestFault69_KeyRetiredTooEarly: a worker does not start with a keyset that lacks a key
+// in use. The error contains the key and the remedy.
 func TestFault69_KeyRetiredTooEarly(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -106,8 +106,8 @@ func TestFault69_KeyRetiredTooEarly(t *testing.T) {
 	err = worker.RunWith(h.Ctx, h.Cfg, h.Temporal, services.Logger(t), worker.Wiring{TaskQueue: h.Queue})
 	require.Error(t, err)
 	assert.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
-	for _, says := range []string{"server acme", keyset, "restore the key", "stevedore key rotate"} {
-		require.ErrorContains(t, err, says)
+	for _, text := range []string{"server acme", keyset, "restore the key", "stevedore key rotate"} {
+		require.ErrorContains(t, err, text)
 	}
 
 	require.NoError(t, os.WriteFile(keyset, whole, 0o600))
@@ -117,7 +117,7 @@ func TestFault69_KeyRetiredTooEarly(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// withoutFirstKey is a keyset file as it is after its oldest key was taken out.
+// withoutFirstKey returns a keyset file without its oldest key.
 func withoutFirstKey(t *testing.T, text []byte) []byte {
 	t.Helper()
 	var set map[string]any

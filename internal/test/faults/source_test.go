@@ -22,14 +22,14 @@ func TestFault01_ShortReads(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker()
-	odd := h.AddFaulty("odd", nil)
-	odd.SetFaults(services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
+	faulty := h.AddFaulty("faulty", nil)
+	faulty.SetFaults(services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
 		return services.CorrectRead(content, buf[:min(len(buf), 1000)], off)
 	}})
-	h.WriteFaulty(odd, "odd", "a.bin", sandbox.Random(300_000))
+	h.WriteFaulty(faulty, "faulty", "a.bin", sandbox.Random(300_000))
 	h.ScanAndWait()
-	assert.Greater(t, odd.Reads(), 300, "each read brought less than asked")
-	h.AwaitIngest(h.Completed(odd.Path("a.bin")).UUID)
+	assert.Greater(t, faulty.Reads(), 300, "each read brought less than asked")
+	h.AwaitIngest(h.Completed(faulty.Path("a.bin")).UUID)
 	h.RequireExactlyOnce()
 }
 
@@ -37,21 +37,20 @@ func TestFault02_DataWithoutBytesForEver(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker()
-	odd := h.AddFaulty("odd", nil)
-	odd.SetFaults(services.SFTPFaults{Read: func([]byte, []byte, int64) (int, error) { return 0, nil }})
-	h.WriteFaulty(odd, "odd", "a.bin", sandbox.Random(300_000))
+	faulty := h.AddFaulty("faulty", nil)
+	faulty.SetFaults(services.SFTPFaults{Read: func([]byte, []byte, int64) (int, error) { return 0, nil }})
+	h.WriteFaulty(faulty, "faulty", "a.bin", sandbox.Random(300_000))
 	scan := h.Scan()
-	waiting := h.FileWithin(2*sandbox.Timeout, odd.Path("a.bin"), says("empty DATA reply"))
+	waiting := h.FileWithin(2*sandbox.Timeout, faulty.Path("a.bin"), waitsFor("empty DATA reply"))
 	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
-	odd.SetFaults(services.SFTPFaults{})
+	faulty.SetFaults(services.SFTPFaults{})
 	h.AwaitScans(scan)
 	h.AwaitIngest(waiting.UUID)
 	h.RequireExactlyOnce()
 }
 
-// midway starts a slow download of a file of 24 MiB and returns in the middle
-// of it. The last third does not pass the line before wait is called, which is
-// after the fault.
+// midway starts a slow download of a file of 24 MiB and returns in its middle. The last
+// third does not pass the proxy before wait is called, after the fault.
 func midway(t *testing.T, change func(*ingest.Server)) (h *sandbox.Cluster, acme *services.SSHD, line *sandbox.Proxy, wait func() ingest.File) {
 	t.Helper()
 	h = sandbox.NewCluster(t)
@@ -78,16 +77,16 @@ func midway(t *testing.T, change func(*ingest.Server)) (h *sandbox.Cluster, acme
 	}
 }
 
-// requireResumed checks that the download went on from about where it stood.
+// requireResumed requires that the download was resumed near the position of its
+// interruption.
 func requireResumed(t *testing.T, h *sandbox.Cluster, file ingest.File, atLeast float64) {
 	t.Helper()
 	offset, _ := sandbox.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
 	assert.GreaterOrEqual(t, offset, atLeast)
 }
 
-// keepaliveBudget is how long a server may be silent before that is noticed: at
-// most an interval until it is asked, and three without an answer, of 15 s each.
-// The rest is for the machine.
+// keepaliveBudget bounds the detection of a silent server: one interval until the first
+// keepalive, and three without response, of 15 s each. The rest is for slow machines.
 const keepaliveBudget = 75 * time.Second
 
 func TestFault03_ServerStoppedMidFile(t *testing.T) {
@@ -107,7 +106,7 @@ func TestFault03_ServerStoppedMidFile(t *testing.T) {
 	figure(t, "fault 3: a frozen server was noticed after %s, all was done %s after it went on", seconds(noticed), seconds(time.Since(began)))
 }
 
-// TestFault04_BlackHoleInTheHandshake also counts what a worker holds on to.
+// TestFault04_BlackHoleInTheHandshake also checks that a worker releases its resources.
 func TestFault04_BlackHoleInTheHandshake(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -142,7 +141,7 @@ func TestFault04_BlackHoleInTheHandshake(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// sshLibrary is in the stack of every goroutine that serves a connection.
+// sshLibrary is in the stack of every goroutine that serves an SSH connection.
 const sshLibrary = "golang.org/x/crypto/ssh"
 
 func TestFault05_NotAnSSHServer(t *testing.T) {
@@ -184,7 +183,7 @@ func TestFault06_ConnectionResetAtHalf(t *testing.T) {
 		resetter.Reset()
 		file := wait()
 		requireResumed(t, h, file, 8<<20)
-		requireRetryOnRecord(t, h, file.UUID, "connection")
+		requireRetryRecorded(t, h, file.UUID, "connection")
 	})
 }
 
@@ -237,7 +236,7 @@ func TestFault16_EmptyFile(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault20_FewSessions: one session a connection, one log-in at a time.
+// TestFault20_FewSessions: one session per connection, one log-in at a time.
 func TestFault20_FewSessions(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -302,23 +301,23 @@ func TestFault22_PermissionDeniedOnOneFile(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker()
-	odd := h.AddFaulty("odd", func(s *ingest.Server) { s.MaxParallel = 1 })
-	odd.SetFaults(services.SFTPFaults{Open: func(path string) error {
-		if path == odd.Path("closed.csv") {
+	faulty := h.AddFaulty("faulty", func(s *ingest.Server) { s.MaxParallel = 1 })
+	faulty.SetFaults(services.SFTPFaults{Open: func(path string) error {
+		if path == faulty.Path("closed.csv") {
 			return sftp.ErrSSHFxPermissionDenied
 		}
 		return nil
 	}})
-	h.WriteFaulty(odd, "odd", "closed.csv", sandbox.Random(10))
-	h.WriteFaulty(odd, "odd", "open.csv", sandbox.Random(20))
+	h.WriteFaulty(faulty, "faulty", "closed.csv", sandbox.Random(10))
+	h.WriteFaulty(faulty, "faulty", "open.csv", sandbox.Random(20))
 	h.ScanAndWait()
-	parked := h.Parked(odd.Path("closed.csv"))
+	parked := h.Parked(faulty.Path("closed.csv"))
 	assert.Equal(t, ingest.KindPermission, parked.ErrorKind)
-	h.AwaitIngest(h.Completed(odd.Path("open.csv")).UUID)
+	h.AwaitIngest(h.Completed(faulty.Path("open.csv")).UUID)
 
-	odd.SetFaults(services.SFTPFaults{})
+	faulty.SetFaults(services.SFTPFaults{})
 	require.NoError(t, h.SendUpdate(parked.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the partner opened it"}))
-	h.AwaitIngest(h.Completed(odd.Path("closed.csv")).UUID)
+	h.AwaitIngest(h.Completed(faulty.Path("closed.csv")).UUID)
 	h.RequireExactlyOnce()
 }
 

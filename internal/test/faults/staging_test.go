@@ -17,9 +17,9 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// TestFault34_StagingFull has a staging volume without room for the large
-// file: it waits and says so, the small one passes it, and once there is room
-// it goes on by itself.
+// TestFault34_StagingFull has a staging volume without space for the large file. The file
+// reports the reason and waits, a small file overtakes it, and it continues automatically
+// once there is space.
 func TestFault34_StagingFull(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -32,27 +32,26 @@ func TestFault34_StagingFull(t *testing.T) {
 	require.True(t, free > 100<<10 && free < 600<<10, "%d bytes are free", free)
 
 	scan := h.Scan()
-	waiting := h.File(acme.Path("large.bin"), says(h.Cfg.Staging.Dir))
+	waiting := h.File(acme.Path("large.bin"), waitsFor(h.Cfg.Staging.Dir))
 	assert.Equal(t, ingest.KindStagingFull, waiting.ErrorKind)
 	h.Completed(acme.Path("small.bin"))
 	assert.Equal(t, ingest.StatusReady, h.File(acme.Path("large.bin"), func(ingest.File) bool { return true }).Status)
 
 	require.NoError(t, os.Remove(ballast))
 	h.AwaitScans(scan)
-	requireRetryOnRecord(t, h, waiting.UUID, "is full")
+	requireRetryRecorded(t, h, waiting.UUID, "is full")
 	h.RequireExactlyOnce()
 }
 
-// TestFault34_NoRoomForTheCheckpoint has room for every byte of the file and
-// for nothing else.
+// TestFault34_NoRoomForTheCheckpoint has space for every byte of the file and for nothing
+// else.
 func TestFault34_NoRoomForTheCheckpoint(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.Cfg.Staging.Dir = smallVolume(t)
 	h.StartWorker()
 	acme := h.AddServer("acme", sandbox.Staged)
-	// A scan of an empty server shows that the worker has written all that it
-	// writes when it begins.
+	// A scan of an empty server makes sure that the worker has written its initial files.
 	h.ScanAndWait()
 	ballast, free := fillVolume(t, h.Cfg.Staging.Dir, 400<<10)
 	acme.Write("a.bin", sandbox.Random(int(free)))
@@ -63,12 +62,12 @@ func TestFault34_NoRoomForTheCheckpoint(t *testing.T) {
 
 	require.NoError(t, os.Remove(ballast))
 	h.AwaitScans(scan)
-	requireRetryOnRecord(t, h, waiting.UUID, "is full")
+	requireRetryRecorded(t, h, waiting.UUID, "is full")
 	h.RequireExactlyOnce()
 }
 
-// TestFault36_BitFlippedInStaging damages the staged bytes, once before they
-// are verified and once between that and the upload.
+// TestFault36_BitFlippedInStaging damages staged bytes, once before and once after their
+// verification.
 func TestFault36_BitFlippedInStaging(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{30_000, 18 << 20} { // in one request and in parts
@@ -89,7 +88,7 @@ func TestFault36_BitFlippedInStaging(t *testing.T) {
 	}
 }
 
-// TestFault37_StagingWiped empties the staging folder under a working worker.
+// TestFault37_StagingWiped empties the staging folder of a running worker.
 func TestFault37_StagingWiped(t *testing.T) {
 	t.Parallel()
 	t.Run("before verify", func(t *testing.T) {
@@ -112,8 +111,8 @@ func TestFault37_StagingWiped(t *testing.T) {
 	})
 }
 
-// TestFault37_WholeStagingFolderGone takes away the folder of a stopped worker
-// with the id of its volume, so that nobody comes back for what it had taken.
+// TestFault37_WholeStagingFolderGone removes the folder of a stopped worker with its id,
+// so that no worker returns for its staged files.
 func TestFault37_WholeStagingFolderGone(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -141,8 +140,8 @@ func TestFault37_WholeStagingFolderGone(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// wipedWhileRead: the copy writes on into files without names, which nobody
-// can find again; it must not be taken for staged.
+// wipedWhileRead: the transfer continues to write to unlinked files. They must not count
+// as staged.
 func wipedWhileRead(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	var line *sandbox.Proxy
@@ -162,11 +161,11 @@ func wipedWhileRead(t *testing.T) {
 	line.RemoveToxic("bandwidth")
 	h.AwaitScans(scan)
 	file := h.Completed(acme.Path("a.bin"))
-	requireRetryOnRecord(t, h, file.UUID, "checkpoint")
+	requireRetryRecorded(t, h, file.UUID, "checkpoint")
 	h.RequireExactlyOnce()
 }
 
-// harmStaging carries one file through a worker with the moments to its end.
+// harmStaging ingests one file with the hooks in the worker.
 func harmStaging(t *testing.T, size int, m moments) *sandbox.Cluster {
 	t.Helper()
 	h := sandbox.NewCluster(t)
@@ -185,12 +184,12 @@ func flipInFile(t *testing.T, path string) {
 	}
 }
 
-// wipeFiles removes everything staged beside and including path.
+// wipeFiles removes all staged files of the folder that contains path.
 func wipeFiles(t *testing.T, path string) {
 	assert.NoError(t, os.RemoveAll(filepath.Dir(path)))
 }
 
-// longestStaged is the length of the longest staged file.
+// longestStaged returns the length of the longest staged file.
 func longestStaged(dir string) (most int64) {
 	found, _ := filepath.Glob(filepath.Join(dir, "files", "*", "data"))
 	for _, path := range found {
@@ -212,8 +211,8 @@ func smallVolume(t *testing.T) string {
 	return mountVolume(t, t.TempDir(), "size=1m")
 }
 
-// mountVolume mounts a file system in memory at the folder until the test ends.
-// It skips the test where the user may not mount, and only there.
+// mountVolume mounts a tmpfs at the folder until the test ends. It skips the test only if
+// the user may not mount.
 func mountVolume(t *testing.T, dir, options string) string {
 	t.Helper()
 	err := unix.Mount("tmpfs", dir, "tmpfs", 0, options)
@@ -225,9 +224,9 @@ func mountVolume(t *testing.T, dir, options string) string {
 	return dir
 }
 
-// fillVolume leaves about so many bytes free, a multiple of 4096, and returns
-// the file that takes the others and how many are free indeed: others may write
-// a few blocks meanwhile.
+// fillVolume fills the volume except for about the given number of bytes, a multiple of
+// 4096. It returns the filling file and the actual free space, because others may write a
+// few blocks meanwhile.
 func fillVolume(t *testing.T, dir string, leave int64) (ballast string, free int64) {
 	t.Helper()
 	var st unix.Statfs_t

@@ -21,14 +21,14 @@ import (
 	"stevedore/worker"
 )
 
-// TestFault75_StagingAway takes the staging folder from a worker that has a whole
-// file in it, and gives it back.
+// TestFault75_StagingAway makes the staging folder of a worker unavailable while it holds
+// a complete file, and restores it.
 func TestFault75_StagingAway(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]struct {
-		spoil func(t *testing.T, dir string) (repair func())
-		kind  ingest.Kind
-		says  string
+		spoil  func(t *testing.T, dir string) (repair func())
+		kind   ingest.Kind
+		reason string
 	}{
 		"unmounted":        {mountOver(""), ingest.KindStagingUnavailable, "has lost its volume"},
 		"another worker's": {mountOver(uuid.NewString()), ingest.KindStagingUnavailable, "instead of"},
@@ -39,12 +39,12 @@ func TestFault75_StagingAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			loseStaging(t, fault.spoil, fault.kind, fault.says)
+			loseStaging(t, fault.spoil, fault.kind, fault.reason)
 		})
 	}
 }
 
-func loseStaging(t *testing.T, spoil func(*testing.T, string) func(), kind ingest.Kind, says string) {
+func loseStaging(t *testing.T, spoil func(*testing.T, string) func(), kind ingest.Kind, reason string) {
 	h := sandbox.NewCluster(t)
 	volume := mountVolume(t, t.TempDir(), "size=16m,nr_inodes=200")
 	h.Cfg.Staging.Dir = filepath.Join(volume, "staging")
@@ -75,8 +75,8 @@ func loseStaging(t *testing.T, spoil func(*testing.T, string) func(), kind inges
 	second := h.Scan()
 	h.Completed(globex.Path("small.csv"))
 	later := h.File(acme.Path("later.bin"), func(f ingest.File) bool { return f.ErrorKind == kind })
-	assert.Contains(t, later.ErrorMessage, says)
-	sandbox.Eventually(t, func() bool { return strings.Contains(ready(), says) }, sandbox.Timeout, tick, "readyz does not say why")
+	assert.Contains(t, later.ErrorMessage, reason)
+	sandbox.Eventually(t, func() bool { return strings.Contains(ready(), reason) }, sandbox.Timeout, tick, "readyz lacks the reason")
 	assert.Contains(t, scrape(t, listener.Addr().String()+"/metrics", h.Cfg.API.Token.Reveal()), "\nstevedore_staging_up 0\n")
 
 	proxy.harm(nil, nil)
@@ -92,7 +92,7 @@ func loseStaging(t *testing.T, spoil func(*testing.T, string) func(), kind inges
 	h.RequireExactlyOnce()
 }
 
-// readyz returns why the worker is not ready; empty when it is.
+// readyz returns the reason of /readyz; empty if the worker is ready.
 func readyz(t *testing.T, address, token string) string {
 	t.Helper()
 	var answer struct {
@@ -142,7 +142,7 @@ func moveAway(t *testing.T, dir string) func() {
 	return func() { require.NoError(t, os.Rename(dir+".away", dir)) }
 }
 
-// emptied takes everything out of the folder.
+// emptied moves everything out of the folder.
 func emptied(t *testing.T, dir string) func() {
 	move := func(from, to string) {
 		entries, err := os.ReadDir(from)
@@ -157,15 +157,15 @@ func emptied(t *testing.T, dir string) func() {
 	return func() { move(aside, dir) }
 }
 
-// readOnly lays a read-only view of the folder over it: a volume with open files
-// cannot be made read-only by hand as a broken disk makes it.
+// readOnly mounts a read-only view over the folder: a volume with open files cannot be
+// remounted read-only, as a broken disk is.
 func readOnly(t *testing.T, dir string) func() {
 	require.NoError(t, unix.Mount(dir, dir, "", unix.MS_BIND, ""))
 	require.NoError(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))
 	return func() { require.NoError(t, unix.Unmount(dir, unix.MNT_DETACH)) }
 }
 
-// outOfInodes makes files until the volume takes no more.
+// outOfInodes creates files until the volume has no more inodes.
 func outOfInodes(t *testing.T, dir string) func() {
 	ballast := filepath.Join(filepath.Dir(dir), "ballast")
 	require.NoError(t, os.Mkdir(ballast, 0o700))

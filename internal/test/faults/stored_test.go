@@ -18,9 +18,9 @@ import (
 	"stevedore/workflows"
 )
 
-// storing are the ways in which an object is made, each with the last thing that
-// happens before the ledger records it. The quick ones, in which the ledger has
-// nothing of the object, are killed in every run, the others by `make chaos`.
+// storing are the ways of creating an object, each with its last event before the ledger
+// records it. Quick ones, of which the ledger has no trace, are killed in every run, the
+// others under `make chaos`.
 var storing = []struct {
 	name   string
 	size   int
@@ -35,15 +35,15 @@ var storing = []struct {
 	{"direct parts", 18 << 20, sandbox.Direct, "after complete upload", false},
 }
 
-// losses are what happens to the source before the next attempt.
+// losses are the changes of the source before the next attempt.
 var losses = map[string]func(t *testing.T, acme *services.SSHD){
 	"removed":  func(t *testing.T, acme *services.SSHD) { require.NoError(t, os.Remove(acme.Path("a.bin"))) },
 	"replaced": func(_ *testing.T, acme *services.SSHD) { acme.Write("a.bin", []byte("another version")) },
 }
 
-// TestFault72_SourceGoneOnceStored: the worker dies, or cannot write the ledger,
-// between the object and its record. The next attempt adopts the object, whatever
-// has become of the source.
+// TestFault72_SourceGoneOnceStored: the worker is killed, or cannot write to the ledger,
+// between the object and its record. The next attempt adopts the object in any state of
+// the source.
 func TestFault72_SourceGoneOnceStored(t *testing.T) {
 	t.Parallel()
 	for _, s := range storing {
@@ -79,7 +79,7 @@ func TestFault72_SourceGoneOnceStored(t *testing.T) {
 	}
 }
 
-// unrecorded is a ledger that fails when the first object is to be recorded.
+// unrecorded is a ledger that fails to record the first object.
 type unrecorded struct {
 	activities.Ledger
 	failed atomic.Bool
@@ -112,9 +112,9 @@ func requireAdopted(t *testing.T, h *sandbox.Cluster, acme *services.SSHD, conte
 	h.RequireExactlyOnce()
 }
 
-// TestFault72_AForeignObjectIsNotAdopted: the key holds other content of the same
-// size, with a hash of its own, when the file is stored. However often the file is
-// tried, that is a conflict as long as the source shows the file.
+// TestFault72_AForeignObjectIsNotAdopted: before the file is stored, the key holds other
+// content of the same size with its own hash. Every attempt is a conflict while the
+// source still has the file.
 func TestFault72_AForeignObjectIsNotAdopted(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -139,8 +139,8 @@ func TestFault72_AForeignObjectIsNotAdopted(t *testing.T) {
 	}
 }
 
-// usurped is a store in which somebody else has the key just before a file is
-// stored by one request.
+// usurped is a store in which another client creates the key just before a file is stored
+// by one request.
 type usurped struct {
 	activities.Objects
 	content []byte

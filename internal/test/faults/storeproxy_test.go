@@ -18,32 +18,32 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// storeProxy stands between a worker and the real object store. It does harm
-// when told to and keeps count of what really happened.
+// storeProxy is a proxy before the real object store that injects faults and counts the
+// store's responses.
 type storeProxy struct {
-	// Address is its host:port.
+	// Address is host:port of the proxy.
 	Address string
 
 	mu sync.Mutex
-	// meddle, may be nil, sees each request and may change it; true says that
-	// it has answered itself.
+	// meddle, if not nil, may change a request. It reports whether it has answered the
+	// request itself.
 	meddle func(http.ResponseWriter, *http.Request) (answered bool)
-	// lose, may be nil, says whether the store's answer is cut off.
+	// lose, if not nil, reports whether to drop the store's response.
 	lose func(*http.Request) bool
-	// parts counts, by number, the parts that the store took, errors its
-	// refusals by S3 code, lost the answers that were cut off. Refused clean-up
-	// does not count: two writers may both try to remove what is left.
+	// parts counts stored parts by number, errors counts refusals by S3 code, lost counts
+	// dropped responses. Refused clean-up does not count: two writers may both remove the
+	// same upload.
 	parts  map[string]int
 	errors map[string]int
 	lost   int
 }
 
-// newStoreProxy puts a proxy before the store of the test's world, whose
-// workers in this process use it from then on.
+// newStoreProxy puts a proxy before the store of the cluster, for workers in this
+// process.
 func newStoreProxy(t *testing.T, h *sandbox.Cluster) *storeProxy {
 	t.Helper()
 	p := &storeProxy{parts: map[string]int{}, errors: map[string]int{}}
-	// The Host header stays the client's: it is part of the signature.
+	// The Host header is kept: it is part of the signature.
 	forward := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: h.S3.Endpoint})
@@ -66,14 +66,14 @@ func newStoreProxy(t *testing.T, h *sandbox.Cluster) *storeProxy {
 	return p
 }
 
-// harm says what happens to requests and to answers from now on; nil is nothing.
+// harm sets the faults of requests and responses; nil is none.
 func (p *storeProxy) harm(meddle func(http.ResponseWriter, *http.Request) bool, lose func(*http.Request) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.meddle, p.lose = meddle, lose
 }
 
-// note counts what the store answered.
+// note counts a response of the store.
 func (p *storeProxy) note(resp *http.Response) error {
 	if isTrial(resp.Request) {
 		return nil
@@ -101,8 +101,8 @@ func (p *storeProxy) note(resp *http.Response) error {
 	return nil
 }
 
-// taken is how often the store took the part, refused how often it answered
-// with the S3 code, lostAnswers how many answers were cut off.
+// taken returns how often the part was stored, refused how often the store returned the
+// S3 code, lostAnswers the number of dropped responses.
 func (p *storeProxy) taken(part string) int   { return count(p, func() int { return p.parts[part] }) }
 func (p *storeProxy) refused(code string) int { return count(p, func() int { return p.errors[code] }) }
 func (p *storeProxy) lostAnswers() int        { return count(p, func() int { return p.lost }) }
@@ -113,7 +113,7 @@ func count(p *storeProxy, of func() int) int {
 	return of()
 }
 
-// refuse answers in the store's place with an S3 error.
+// refuse answers with an S3 error in place of the store.
 func refuse(w http.ResponseWriter, r *http.Request, status int, code, message string) {
 	_, _ = io.Copy(io.Discard, r.Body) // a client that still sends would see a broken connection
 	w.Header().Set("Content-Type", "application/xml")
@@ -123,10 +123,10 @@ func refuse(w http.ResponseWriter, r *http.Request, status int, code, message st
 	}
 }
 
-// isTrial says that the request only tries out what the store can do.
+// isTrial reports whether the request only probes the features of the store.
 func isTrial(r *http.Request) bool { return strings.Contains(r.URL.Path, "/stevedore-probe") }
 
-// isWrite says that the request carries bytes of a file.
+// isWrite reports whether the request contains bytes of a file.
 func isWrite(r *http.Request) bool { return r.Method == http.MethodPut }
 
 func isPart(r *http.Request, number string) bool {
@@ -137,7 +137,7 @@ func isComplete(r *http.Request) bool {
 	return r.Method == http.MethodPost && r.URL.Query().Has("uploadId")
 }
 
-// flipInBody damages one bit in the middle of what a request carries.
+// flipInBody flips one bit in the middle of a request's body.
 func flipInBody(t *testing.T, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	require.NoError(t, err)

@@ -21,15 +21,14 @@ import (
 
 var describeDefault = &workflowservice.DescribeNamespaceRequest{Namespace: client.DefaultNamespace}
 
-// TestFault59_TemporalKilled kills the Temporal server with SIGKILL under load
-// and starts it again on its database. No workflow is lost, and no file needs
-// the reconciler.
+// TestFault59_TemporalKilled kills the Temporal server with SIGKILL under load and
+// restarts it on its database. No workflow is lost, and no file needs a reconciliation.
 func TestFault59_TemporalKilled(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	own, variable := newOwnTemporal(t, h)
-	// The lines are so slow that most is still to do when the server is killed,
-	// however slow the machine, and they are fast again afterwards.
+	// The bandwidth is limited so that most files are unfinished when the server is
+	// killed, on any machine. The limit is removed afterwards.
 	slow, line := slowServer(h, "slow", 256)
 	slow.Write("large.bin", sandbox.Random(32<<20))
 	acme, acmeLine := lineTo(h, "acme", 128, nil)
@@ -70,10 +69,9 @@ func TestFault59_TemporalKilled(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault59_TemporalRestoredFromAnOlderCopy is a power cut at its worst: the
-// database that Temporal finds is from before most of the work. Workflows
-// started later are lost, those that have ended since run again, and the
-// reconciler and the next scans bring every file to its end.
+// TestFault59_TemporalRestoredFromAnOlderCopy is the worst power cut: Temporal's database
+// is from before most of the work. Workflows started later are lost and workflows that
+// have ended since run again. Reconciliation and the next scans complete every file.
 func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -119,9 +117,8 @@ func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// keepStarting starts workflows that no worker runs, one after another, until
-// the function it returns is called. That returns the ids whose start the server
-// acknowledged.
+// keepStarting starts workflows that no worker runs until the returned function is
+// called, which returns the ids of acknowledged starts.
 func keepStarting(h *sandbox.Cluster) (stop func() []string) {
 	ctx, cancel := context.WithCancel(h.Ctx)
 	ended := make(chan []string)
@@ -130,7 +127,7 @@ func keepStarting(h *sandbox.Cluster) (stop func() []string) {
 		var ids []string
 		for {
 			id := "kept/" + uuid.NewString()
-			_, err := h.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: h.Queue + "-nobody"}, "Kept")
+			_, err := h.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: id, TaskQueue: h.Queue + "-unused"}, "Kept")
 			if err != nil {
 				ended <- ids
 				return
@@ -156,8 +153,7 @@ func writeSmall(sshd *services.SSHD, name string, n int) {
 	}
 }
 
-// historyLengths returns the lengths of the histories of all files that have a
-// workflow, by uuid.
+// historyLengths returns the history lengths of all files with a workflow, by uuid.
 func historyLengths(h *sandbox.Cluster) map[string]int64 {
 	h.T.Helper()
 	lengths := map[string]int64{}

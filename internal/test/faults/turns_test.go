@@ -14,8 +14,8 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// odds are what a server does instead of opening a file.
-var odds = map[string]func(done <-chan struct{}) (cut bool){
+// openFaults are the faults of a server on opening a file.
+var openFaults = map[string]func(done <-chan struct{}) (cut bool){
 	"cuts": func(<-chan struct{}) bool { return true },
 	"hangs": func(done <-chan struct{}) bool {
 		<-done
@@ -23,45 +23,45 @@ var odds = map[string]func(done <-chan struct{}) (cut bool){
 	},
 }
 
-// badFiles starts a server with room for four files that does so for files whose
-// names begin with "bad".
+// badFiles starts a server with four slots that injects the fault for files whose names
+// begin with "bad".
 func badFiles(h *sandbox.Cluster, how func(done <-chan struct{}) bool, change func(*ingest.Server)) *services.FaultySFTP {
-	odd := h.AddFaulty("odd", func(s *ingest.Server) {
+	faulty := h.AddFaulty("faulty", func(s *ingest.Server) {
 		s.MaxParallel, s.Settle, s.ScanInterval = 4, 0, 24*time.Hour
 		if change != nil {
 			change(s)
 		}
 	})
-	odd.SetFaults(services.SFTPFaults{Wait: func(path string, done <-chan struct{}) bool {
-		return strings.HasPrefix(path, odd.Path("bad")) && how(done)
+	faulty.SetFaults(services.SFTPFaults{Wait: func(path string, done <-chan struct{}) bool {
+		return strings.HasPrefix(path, faulty.Path("bad")) && how(done)
 	}})
-	return odd
+	return faulty
 }
 
-// writeMany writes files that are expected to arrive.
-func writeMany(h *sandbox.Cluster, odd *services.FaultySFTP, name string, n int) (paths []string) {
+// writeMany adds files that are expected to arrive.
+func writeMany(h *sandbox.Cluster, faulty *services.FaultySFTP, name string, n int) (paths []string) {
 	for i := range n {
 		file := fmt.Sprintf("%s%02d.csv", name, i)
-		h.WriteFaulty(odd, "odd", file, sandbox.Random(100+i))
-		paths = append(paths, odd.Path(file))
+		h.WriteFaulty(faulty, "faulty", file, sandbox.Random(100+i))
+		paths = append(paths, faulty.Path(file))
 	}
 	return paths
 }
 
-// TestBadFilesLeaveTheirSlotsToGoodOnes: more files than slots cannot be opened. They
-// wait without a slot, visibly, and all good files come meanwhile.
+// TestBadFilesLeaveTheirSlotsToGoodOnes: more files than slots cannot be opened. They are
+// deferred without a slot, and all good files are ingested meanwhile.
 func TestBadFilesLeaveTheirSlotsToGoodOnes(t *testing.T) {
 	t.Parallel()
-	for name, how := range odds {
+	for name, how := range openFaults {
 		for _, mode := range []ingest.TransferSetting{ingest.TransferAuto, ingest.TransferStaged} {
 			t.Run(name+" "+string(mode), func(t *testing.T) {
 				t.Parallel()
 				h := sandbox.NewCluster(t)
 				h.StartWorker()
-				odd := badFiles(h, how, func(s *ingest.Server) {
+				faulty := badFiles(h, how, func(s *ingest.Server) {
 					s.Transfer, s.AnswerTimeout = mode, ingest.Duration(12*time.Second)
 				})
-				bad, good := writeMany(h, odd, "bad", 6), writeMany(h, odd, "good", 20)
+				bad, good := writeMany(h, faulty, "bad", 6), writeMany(h, faulty, "good", 20)
 				h.Scan()
 				began := time.Now()
 				for _, path := range good {
@@ -76,7 +76,7 @@ func TestBadFilesLeaveTheirSlotsToGoodOnes(t *testing.T) {
 						assert.EqualValues(t, 1, sandbox.Detail(h.Events(f.UUID), ingest.EventDeferred, "attempts"), "a second try would take as long")
 					}
 				}
-				odd.SetFaults(services.SFTPFaults{})
+				faulty.SetFaults(services.SFTPFaults{})
 				for _, path := range bad {
 					h.FileWithin(3*time.Minute, path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 				}
@@ -86,23 +86,23 @@ func TestBadFilesLeaveTheirSlotsToGoodOnes(t *testing.T) {
 	}
 }
 
-// TestAServerWhoseFilesAreAllBadIsNotStormed: however many files fail at once, log-ins
-// are few, and each file has its turn.
+// TestAServerWhoseFilesAreAllBadIsNotStormed: however many files fail concurrently,
+// log-ins are few, and every file gets its attempts.
 func TestAServerWhoseFilesAreAllBadIsNotStormed(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker()
-	odd := badFiles(h, odds["cuts"], nil)
-	bad := writeMany(h, odd, "bad", 16)
+	faulty := badFiles(h, openFaults["cuts"], nil)
+	bad := writeMany(h, faulty, "bad", 16)
 	h.Scan()
-	began, before := time.Now(), odd.Logins()
+	began, before := time.Now(), faulty.Logins()
 	for _, path := range bad {
 		h.FileWithin(5*time.Minute, path, func(f ingest.File) bool { return f.Deferrals > 2 })
 	}
-	took, logins := time.Since(began), odd.Logins()-before
+	took, logins := time.Since(began), faulty.Logins()-before
 	t.Logf("%d log-ins in %s", logins, took)
 	require.Less(t, float64(logins), 60*max(took.Minutes(), 1))
-	odd.SetFaults(services.SFTPFaults{})
+	faulty.SetFaults(services.SFTPFaults{})
 	for _, path := range bad {
 		h.FileWithin(5*time.Minute, path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	}

@@ -13,8 +13,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestFault79_UpgradedInFlight stops a worker while files stand at different places,
-// and starts one of another build: it has to go on from each history.
+// TestFault79_UpgradedInFlight stops a worker while files are at different steps, and
+// starts one of another build, which must continue from each history.
 func TestFault79_UpgradedInFlight(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -57,7 +57,7 @@ func TestFault79_UpgradedInFlight(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// runOf is the run of the workflow that carries the file now.
+// runOf returns the current run of the file's workflow.
 func runOf(h *sandbox.Cluster, fileUUID string) string {
 	h.T.Helper()
 	described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(fileUUID), "")
@@ -65,8 +65,7 @@ func runOf(h *sandbox.Cluster, fileUUID string) string {
 	return described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
 }
 
-// buildsOf are the builds that have carried a run of the file's workflow, in their
-// order.
+// buildsOf returns the builds that have executed a run of the file's workflow, in order.
 func buildsOf(h *sandbox.Cluster, fileUUID, run string) (builds []string) {
 	h.T.Helper()
 	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(fileUUID), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)

@@ -12,8 +12,8 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// TestFault45_OrphanUploads leaves an upload behind that nobody will finish
-// while another one stands half finished and is alive.
+// TestFault45_OrphanUploads leaves one abandoned upload while another one is unfinished
+// but active.
 func TestFault45_OrphanUploads(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)

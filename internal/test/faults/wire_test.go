@@ -13,17 +13,17 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// wire passes bytes between a client and a service, and cuts a connection in a
-// moment named by what the client sends.
+// wire forwards bytes between a client and a service, and cuts a connection at a moment
+// determined by the client's data.
 type wire struct {
 	listener net.Listener
 	target   string
-	// next, may be nil, decides about client's bytes in which mark occurs.
+	// next, if not nil, decides on client data that contains mark.
 	mark []byte
 	next func(occurrence int32) severing
-	// seen counts the client's sends with mark, cuts the cut connections.
+	// seen counts client sends with mark, cuts the cut connections.
 	seen, cuts atomic.Int32
-	// listening counts how often the service sent the text.
+	// listening counts how often the service has sent the text.
 	listening map[string]*atomic.Int32
 
 	mu   sync.Mutex
@@ -31,20 +31,21 @@ type wire struct {
 	busy sync.WaitGroup
 }
 
-// severing says where a connection is cut.
+// severing is the position of a cut.
 type severing int
 
 const (
 	// pass does not cut.
 	pass severing = iota
-	// cutBefore keeps what the client sends from the service.
+	// cutBefore cuts before the service receives the data.
 	cutBefore
-	// cutAfter lets the service do it and keeps its answer from the client.
+	// cutAfter cuts after the service has processed the data, before the client gets the
+	// response.
 	cutAfter
 )
 
-// newWire lays a wire to the service of a URL and returns the URL of its other
-// end. It counts how often the service sends each of the texts.
+// newWire starts a wire to the service of a URL and returns the URL of the wire. It
+// counts how often the service sends each of the texts.
 func newWire(t *testing.T, service, mark string, next func(occurrence int32) severing, texts ...string) (*wire, string) {
 	t.Helper()
 	u, err := url.Parse(service)
@@ -68,17 +69,17 @@ func newWire(t *testing.T, service, mark string, next func(occurrence int32) sev
 	return w, u.String()
 }
 
-// newBrokerWire is newWire to the broker, without heartbeats: the broker waits for
-// a worker that is frozen, and the wire sees answers only.
+// newBrokerWire is newWire to the broker, without heartbeats: the broker then tolerates a
+// frozen worker, and the wire sees responses only.
 func newBrokerWire(t *testing.T, h *sandbox.Cluster, next func(occurrence int32) severing) (*wire, string) {
 	t.Helper()
 	u, err := url.Parse(h.AMQP.URL)
 	require.NoError(t, err)
 	u.RawQuery = "heartbeat=0"
-	return newWire(t, u.String(), announcement, next)
+	return newWire(t, u.String(), notificationMark, next)
 }
 
-// heard is how often the service sent the text.
+// heard returns how often the service has sent the text.
 func (w *wire) heard(text string) int32 { return w.listening[text].Load() }
 
 func (w *wire) accept() {
@@ -123,8 +124,8 @@ func (w *wire) up(server, client net.Conn, deaf *atomic.Bool) {
 	}
 }
 
-// down waits for the service's answer before it cuts, so that what the client
-// asked for has been done.
+// down waits for the service's response before it cuts, so that the service has executed
+// the request.
 func (w *wire) down(client, server net.Conn, deaf *atomic.Bool) {
 	defer w.close(server, client)
 	buffer := make([]byte, 1<<20)

@@ -13,11 +13,11 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// hasty makes the files of a silent host be given up soon.
+// hasty shortens the timeouts after which the files of a silent host are taken over.
 const hasty = "STEVEDORE_WORKER_HOST_TIMEOUT=5s"
 
-// TestFault58_AZombieChangesNothing: a worker is stopped past its heartbeat,
-// another one takes over and finishes, the first wakes up.
+// TestFault58_AZombieChangesNothing: a worker is suspended beyond its heartbeat timeout,
+// another one takes over and finishes, and the first is resumed.
 func TestFault58_AZombieChangesNothing(t *testing.T) {
 	t.Parallel()
 	t.Run("in a download", func(t *testing.T) {
@@ -35,8 +35,8 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 		h.AwaitScans(scan)
 		requireHarmless(t, h, zombie, acme)
 	})
-	// Any worker may announce, and any two may do so at once.
-	t.Run("in an announcement", func(t *testing.T) {
+	// Any worker may publish, also two concurrently.
+	t.Run("in a notification", func(t *testing.T) {
 		t.Parallel()
 		h := sandbox.NewCluster(t)
 		reached, release := make(chan struct{}), make(chan struct{})
@@ -51,7 +51,7 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 		acme.Write("a.bin", sandbox.Random(1000))
 		zombie := h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, "STEVEDORE_AMQP_URL=" + amqp}})
 		scan := h.Scan()
-		await(t, reached, "nothing is announced")
+		await(t, reached, "no notification is published")
 		zombie.Signal(syscall.SIGSTOP)
 		variable, _ := staging(h)
 		h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, variable}})
@@ -63,9 +63,9 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 	})
 }
 
-// TestFault40_TwoWorkerProcesses: a worker is stopped in the request that makes
-// the object, and another one on another host comes to the same request for the
-// same key. The store gets both at once, and the first worker wakes up.
+// TestFault40_TwoWorkerProcesses: a worker is suspended during the request that creates
+// the object, and a worker on another host sends the same request for the same key. The
+// store receives both concurrently, and the first worker is resumed.
 func TestFault40_TwoWorkerProcesses(t *testing.T) {
 	long(t)
 	t.Parallel()
@@ -104,14 +104,14 @@ func TestFault40_TwoWorkerProcesses(t *testing.T) {
 			h.AwaitScans(scan)
 			figure(t, "fault 40 %s: another host had stored the object %s after the first was frozen", name, seconds(time.Since(began)))
 			requireHarmless(t, h, zombie, acme)
-			// Bytes of the first that were not sent yet came when it woke up.
+			// Unsent bytes of the first worker arrive after it is resumed.
 			assert.Positive(t, proxy.refused("PreconditionFailed")+proxy.refused("NoSuchUpload"), "none of the two was refused")
 		})
 	}
 }
 
-// requireHarmless wakes a zombie up whose file another worker has finished. It
-// must give up and leave nothing behind.
+// requireHarmless resumes a zombie whose file another worker has finished. It must give
+// up and leave nothing behind.
 func requireHarmless(t *testing.T, h *sandbox.Cluster, zombie *sandbox.Process, acme *services.SSHD) {
 	t.Helper()
 	file := h.Completed(acme.Path("a.bin"))

@@ -1,5 +1,5 @@
-// Package runbook runs every command of docs/temporal.md as it stands there,
-// with the real CLI against a real server, and looks at what came of it.
+// Package runbook runs every command of docs/temporal.md with the real CLI on a real
+// server and checks the result.
 package runbook_test
 
 import (
@@ -44,8 +44,7 @@ func readBook(t *testing.T) map[string]string {
 	return book
 }
 
-// TestEveryRecipeIsTested: no recipe without a test, no test of a recipe that
-// is not there any more.
+// TestEveryRecipeIsTested: every recipe has a test, and every tested recipe exists.
 func TestEveryRecipeIsTested(t *testing.T) {
 	t.Parallel()
 	sources, err := filepath.Glob("*_test.go")
@@ -67,8 +66,8 @@ func TestEveryRecipeIsTested(t *testing.T) {
 	}
 }
 
-// TestOtherDocumentsShowRecipesOnly: what they say to type into Temporal's CLI
-// is in docs/temporal.md, too, and so is tested.
+// TestOtherDocumentsShowRecipesOnly: commands of Temporal's CLI in other documents are
+// also in docs/temporal.md, and so are tested.
 func TestOtherDocumentsShowRecipesOnly(t *testing.T) {
 	t.Parallel()
 	var known []string
@@ -92,13 +91,13 @@ func TestOtherDocumentsShowRecipesOnly(t *testing.T) {
 	assert.Greater(t, seen, len(known)/2, "the commands were not found")
 }
 
-// oneLine is a command without the breaks that are there for readers.
+// oneLine returns a command without its line breaks.
 func oneLine(command string) string {
 	command = strings.TrimPrefix(strings.ReplaceAll(command, "\\\n", " "), "bin/")
 	return strings.Join(strings.Fields(command), " ")
 }
 
-// person types recipes into a shell.
+// person runs recipes in a shell.
 type person struct {
 	t    *testing.T
 	ctx  context.Context
@@ -106,7 +105,7 @@ type person struct {
 	env  []string
 }
 
-// at is a person at the Temporal server of the tests.
+// at returns a person with the address of the tests' Temporal server.
 func at(h *sandbox.Cluster, namespace string) *person {
 	t := h.T
 	t.Helper()
@@ -119,8 +118,8 @@ func at(h *sandbox.Cluster, namespace string) *person {
 	}}
 }
 
-// run types the recipe with words replaced, given as pairs, and returns what is
-// printed. It must succeed.
+// run runs the recipe with words replaced, given as pairs, and returns its output. It
+// must succeed.
 func (p *person) run(name string, words ...string) string {
 	p.t.Helper()
 	out, err := p.enter(name, words)
@@ -128,7 +127,7 @@ func (p *person) run(name string, words ...string) string {
 	return out
 }
 
-// fails is run for what must be refused.
+// fails is run for commands that must be refused.
 func (p *person) fails(name string, words ...string) string {
 	p.t.Helper()
 	out, err := p.enter(name, words)
@@ -136,10 +135,8 @@ func (p *person) fails(name string, words ...string) string {
 	return out
 }
 
-// until types the recipe again until it succeeds and prints something that
-// fits: listings follow events after a while, and a schedule of a namespace
-// that is new may take long to answer. A dev server that is short of time puts
-// what it could not list off for minutes, and each question costs it time.
+// until repeats the recipe until it succeeds with an accepted output: visibility is
+// eventually consistent, and schedules of a new namespace may take long to respond.
 func (p *person) until(name string, fits func(out string) bool, words ...string) string {
 	p.t.Helper()
 	var out string
@@ -160,7 +157,7 @@ func (p *person) enter(name string, words []string) (string, error) {
 	return p.shell(commands)
 }
 
-// shell runs commands as a shell does, without a terminal.
+// shell runs commands without a terminal.
 func (p *person) shell(commands string) (string, error) {
 	cmd := exec.CommandContext(p.ctx, "sh", "-c", commands)
 	cmd.Env = p.env
@@ -169,7 +166,7 @@ func (p *person) shell(commands string) (string, error) {
 	return string(out), err
 }
 
-// has is for until: the output has all of these.
+// has accepts outputs that contain all texts, for until.
 func has(texts ...string) func(string) bool {
 	return func(out string) bool {
 		for _, text := range texts {

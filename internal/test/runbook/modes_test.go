@@ -13,8 +13,7 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// halfway blocks direct transfers when half of the file is read, until release
-// is closed.
+// halfway blocks direct transfers after half of the file until release is closed.
 type halfway struct {
 	activities.DirectCopier
 	release chan struct{}
@@ -36,8 +35,8 @@ func (h halfway) Read(ctx context.Context, req ingest.DirectTransfer) (ingest.Sm
 	return h.DirectCopier.Read(ctx, req)
 }
 
-// TestRecipesForTransferModes shows what Temporal has of a file that is moved in
-// memory, and of one that is moved directly.
+// TestRecipesForTransferModes shows Temporal's view of a file in memory mode and of one
+// in direct mode.
 func TestRecipesForTransferModes(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -50,7 +49,7 @@ func TestRecipesForTransferModes(t *testing.T) {
 	acme.Write("large.bin", sandbox.Random(6<<20))
 	scan := h.Scan()
 
-	// In memory: one local activity, seven events.
+	// Memory: one local activity, seven events.
 	small := h.Completed(acme.Path("small.csv"))
 	h.AwaitIngest(small.UUID)
 	history := p.run("show-history", "FILE_UUID", small.UUID)
@@ -60,7 +59,7 @@ func TestRecipesForTransferModes(t *testing.T) {
 	assert.Contains(t, steps, "ActivityType: IngestInMemory\nuserMetadata.summary: move 100 B from acme\n")
 	assert.Equal(t, 1, strings.Count(steps, "ctivityType"), "no other activity")
 
-	// Directly: one activity, which reports how far it is.
+	// Direct: one activity, which reports its progress.
 	large := h.File(acme.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
 	described := p.until("describe-file", func(out string) bool {
 		return has("Transfer", `"total":6291456`)(out) && !strings.Contains(out, `"done":0`)

@@ -20,32 +20,34 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// hostile is a name that would be a link, a picture and markup in a page.
+// hostile is a file name that contains a link, an image and markup.
 const hostile = "`x` [c](http:) ![i](http:) <img src=x> <script>a</script> $x$ **b**.csv"
 
-// yard is a server whose files wait for an operator. Its name is its own,
-// because all tests share a namespace.
-type yard struct {
+// parkedFiles is a server with files in error. Its name is unique, because all tests
+// share a namespace.
+type parkedFiles struct {
 	*sandbox.Cluster
 	*services.SSHD
 	name string
 }
 
-// newYard has small files moved in memory first, unless change fixes the transfer
+// newParkedFiles transfers small files in memory first, unless change sets the transfer
 // mode; it may be nil.
-func newYard(t *testing.T, change func(*ingest.Server)) *yard { return newYardWith(t, change, nil) }
+func newParkedFiles(t *testing.T, change func(*ingest.Server)) *parkedFiles {
+	return newParkedFilesWith(t, change, nil)
+}
 
-// newYardWith has wrap, which may be nil, around the worker's parts.
-func newYardWith(t *testing.T, change func(*ingest.Server), wrap func(activities.Deps) activities.Deps) *yard {
+// newParkedFilesWith replaces the worker's dependencies by wrap, which may be nil.
+func newParkedFilesWith(t *testing.T, change func(*ingest.Server), wrap func(activities.Deps) activities.Deps) *parkedFiles {
 	t.Helper()
-	y := &yard{Cluster: sandbox.NewCluster(t), name: "acme-" + uuid.NewString()[:8]}
+	y := &parkedFiles{Cluster: sandbox.NewCluster(t), name: "acme-" + uuid.NewString()[:8]}
 	y.StartWorkerWith(y.Cfg, wrap)
 	y.SSHD = y.AddServer(y.name, change)
 	return y
 }
 
-// park brings files into error: their checksum files are wrong until they are there.
-func (y *yard) park(names ...string) (files []ingest.File) {
+// park brings files into error by wrong checksum files, then corrects the checksum files.
+func (y *parkedFiles) park(names ...string) (files []ingest.File) {
 	y.T.Helper()
 	for _, name := range names {
 		y.Write(name, sandbox.Random(100))
@@ -59,23 +61,23 @@ func (y *yard) park(names ...string) (files []ingest.File) {
 	return files
 }
 
-func (y *yard) skipped(f ingest.File) {
+func (y *parkedFiles) skipped(f ingest.File) {
 	y.T.Helper()
 	y.File(f.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
 }
 
-func (y *yard) decidedBy(f ingest.File) any {
+func (y *parkedFiles) decidedBy(f ingest.File) any {
 	return sandbox.Detail(y.Events(f.UUID), ingest.EventOperatorAction, "actor")
 }
 
 func TestRecipesForFilesThatWait(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, nil)
+	y := newParkedFiles(t, nil)
 	p := at(y.Cluster, client.DefaultNamespace)
 	files := y.park("a.csv", "b.csv", "c.csv", "d.csv", "e.csv", "f.csv", "g.csv", hostile)
 	last := len(files) - 1
 
-	// Found and counted.
+	// Find and count.
 	p.until("list-running", has("ingest/"+files[0].UUID, "Running"))
 	failed := p.until("list-failed", func(out string) bool { return strings.Count(out, "ingest/") == len(files) }, "SERVER", y.name)
 	for _, f := range files {
@@ -85,7 +87,7 @@ func TestRecipesForFilesThatWait(t *testing.T) {
 	p.until("count-by-status", has("error       Total: 8", "completed   Total: 0"), "SERVER", y.name)
 	p.until("count-by-execution", has("Total: 8", "Group total: 8, values: Running"), "SERVER", y.name)
 
-	// Looked at.
+	// Inspect.
 	one := []string{"FILE_UUID", files[0].UUID}
 	described := p.run("describe-file", one...)
 	for _, text := range []string{y.Path("a.csv"), y.name, `"\"error\""`, "Pending Activities: 0"} {
@@ -98,7 +100,7 @@ func TestRecipesForFilesThatWait(t *testing.T) {
 	assert.Contains(t, p.run("show-steps", one...), "userMetadata.summary: download 100 B from "+y.name)
 	harmless(t, p.run("file-details", "FILE_UUID", files[last].UUID))
 
-	// Decided one by one.
+	// Act on a single file.
 	p.run("update-retry", one...)
 	y.Completed(files[0].RemotePath)
 	assert.Equal(t, "you", y.decidedBy(files[0]))
@@ -113,7 +115,7 @@ func TestRecipesForFilesThatWait(t *testing.T) {
 	p.run("signal-skip", "FILE_UUID", files[4].UUID)
 	y.skipped(files[4])
 
-	// The command that the workflow itself shows, copied from there.
+	// The command in the workflow's details.
 	details := p.run("file-details", "FILE_UUID", files[5].UUID)
 	command := regexp.MustCompile(`(?m)^temporal .* --name retry$`).FindString(details)
 	out, err := p.shell(command)
@@ -121,12 +123,12 @@ func TestRecipesForFilesThatWait(t *testing.T) {
 	y.Completed(files[5].RemotePath)
 	assert.Equal(t, "YOU", y.decidedBy(files[5]))
 
-	// Decided at once.
+	// Act on many files.
 	p.until("list-failed", func(out string) bool { return strings.Count(out, "ingest/") == 2 }, "SERVER", y.name)
 	p.book["without yes"] = strings.TrimSuffix(p.book["batch-retry"], " --yes")
 	_, err = p.enter("without yes", []string{"SERVER", y.name})
-	require.Error(t, err, "nobody has said yes")
-	// A namespace takes only one job at a time, and other tests may have one.
+	require.Error(t, err, "it was not confirmed")
+	// A namespace runs one batch job at a time, and other tests may have one.
 	started := p.until("batch-retry", has("job ID:"), "SERVER", y.name)
 	job := regexp.MustCompile(`job ID: (\S+)`).FindStringSubmatch(started)
 	require.NotNil(t, job, started)
@@ -141,9 +143,8 @@ func TestRecipesForFilesThatWait(t *testing.T) {
 	y.requireExactlyOnce(files[2], files[4])
 }
 
-// requireExactlyOnce is the verdict; files that an operator skipped are not
-// expected to be there.
-func (y *yard) requireExactlyOnce(skipped ...ingest.File) {
+// requireExactlyOnce audits the results without skipped files.
+func (y *parkedFiles) requireExactlyOnce(skipped ...ingest.File) {
 	y.T.Helper()
 	for _, f := range skipped {
 		require.NoError(y.T, os.Remove(f.RemotePath))
@@ -151,7 +152,7 @@ func (y *yard) requireExactlyOnce(skipped ...ingest.File) {
 	y.RequireExactlyOnce()
 }
 
-// harmless renders what the workflow shows with the Web UI's own renderer.
+// harmless renders the workflow's details with the Web UI's renderer.
 func harmless(t *testing.T, metadata string) {
 	t.Helper()
 	_, details, ok := strings.Cut(metadata, "Current Details:")

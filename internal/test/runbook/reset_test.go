@@ -12,10 +12,10 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// TestRecipesForResets shows what a reset does and, above all, does not.
+// TestRecipesForResets shows the effects of a reset, and what it does not change.
 func TestRecipesForResets(t *testing.T) {
 	t.Parallel()
-	y := newYard(t, sandbox.Staged)
+	y := newParkedFiles(t, sandbox.Staged)
 	p := at(y.Cluster, client.DefaultNamespace)
 	y.Write("done.csv", sandbox.Random(200))
 	y.ScanAndWait()
@@ -24,21 +24,21 @@ func TestRecipesForResets(t *testing.T) {
 	files := y.park("over.csv", "step.csv", "skipped.csv")
 	over, step, skipped := files[0], files[1], files[2]
 
-	// A file in error is taken up again, and nobody's name is on record.
+	// A file in error is retried, without a recorded actor.
 	p.run("reset-first", "FILE_UUID", over.UUID)
 	y.Completed(over.RemotePath)
 	assert.Nil(t, y.decidedBy(over))
 
-	// The last workflow task of a file that waits is where it began to wait.
+	// The last workflow task of a waiting file is the start of its wait.
 	out, err := p.shell("temporal workflow reset --workflow-id ingest/" + step.UUID + " --type LastWorkflowTask --reason test")
 	require.NoError(t, err, out)
 	p.until("file-details", has("**failed and needs attention**"), "FILE_UUID", step.UUID)
 
-	// The same from a step: the download that came last.
+	// The same for a step: the last download.
 	p.run("reset-step", "FILE_UUID", step.UUID, "EVENT_ID", lastDownload(t, p.run("show-steps", "FILE_UUID", step.UUID)))
 	y.Completed(step.RemotePath)
 
-	// What has ended stays as it is.
+	// A completed file does not change.
 	p.run("update-skip", "FILE_UUID", skipped.UUID)
 	y.AwaitIngest(skipped.UUID)
 	for _, ended := range []ingest.File{done, skipped} {
@@ -57,8 +57,7 @@ func TestRecipesForResets(t *testing.T) {
 	y.requireExactlyOnce(skipped)
 }
 
-// lastDownload is the event to reset to for the last download in what
-// show-steps prints.
+// lastDownload returns the reset point of the last download in the output of show-steps.
 func lastDownload(t *testing.T, steps string) string {
 	t.Helper()
 	found := regexp.MustCompile(`activityType.name: Download\n(?:userMetadata.*\n)?workflowTaskCompletedEventId: (\d+)`).FindAllStringSubmatch(steps, -1)

@@ -19,15 +19,14 @@ import (
 	"stevedore/workflows"
 )
 
-// newInstallation is a world in a namespace of its own, with the queue and the
-// schedules that every installation has. The schedules themselves do nothing
-// for hours.
+// newInstallation creates a cluster in its own namespace, with the task queue and the
+// schedules of an installation. The schedules themselves are not due for hours.
 func newInstallation(t *testing.T) (*sandbox.Cluster, *person, orchestrator.Client) {
 	t.Helper()
 	return newInstallationWith(t, nil)
 }
 
-// newInstallationWith has wrap, which may be nil, around the worker's parts.
+// newInstallationWith replaces the worker's dependencies by wrap, which may be nil.
 func newInstallationWith(t *testing.T, wrap func(activities.Deps) activities.Deps) (*sandbox.Cluster, *person, orchestrator.Client) {
 	t.Helper()
 	h := &sandbox.Cluster{Sandbox: sandbox.New(t), Queue: ingest.TaskQueue}
@@ -45,7 +44,7 @@ func newInstallationWith(t *testing.T, wrap func(activities.Deps) activities.Dep
 	return h, at(h, namespace), engine
 }
 
-// shows requires that the Web UI's details of a workflow have the texts.
+// shows requires that the details of a workflow contain the texts.
 func shows(p *person, workflowID string, texts ...string) {
 	p.t.Helper()
 	out, err := p.shell("temporal workflow metadata --workflow-id " + workflowID)
@@ -68,7 +67,7 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 		return h.File(acme.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
 	}
 
-	// Scans: paused or not, a trigger scans what is due.
+	// A trigger scans due servers, also while the schedule is paused.
 	p.run("schedule-pause")
 	p.until("schedule-describe", regexp.MustCompile(`Notes +partner migrates\n +Paused +true`).MatchString)
 	acme.Write("first.csv", sandbox.Random(100))
@@ -78,7 +77,7 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	p.until("schedule-describe", regexp.MustCompile(`Notes +partner has migrated\n +Paused +false`).MatchString)
 	p.until("list-scans", has("discover/"+first.ServerUUID, "Running"), "SERVER", "acme")
 
-	// The server is being scanned: it is not due for hours, and is listed again.
+	// The server, which is not due for hours, is scanned again during its scan.
 	acme.Write("second.csv", sandbox.Random(200))
 	p.run("rescan", "SERVER_UUID", first.ServerUUID)
 	second := stuck("second.csv")
@@ -89,15 +88,15 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	require.NoError(t, err)
 	shows(p, regexp.MustCompile(`scan/schedule\S+`).FindString(scan), "This scan **has ended**. Source: `schedule`", "1 started", "`acme`: `discover/")
 
-	// One workflow is terminated: the dispatcher starts another for its slot.
+	// After a workflow is terminated, the dispatcher starts another one for its slot.
 	p.run("terminate", "FILE_UUID", first.UUID)
 	p.until("list-terminated", has(first.UUID, "Terminated"), "SERVER", "acme")
 	p.until("list-running", has(first.UUID))
 	assert.Nil(t, sandbox.Detail(h.Events(first.UUID), ingest.EventRequeued, "reason"), "it was in flight all the time")
 
-	// While no dispatcher runs, the reconciler brings it back, and also one that was
-	// cancelled. A dispatcher of a terminated scan ends at its next heartbeat; the
-	// fence makes that certain.
+	// Without a running dispatcher, a reconciliation requeues the file, also after a
+	// cancellation. A dispatcher of a terminated scan ends at its next heartbeat; the
+	// fence guarantees that.
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.DiscoverWorkflowID(first.ServerUUID), "", "test"))
 	_, err = h.Store.RegisterDispatcher(h.Ctx, first.ServerUUID)
 	require.NoError(t, err)
@@ -114,7 +113,7 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	h.File(first.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 	shows(p, "reconcile/by-hand", "Reconciliation **has ended**", "0 missing objects", "run 'stevedore setup'")
 
-	// Everything ends as if nothing had been done to it.
+	// Everything ends as without interventions.
 	require.NoError(t, h.S3.Core.MakeBucket(h.Ctx, h.S3.Bucket, minio.MakeBucketOptions{}))
 	p.until("list-failed", has(second.UUID), "SERVER", "acme")
 	p.run("update-retry", "FILE_UUID", second.UUID)
@@ -126,7 +125,7 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	}
 	h.RequireExactlyOnceSoFar()
 
-	// A workflow that is started to announce a file again shows the same.
+	// A workflow that is started for a renotify shows the same.
 	require.NoError(t, engine.StartIngest(h.Ctx, h.Completed(first.RemotePath), workflows.FileIngestInput{
 		FileUUID: first.UUID, ServerUUID: first.ServerUUID, Size: first.Size,
 		Renotify: &workflows.OperatorAction{Actor: "ann", Reason: "the consumer lost its queue"},

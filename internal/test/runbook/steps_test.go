@@ -22,7 +22,7 @@ import (
 
 const paused = "State                 Paused"
 
-// attempt is the attempt in what `workflow describe` prints, 0 if there is none.
+// attempt returns the attempt in the output of `workflow describe`, 0 without one.
 func attempt(described string) int {
 	found := regexp.MustCompile(`(?m)^ +Attempt +(\d+)$`).FindStringSubmatch(described)
 	if found == nil {
@@ -32,12 +32,12 @@ func attempt(described string) int {
 	return n
 }
 
-// TestRecipesForStepsThatAreTriedAgain has a bucket that is not there, and so
-// uploads that wait for their next try.
+// TestRecipesForStepsThatAreTriedAgain has a missing bucket, so that uploads wait for
+// their next attempt.
 func TestRecipesForStepsThatAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	tries := &tries{}
-	y := newYardWith(t, sandbox.Staged, func(d activities.Deps) activities.Deps {
+	y := newParkedFilesWith(t, sandbox.Staged, func(d activities.Deps) activities.Deps {
 		d.Objects = countedTries{d.Objects, tries}
 		return d
 	})
@@ -57,7 +57,7 @@ func TestRecipesForStepsThatAreTriedAgain(t *testing.T) {
 
 	p.until("describe-file", func(out string) bool { return attempt(out) >= 4 }, "FILE_UUID", hurried.UUID)
 	p.run("reset-activity", "FILE_UUID", hurried.UUID)
-	sandbox.Eventually(t, func() bool { return tries.beganAnew("hurried.bin") }, sandbox.Timeout, 20*time.Millisecond, "the tries go on counting")
+	sandbox.Eventually(t, func() bool { return tries.restarted("hurried.bin") }, sandbox.Timeout, 20*time.Millisecond, "the tries go on counting")
 
 	require.NoError(t, y.S3.Core.MakeBucket(y.Ctx, y.S3.Bucket, minio.MakeBucketOptions{}))
 	y.Completed(hurried.RemotePath)
@@ -71,14 +71,14 @@ func TestRecipesForStepsThatAreTriedAgain(t *testing.T) {
 	y.RequireExactlyOnce()
 }
 
-// tries are the attempts of uploads in order, by the names of their objects.
+// tries returns the attempts of uploads in order, by object key.
 type tries struct {
 	mu     sync.Mutex
 	byName map[string][]int32
 }
 
-// beganAnew reports whether a first attempt has followed a later one.
-func (r *tries) beganAnew(name string) bool {
+// restarted reports whether a first attempt has followed a later one.
+func (r *tries) restarted(name string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	most := int32(0)
@@ -91,13 +91,13 @@ func (r *tries) beganAnew(name string) bool {
 	return false
 }
 
-// countedTries notes each upload's attempt.
+// countedTries records each upload's attempt.
 type countedTries struct {
 	activities.Objects
 	tries *tries
 }
 
-// Put notes the attempt first.
+// Put records the attempt first.
 func (c countedTries) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 	c.tries.mu.Lock()
 	if c.tries.byName == nil {
@@ -109,14 +109,14 @@ func (c countedTries) Put(ctx context.Context, req ingest.Put) (ingest.Object, e
 	return c.Objects.Put(ctx, req)
 }
 
-// stall makes every upload wait until release is closed.
+// stall blocks every upload until release is closed.
 type stall struct {
 	activities.Objects
 	reached chan struct{}
 	release chan struct{}
 }
 
-// Put waits first.
+// Put blocks first.
 func (s stall) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 	select {
 	case s.reached <- struct{}{}:
@@ -130,12 +130,12 @@ func (s stall) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 	}
 }
 
-// TestAStepThatRunsIsPausedAtItsNextReport: the pause reaches a step with the
-// answer to its heartbeat.
+// TestAStepThatRunsIsPausedAtItsNextReport: a pause reaches the step with the response to
+// its heartbeat.
 func TestAStepThatRunsIsPausedAtItsNextReport(t *testing.T) {
 	t.Parallel()
 	reached, release := make(chan struct{}, 1), make(chan struct{})
-	y := newYardWith(t, sandbox.Staged, func(d activities.Deps) activities.Deps {
+	y := newParkedFilesWith(t, sandbox.Staged, func(d activities.Deps) activities.Deps {
 		d.Objects = stall{d.Objects, reached, release}
 		return d
 	})

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// good is the ledger of a demo that went well: two files, one of which was
-// seen while it grew, a file of an earlier run and another's server.
+// good returns the ledger of a successful demo: two files, one of which was listed while
+// it grew, a file of an earlier run and a file of another server.
 func good() ledger {
 	return ledger{
 		want: []version{
@@ -31,7 +31,7 @@ func good() ledger {
 	}
 }
 
-func TestJudge(t *testing.T) {
+func TestCheck(t *testing.T) {
 	t.Parallel()
 	add := func(r row, key string) func(*ledger) {
 		return func(l *ledger) {
@@ -65,7 +65,7 @@ func TestJudge(t *testing.T) {
 		"no object":                         {func(l *ledger) { delete(l.objects, "k1") }, `object "k1" is not in the bucket`},
 		"no object from earlier":            {func(l *ledger) { delete(l.objects, "k0") }, `object "k0" is not in the bucket`},
 		"one object for two":                {func(l *ledger) { l.rows[3].ObjectKey = "k1" }, "object k1 belongs to 2 files"},
-		"an object of nobody":               {func(l *ledger) { l.objects["k9"] = true }, "object k9 belongs to 0 files"},
+		"an object without a row":           {func(l *ledger) { l.objects["k9"] = true }, "object k9 belongs to 0 files"},
 		"an object of a passing version":    {func(l *ledger) { l.objects["k2"] = true }, "object k2 belongs to 0 files"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -85,8 +85,8 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// TestOfferedIsWhatIsOnTheServer, but for checksum files of the samples.
-func TestOfferedIsWhatIsOnTheServer(t *testing.T) {
+// TestListFiles: all files on the server except checksum files of the samples.
+func TestListFiles(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join(t.TempDir(), "files")
 	all := []sample{

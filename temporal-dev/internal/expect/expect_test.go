@@ -33,7 +33,6 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestRunCopiesTheOutput in the order it came.
 func TestRunCopiesTheOutput(t *testing.T) {
 	t.Parallel()
 	var out strings.Builder

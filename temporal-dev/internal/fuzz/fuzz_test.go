@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestFind: every package that reads what strangers send has a target.
+// TestFind: every package that parses external input has a target.
 func TestFind(t *testing.T) {
 	t.Parallel()
 	all, err := Find("../../..")
@@ -63,7 +63,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-func TestNothingTried(t *testing.T) {
+func TestNoInputTried(t *testing.T) {
 	t.Parallel()
 	for output, ok := range map[string]bool{
 		"testing: warning: no fuzz tests to fuzz\nPASS\nok":                                                         false,

@@ -20,7 +20,7 @@ test ./deep -run TestAnswer
 test ./other
 `
 
-// repository is a folder with the file that the sample changes.
+// repository returns a folder with the file that the sample mutates.
 func repository(t *testing.T, source string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -65,7 +65,7 @@ func TestApply(t *testing.T) {
 	}
 }
 
-// TestRun has a go command that fails as a case says.
+// TestRun replaces the go command by one that fails as the case requires.
 func TestRun(t *testing.T) {
 	t.Parallel()
 	boom := errors.New("exit status 1")
@@ -108,8 +108,8 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestRunWithGo sees that the go command takes the mutated file in the place of
-// the real one, which stays as it is.
+// TestRunWithGo: the go command uses the mutated file instead of the real one, which is
+// not changed.
 func TestRunWithGo(t *testing.T) {
 	t.Parallel()
 	repo := repository(t, source)
@@ -134,8 +134,8 @@ func TestRunWithGo(t *testing.T) {
 	}
 }
 
-// TestTheTableIsPossible: every mutation fits the code as it is, and its tests exist.
-func TestTheTableIsPossible(t *testing.T) {
+// TestTheTableMatchesTheCode: every mutation applies to the code, and its tests exist.
+func TestTheTableMatchesTheCode(t *testing.T) {
 	t.Parallel()
 	const repo = "../../.."
 	file, err := os.Open("../../mutations.txt")
@@ -168,7 +168,7 @@ func TestTheTableIsPossible(t *testing.T) {
 	}
 }
 
-// hasTest reports whether a test in the folder has a name that begins so.
+// hasTest reports whether the folder has a test with the prefix.
 func hasTest(t *testing.T, folder, name string) bool {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))

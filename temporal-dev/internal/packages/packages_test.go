@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// debian has everything: a base for the cases. The value is the version of an
-// initdb, or stub.
+// debian is a machine with all programs. The value of a file is the version of an initdb,
+// or stub.
 func debian() map[string]string {
 	return map[string]string{
 		"/usr/lib/postgresql/15/bin/initdb":               "initdb (PostgreSQL) 15.8 (Debian 15.8-0+deb12u1)",
@@ -22,7 +22,7 @@ func debian() map[string]string {
 	}
 }
 
-// made makes a machine of files; those in bin and sbin are in PATH.
+// made returns a machine with the files; those in bin and sbin are in PATH.
 func made(distribution string, files map[string]string) machine {
 	return machine{
 		distribution: distribution,
@@ -69,7 +69,7 @@ func TestFind(t *testing.T) {
 		"all there":              {"debian", nil, "", "", "/usr/lib/postgresql/15/bin"},
 		"the highest version":    {"debian", []func(map[string]string){add("/usr/lib/postgresql/9.6/bin/initdb", "initdb (PostgreSQL) 9.6.24"), add("/usr/lib/postgresql/16/bin/initdb", "initdb (PostgreSQL) 16beta1")}, "", "", "/usr/lib/postgresql/16/bin"},
 		"a version that is old":  {"debian", []func(map[string]string){without(initdb), add("/usr/lib/postgresql/14/bin/initdb", "initdb (PostgreSQL) 14.2")}, "PostgreSQL 15 or newer (/usr/lib/postgresql/14/bin/initdb is version 14)", "postgresql", ""},
-		"a version nobody knows": {"debian", []func(map[string]string){add(initdb, "broken")}, "PostgreSQL 15 or newer (" + initdb + " is version 0)", "postgresql", ""},
+		"an unknown version":     {"debian", []func(map[string]string){add(initdb, "broken")}, "PostgreSQL 15 or newer (" + initdb + " is version 0)", "postgresql", ""},
 		"Fedora and Arch":        {"fedora", []func(map[string]string){without(initdb), add("/usr/bin/initdb", "initdb (PostgreSQL) 16.4")}, "", "", "/usr/bin"},
 		"RHEL's own packages":    {"rhel", []func(map[string]string){without(initdb), add("/usr/bin/initdb", "initdb (PostgreSQL) 13.4"), add("/usr/pgsql-17/bin/initdb", "initdb (PostgreSQL) 17.1")}, "", "", "/usr/pgsql-17/bin"},
 		"Homebrew":               {"", []func(map[string]string){without(initdb), add("/opt/homebrew/opt/postgresql@15/bin/initdb", "initdb (PostgreSQL) 15.8 (Homebrew)")}, "", "", "/opt/homebrew/opt/postgresql@15/bin"},
@@ -101,7 +101,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-func TestWhatOnlyTestsNeedIsNotAskedFor(t *testing.T) {
+func TestProgramsForTestsAreOptional(t *testing.T) {
 	t.Parallel()
 	files := debian()
 	delete(files, "/usr/bin/chromium")

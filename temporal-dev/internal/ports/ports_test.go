@@ -5,8 +5,7 @@ import (
 	"testing"
 )
 
-// occupy listens on the port, unless somebody on this machine does already:
-// taken it is either way.
+// occupy makes sure that the port is in use.
 func occupy(t *testing.T, port int) {
 	t.Helper()
 	l, err := net.Listen("tcp", Addr(port))

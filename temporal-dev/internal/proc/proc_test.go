@@ -41,14 +41,14 @@ func TestStartWritesTheBarePidAndTheLog(t *testing.T) {
 	pid := start(t, m, sleeper("a"))
 	text, err := os.ReadFile(filepath.Join(m.Dir, "pids", "a"))
 	if err != nil || strings.TrimSpace(string(text)) != strconv.Itoa(pid) {
-		t.Errorf("pid file says %q (%v), the pid is %d", text, err, pid)
+		t.Errorf("pid file contains %q (%v), the pid is %d", text, err, pid)
 	}
 	if !waitUntil(30*time.Second, func() bool { return m.Tail("a", 1) == "hello" }) {
 		t.Errorf("log ends with %q", m.Tail("a", 1))
 	}
 }
 
-// number waits for a file with a pid in it.
+// number waits for a file that contains a pid.
 func number(t *testing.T, file string) (pid int) {
 	t.Helper()
 	if !waitUntil(30*time.Second, func() bool {
@@ -61,14 +61,14 @@ func number(t *testing.T, file string) (pid int) {
 	return pid
 }
 
-// parent starts a child, notes its pid in the file "child" and waits.
+// parent starts a child, writes its pid to the file "child" and waits.
 func parent(m Manager, child string) Spec {
 	s := sleeper("a")
 	s.Args, s.Dir = []string{"-c", "trap : TERM; " + child + " & echo $! > " + filepath.Join(m.Dir, "child") + "; wait; sleep 600"}, m.Dir
 	return s
 }
 
-// remember writes the state of a process that was started some other way.
+// remember records a process that was started in another way.
 func remember(t *testing.T, m Manager, s saved) {
 	t.Helper()
 	text, err := json.Marshal(s)
@@ -93,7 +93,7 @@ func TestStopEndsTheProcessAndWhatItStarted(t *testing.T) {
 	}
 }
 
-// TestChildrenOfAKilledProcessAreEnded: they hold its ports and files.
+// TestChildrenOfAKilledProcessAreEnded, because they hold its ports and files.
 func TestChildrenOfAKilledProcessAreEnded(t *testing.T) {
 	t.Parallel()
 	children := map[string]string{
@@ -128,9 +128,9 @@ func TestChildrenOfAKilledProcessAreEnded(t *testing.T) {
 	}
 }
 
-// TestAStrangersGroupIsLeftAlone: after our own group has ended its number may
-// be given to another, whose leader may have ended as well.
-func TestAStrangersGroupIsLeftAlone(t *testing.T) {
+// TestAForeignGroupIsNotKilled: after the group of a process has ended, its number may be
+// reused by a group whose leader has ended as well.
+func TestAForeignGroupIsNotKilled(t *testing.T) {
 	t.Parallel()
 	ours, theirs := Manager{Dir: t.TempDir()}, Manager{Dir: t.TempDir()}
 	pid := start(t, theirs, parent(theirs, "sleep 600"))
@@ -154,8 +154,7 @@ func TestAStrangersGroupIsLeftAlone(t *testing.T) {
 	}
 }
 
-// TestStraysAreEnded: a process that left its group, and one whose pid nobody
-// could note.
+// TestStraysAreEnded: a process that left its group, and one whose pid was not recorded.
 func TestStraysAreEnded(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -188,8 +187,8 @@ func TestStraysAreEnded(t *testing.T) {
 	}
 }
 
-// TestOnlyTheOwnEnvironmentGetsThrough: what the caller has set does not.
-func TestOnlyTheOwnEnvironmentGetsThrough(t *testing.T) {
+// TestTheCallersEnvironmentIsNotInherited.
+func TestTheCallersEnvironmentIsNotInherited(t *testing.T) {
 	t.Setenv("PGHOST", "elsewhere.example")
 	t.Setenv("AWS_ACCESS_KEY_ID", "canary")
 	m := Manager{Dir: t.TempDir()}
@@ -211,9 +210,9 @@ func TestOnlyTheOwnEnvironmentGetsThrough(t *testing.T) {
 	}
 }
 
-// TestARecycledPidIsLeftAlone: killing by a pid file alone would sooner or
-// later hit somebody else's process.
-func TestARecycledPidIsLeftAlone(t *testing.T) {
+// TestAReusedPidIsNotKilled: killing by a pid file only would eventually hit another
+// process.
+func TestAReusedPidIsNotKilled(t *testing.T) {
 	t.Parallel()
 	m := Manager{Dir: t.TempDir()}
 	stranger := start(t, m, sleeper("stranger"))

@@ -19,8 +19,8 @@ import (
 	"stevedore/temporal-dev/internal/proc"
 )
 
-// copyOf makes a checkout with programs of its own, so that the commands can be
-// used as people do without touching the real one's stack.
+// copyOf creates a checkout with its own programs, so that commands do not affect the
+// stack of the real one.
 func copyOf(t *testing.T, repo string) string {
 	t.Helper()
 	dir := openDir(t)
@@ -57,9 +57,9 @@ func devstack(t *testing.T, repo string, args ...string) string {
 	return string(out)
 }
 
-// TestCommands goes through what people do with the whole stack, and what goes
-// wrong then: a start that is killed, two at once, a part that dies.
-func TestCommands(t *testing.T) { // alone: two stacks that choose the usual ports at once choose the same
+// TestCommands runs the commands on a complete stack with typical failures: a killed
+// start, two concurrent commands, a killed part.
+func TestCommands(t *testing.T) { // alone: two stacks that choose well-known ports concurrently choose the same
 	repo := copyOf(t, checkout(t))
 	dev := filepath.Join(repo, ".dev")
 	t.Cleanup(func() { devstack(t, repo, "down") })
@@ -86,7 +86,7 @@ func TestCommands(t *testing.T) { // alone: two stacks that choose the usual por
 	}
 	wg.Wait()
 	if all := outs[0] + outs[1]; strings.Count(all, "already up") != 1 || strings.Count(all, "worker     up in") != 1 {
-		t.Errorf("two at once did not take turns:\n%s\n%s", outs[0], outs[1])
+		t.Errorf("two concurrent commands were not serialized:\n%s\n%s", outs[0], outs[1])
 	}
 	s, err := Open(repo, dev, false, os.Stderr)
 	if err != nil {
@@ -125,8 +125,8 @@ func TestCommands(t *testing.T) { // alone: two stacks that choose the usual por
 	}
 }
 
-// TestADemoThatFailsStopsWhatItHasStarted, when it was asked to. It runs alone
-// for the same reason.
+// TestADemoThatFailsStopsWhatItHasStarted with DEMO_EXIT=1. It runs alone, like
+// TestCommands.
 func TestADemoThatFailsStopsWhatItHasStarted(t *testing.T) {
 	repo := copyOf(t, checkout(t))
 	program := filepath.Join(repo, "bin", "stevedore")
@@ -143,8 +143,8 @@ func TestADemoThatFailsStopsWhatItHasStarted(t *testing.T) {
 	noneBelow(t, repo)
 }
 
-// TestLocksTakeTurns, also over the removal of the file.
-func TestLocksTakeTurns(t *testing.T) {
+// TestLocksAreExclusive, also when the file is removed.
+func TestLocksAreExclusive(t *testing.T) {
 	t.Parallel()
 	s := bareStack(t)
 	name := filepath.Join(s.Dir, "lock")
@@ -178,9 +178,9 @@ func TestLocksTakeTurns(t *testing.T) {
 	}
 }
 
-// TestAHalfMadeClusterIsMadeAnew: initdb was killed halfway. The checkout is
-// so deep that the path of a socket would be too long.
-func TestAHalfMadeClusterIsMadeAnew(t *testing.T) {
+// TestAnIncompleteClusterIsCreatedAgain: initdb was killed. The checkout is so deep that
+// the path of a socket would be too long.
+func TestAnIncompleteClusterIsCreatedAgain(t *testing.T) {
 	t.Parallel()
 	repo, dir := checkout(t), filepath.Join(openDir(t), strings.Repeat("deep/", 20))
 	s, err := Open(repo, dir, true, os.Stderr)

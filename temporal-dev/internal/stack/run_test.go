@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// appears waits for a file and returns its text.
+// appears waits for a file and returns its content.
 func appears(t *testing.T, name string) string {
 	t.Helper()
 	deadline := time.Now().Add(startTimeout)
@@ -53,8 +53,8 @@ func ends(t *testing.T, what string, pid int) {
 	}
 }
 
-// TestRunLeavesNothingBehind kills the runner, which then cannot clean up: the
-// stack and the command must go all the same.
+// TestRunLeavesNothingBehind kills the runner: the stack and the command must end
+// nevertheless.
 func TestRunLeavesNothingBehind(t *testing.T) {
 	repo, at := checkout(t), t.TempDir()
 	in := func(name string) string { return filepath.Join(at, name) }
@@ -90,7 +90,7 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	noneBelow(t, dir)
 }
 
-// TestRunPassesTheExitCodeOn, and the environment.
+// TestRunPassesTheExitCodeOn and the environment.
 func TestRunPassesTheExitCodeOn(t *testing.T) {
 	repo := checkout(t)
 	run := exec.Command(filepath.Join(repo, "bin", "devstack"), "run", "--", "sh", "-c",
@@ -101,7 +101,7 @@ func TestRunPassesTheExitCodeOn(t *testing.T) {
 	}
 }
 
-// bareStack is one whose services were never started: enough for a command.
+// bareStack is a stack without started services, which suffices for a command.
 func bareStack(t *testing.T) *Stack {
 	t.Helper()
 	s, err := Open(t.TempDir(), t.TempDir(), true, io.Discard)
@@ -111,7 +111,7 @@ func bareStack(t *testing.T) *Stack {
 	return s
 }
 
-// TestAnInterruptEndsAllOfTheCommand, not only the program that was named.
+// TestAnInterruptEndsAllOfTheCommand: the process group, not only the named program.
 func TestAnInterruptEndsAllOfTheCommand(t *testing.T) {
 	t.Parallel()
 	for name, stubborn := range map[string]string{"willing": "", "stubborn": "trap '' TERM; "} {
@@ -137,8 +137,8 @@ func TestAnInterruptEndsAllOfTheCommand(t *testing.T) {
 	}
 }
 
-// TestWhatACommandLeavesIsEnded: it is the stack's, which goes away.
-func TestWhatACommandLeavesIsEnded(t *testing.T) {
+// TestChildrenOfACommandAreEnded, because the stack is removed.
+func TestChildrenOfACommandAreEnded(t *testing.T) {
 	t.Parallel()
 	s := bareStack(t)
 	child := filepath.Join(s.Dir, "child")
@@ -149,8 +149,8 @@ func TestWhatACommandLeavesIsEnded(t *testing.T) {
 	ends(t, "its child", pidIn(t, child))
 }
 
-// TestTheCommandHasTheTerminal runs itself on a pseudo-terminal: Ctrl-C reaches
-// the command alone, which may take its time and choose its exit code.
+// TestTheCommandHasTheTerminal runs itself on a pseudo-terminal: only the command
+// receives Ctrl-C, and it chooses its exit code.
 func TestTheCommandHasTheTerminal(t *testing.T) {
 	if dir := os.Getenv("STEVEDORE_TEST_TERMINAL"); dir != "" {
 		onTerminal(t, dir)

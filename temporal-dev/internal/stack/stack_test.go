@@ -18,7 +18,7 @@ import (
 	"stevedore/temporal-dev/internal/ports"
 )
 
-// checkout is the repository whose built tools the tests run.
+// checkout is the repository with the built tools.
 func checkout(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
@@ -36,7 +36,7 @@ func checkout(t *testing.T) string {
 	return repo
 }
 
-// openDir makes a folder that the postgres user can pass through.
+// openDir creates a folder that the user postgres can reach.
 func openDir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/var/tmp", "devstack-test-")
@@ -50,8 +50,8 @@ func openDir(t *testing.T) string {
 	return dir
 }
 
-// below returns the processes that belong to the folder, by their command
-// line, their environment or the folder they work in.
+// below returns the processes that belong to the folder, by command line, environment or
+// working directory.
 func below(t *testing.T, dir string) (found []string) {
 	t.Helper()
 	all, err := process.Processes()
@@ -80,7 +80,8 @@ func noneBelow(t *testing.T, dir string) {
 	}
 }
 
-// TestUpRepairDown goes through a stack's life with every usual port taken.
+// TestUpRepairDown starts, repairs and stops a stack while every well-known port is in
+// use.
 func TestUpRepairDown(t *testing.T) {
 	repo, dir := checkout(t), openDir(t)
 	for _, port := range []int{5432, 5672, 7233, 8233, 9000} {
@@ -134,8 +135,8 @@ func TestUpRepairDown(t *testing.T) {
 	noneBelow(t, dir)
 }
 
-// TestTheServersSearchAttributesAreStevedores: setup would add others, late.
-func TestTheServersSearchAttributesAreStevedores(t *testing.T) {
+// TestSearchAttributesAreThoseOfSetup: otherwise setup would add them late.
+func TestSearchAttributesAreThoseOfSetup(t *testing.T) {
 	t.Parallel()
 	source, err := os.ReadFile("../../../internal/ingest/ids.go")
 	if err != nil {
@@ -163,7 +164,7 @@ func writeAheadLog(t *testing.T, name string) {
 	}
 }
 
-// killByFile kills the process that the file in pids names, as people do.
+// killByFile kills the process whose pid is in the file in pids.
 func killByFile(t *testing.T, dir, name string) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "pids", name))
@@ -177,7 +178,7 @@ func killByFile(t *testing.T, dir, name string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The kernel takes its time to end a large process.
+	// The kernel takes a while to end a large process.
 	for deadline := time.Now().Add(time.Minute); alive(pid); {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s (pid %d) does not die", name, pid)
@@ -187,15 +188,14 @@ func killByFile(t *testing.T, dir, name string) int {
 	return pid
 }
 
-// alive reports whether the process runs: neither gone nor a zombie.
+// alive reports whether the process runs: neither ended nor a zombie.
 func alive(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	_, state, _ := strings.Cut(string(stat), ") ")
 	return err == nil && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
 }
 
-// listens checks that the process itself has the port: that somebody answers
-// there does not say who.
+// listens requires that the process itself listens on the port.
 func listens(t *testing.T, pid, port int) {
 	t.Helper()
 	p, err := process.NewProcess(int32(pid))
@@ -211,7 +211,7 @@ func listens(t *testing.T, pid, port int) {
 	t.Errorf("process %d does not listen on port %d: %v", pid, port, err)
 }
 
-// onlyLoopback checks that none of the stack's processes listens elsewhere.
+// onlyLoopback requires that no process of the stack listens on another address.
 func onlyLoopback(t *testing.T, s *Stack) {
 	t.Helper()
 	pids := map[int32]bool{}

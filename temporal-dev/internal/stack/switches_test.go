@@ -14,11 +14,11 @@ import (
 	"testing"
 )
 
-// readers are the functions that read the variable named by their last argument.
+// readers are functions that read the variable of their last argument.
 var readers = []string{"Getenv", "LookupEnv", "setting", "optional"}
 
-// TestEverySwitchReachesTheCommand: a switch that `devstack run` removes turns a
-// measurement or a test off without anybody seeing it.
+// TestEverySwitchReachesTheCommand: removing a switch in `devstack run` would silently
+// disable a test or a measurement.
 func TestEverySwitchReachesTheCommand(t *testing.T) {
 	t.Parallel()
 	s := bareStack(t)
@@ -35,8 +35,8 @@ func TestEverySwitchReachesTheCommand(t *testing.T) {
 	}
 }
 
-// TestLostSwitchesAreNamed, but not what the stack sets anyway.
-func TestLostSwitchesAreNamed(t *testing.T) {
+// TestLostSwitchesAreReported, but not variables that the stack sets.
+func TestLostSwitchesAreReported(t *testing.T) {
 	t.Parallel()
 	got := bareStack(t).lost([]string{"STEVEDORE_LOAD=1", "STEVEDORE_TOKEN=canary", "STEVEDORE_TEST_LOAD=1", "PATH=/bin"})
 	if !slices.Equal(got, []string{"STEVEDORE_LOAD"}) {
@@ -44,8 +44,8 @@ func TestLostSwitchesAreNamed(t *testing.T) {
 	}
 }
 
-// switchesRead returns stevedore's variables that tests, benchmarks and their
-// helpers read, or the Makefile sets, each with a file that does.
+// switchesRead returns stevedore's variables that tests, benchmarks and their helpers
+// read or the Makefile sets, each with one such file.
 func switchesRead(t *testing.T, root string) map[string]string {
 	t.Helper()
 	found := map[string]string{}
@@ -76,8 +76,7 @@ func switchesRead(t *testing.T, root string) map[string]string {
 	return found
 }
 
-// readIn adds the variables that one file reads. Names may be constants of its
-// package.
+// readIn adds the variables that one file reads. Names may be constants of its package.
 func readIn(dir, path string, found map[string]string) error {
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 	if err != nil {
@@ -100,7 +99,7 @@ func readIn(dir, path string, found map[string]string) error {
 	return nil
 }
 
-// called is the name of the function, without its package.
+// called returns the name of the called function without its package.
 func called(call *ast.CallExpr) string {
 	switch fun := call.Fun.(type) {
 	case *ast.Ident:
@@ -111,7 +110,7 @@ func called(call *ast.CallExpr) string {
 	return ""
 }
 
-// text is the value of a string literal, or empty.
+// text returns the value of a string literal, or "".
 func text(expr ast.Expr) string {
 	literal, ok := expr.(*ast.BasicLit)
 	if !ok || literal.Kind != token.STRING {
@@ -121,7 +120,7 @@ func text(expr ast.Expr) string {
 	return value
 }
 
-// constantOf finds `name = "value"` in the package's files, or returns empty.
+// constantOf returns the value of `name = "value"` in the package's files, or "".
 func constantOf(dir, name string) string {
 	definition := regexp.MustCompile(`\b` + name + `\s*=\s*"([A-Z_]+)"`)
 	files, _ := filepath.Glob(filepath.Join(dir, "*.go"))
