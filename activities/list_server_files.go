@@ -19,6 +19,8 @@ type ListServerFilesInput struct {
 	ServerUUID string `json:"server_uuid"`
 	// Source is the origin, for the discovered event: "schedule" or "manual".
 	Source string `json:"source"`
+	// RequestedBy is the name of the principal who requested a manual scan.
+	RequestedBy string `json:"requested_by,omitempty"`
 	// Force lists a suspended server, too; otherwise it is KindSuspended.
 	Force bool `json:"force,omitempty"`
 	Leftover
@@ -64,7 +66,7 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 	}
 	if halt.Paused { // since an attempt that left the scan's row open
 		return ListServerFilesResult{Paused: true}, applicationError(a.Catalog.FinishScan(ctx, ingest.ScanResult{
-			ScanID: scanID, ServerUUID: server.UUID, Broken: true,
+			ScanID: scanID, ServerUUID: server.UUID, Broken: true, Origin: ingest.ScanOrigin{Source: in.Source, RequestedBy: in.RequestedBy},
 			Failure: &ingest.Failure{Step: ingest.StepDiscover, Kind: ingest.KindTransient, Message: "server " + server.Name + " was paused during the listing"},
 		}))
 	}
@@ -95,6 +97,7 @@ func scanResult(server ingest.Server, in ListServerFilesInput, l listing, err er
 	r := ingest.ScanResult{
 		ServerUUID: server.UUID, Counts: l.counts(), Unread: l.unread, Note: l.note, Entire: err == nil && l.unread.Count == 0,
 		EndsSuspension: in.Force && server.State == ingest.ServerSuspended,
+		Origin:         ingest.ScanOrigin{Source: in.Source, RequestedBy: in.RequestedBy}, Excluded: l.excluded,
 	}
 	if err != nil {
 		kind := ingest.KindOf(err)
@@ -119,6 +122,7 @@ type listing struct {
 	began             time.Time
 	unread            ingest.Unread
 	inProgress, alone int64
+	excluded          ingest.Unmatched
 	note              string
 }
 
@@ -182,7 +186,9 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	r := recorder{
 		Activities: a, listing: &l, server: server, source: in.Source, watchdog: watchdog, tracker: newPositionTracker(watchdog, from), stats: stats,
 	}
-	if err := r.run(ctx, source, in.try); err != nil {
+	err = r.run(ctx, source, in.try)
+	l.excluded = r.stats.Unmatched
+	if err != nil {
 		return l, err
 	}
 	if l.unread.Count == 0 { // otherwise a missing file may be in an unread folder

@@ -24,6 +24,8 @@ type StartScansInput struct {
 	Pass string `json:"pass"`
 	// Source is the origin of the scan: "schedule" or "manual".
 	Source string `json:"source"`
+	// RequestedBy is the name of the principal who requested a manual scan.
+	RequestedBy string `json:"requested_by,omitempty"`
 	// Servers restricts the pass to these names or uuids; empty means all.
 	Servers []string `json:"servers,omitempty"`
 	// Force includes servers that are not due or are suspended.

@@ -139,6 +139,17 @@ func selection(s openapi.FileSelection, pathField string) (filter ingest.FileFil
 			err = invalid(pathField, fmt.Sprintf("path %q: not a valid glob; example: '**/*.csv'", ingest.Summary(filter.Path)))
 		}
 	}
+	filter.Search = orEmpty(s.Search)
+	if s.ErrorKind != nil {
+		for _, kind := range *s.ErrorKind {
+			filter.ErrorKinds = append(filter.ErrorKinds, ingest.Kind(kind))
+		}
+	}
+	if s.Step != nil {
+		for _, step := range *s.Step {
+			filter.ErrorSteps = append(filter.ErrorSteps, ingest.Step(step))
+		}
+	}
 	if s.Hash != nil {
 		filter.Hash = strings.ToLower(*s.Hash)
 	}

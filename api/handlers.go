@@ -84,7 +84,8 @@ func (h handlers) ListFiles(ctx context.Context, req openapi.ListFilesRequestObj
 }
 
 func fileFilter(params openapi.ListFilesParams) (ingest.FileFilter, error) {
-	filter, err := selection(openapi.FileSelection{Server: params.Server, Path: params.Path, From: params.From, To: params.To, Hash: params.Hash}, "path")
+	filter, err := selection(openapi.FileSelection{Server: params.Server, Path: params.Path, From: params.From, To: params.To, Hash: params.Hash,
+		Search: params.Search, ErrorKind: params.ErrorKind, Step: params.Step}, "path")
 	if err != nil {
 		return filter, err
 	}

@@ -112,6 +112,7 @@ func (d *driver) fixtures() map[string]func() any {
 	}
 	require.Equal(t, 201, b.call("POST", "/api/v1/tokens", `{"name":"spare","role":"viewer"}`).Code)
 	audit := decode[openapi.AuditRun](t, b.call("POST", "/api/v1/audits", "")).AuditUUID
+	require.NoError(t, b.store.FinishScan(t.Context(), ingest.ScanResult{ServerUUID: scratch.UUID, Key: "known"}))
 	number := 0
 	unique := func() any { number++; return "n-" + strconv.Itoa(number) }
 	is := func(value any) func() any { return func() any { return value } }
@@ -123,6 +124,7 @@ func (d *driver) fixtures() map[string]func() any {
 		"retryFiles.status": is(nil), "expires": is("2099-01-31"), "createServer.host": func() any { return unique().(string) + ".example.com" },
 		"fingerprint": is(b.prober.presented.Fingerprint), "host_keys": is([]any{b.prober.presented.KeyLine}),
 		"host": is("sftp.example.com"), "username": is("u"), "password": is("p"), "private_key": is(nil), "passphrase": is(nil), "certificate": is(nil), "root_path": is("/out"),
+		"getServerScan.id": is(1), "path": is("**/*.csv"),
 		"include": is([]any{"**/*.csv"}), "exclude": is([]any{"*.tmp"}), "after_ingest": is("move:/done"), "done_marker": is("*.done"),
 		"in_progress_names": is([]any{"default", "*.wip"}), "proxy": is("socks5://proxy.example:1080"), "jump": is(""),
 	}

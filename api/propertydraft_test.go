@@ -217,7 +217,7 @@ func (m maker) object(op *operation, schema *openapi3.Schema, meaning bool) map[
 
 // neededFields are those that an operation asks for though the schema, which
 // it shares with another one, does not.
-var neededFields = map[string][]string{"createServer": {"name", "host", "username", "password"},
+var neededFields = map[string][]string{"testServerSettings": {"host", "username", "password"}, "createServer": {"name", "host", "username", "password"},
 	"editServer": {"password"}, // a stored one is not sent to another host
 }
 

@@ -59,13 +59,10 @@ func (h handlers) GetServer(ctx context.Context, req openapi.GetServerRequestObj
 
 // CreateServer adds a server.
 func (h handlers) CreateServer(ctx context.Context, req openapi.CreateServerRequestObject) (openapi.CreateServerResponseObject, error) {
-	edit, err := req.Body.Edit()
+	in, err := newServer(*req.Body)
 	if err != nil {
 		return nil, err
 	}
-	in := operations.NewServer{Credentials: ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey}, KeyExtras: edit.KeyExtras}
-	in.Server.Settle = -1 // what the configuration says
-	edit.Settings(&in.Server)
 	server, err := h.ops.AddServer(ctx, in)
 	if err != nil {
 		return nil, err
@@ -74,6 +71,31 @@ func (h handlers) CreateServer(ctx context.Context, req openapi.CreateServerRequ
 	return openapi.CreateServer201JSONResponse{
 		Body: openapi.FromServer(server), Headers: openapi.CreateServer201ResponseHeaders{ETag: etag(server), Location: &location},
 	}, nil
+}
+
+func newServer(settings openapi.ServerSettings) (in operations.NewServer, err error) {
+	edit, err := settings.Edit()
+	if err != nil {
+		return in, err
+	}
+	in = operations.NewServer{Credentials: ingest.Credentials{Password: edit.Password, PrivateKey: edit.PrivateKey}, KeyExtras: edit.KeyExtras}
+	in.Server.Settle = -1 // the default of the configuration
+	edit.Settings(&in.Server)
+	return in, nil
+}
+
+// TestServerSettings tests settings that are not saved. As for TestServer, a server that cannot be
+// reached or refuses the log-in is a result.
+func (h handlers) TestServerSettings(ctx context.Context, req openapi.TestServerSettingsRequestObject) (openapi.TestServerSettingsResponseObject, error) {
+	in, err := newServer(*req.Body)
+	if err != nil {
+		return nil, err
+	}
+	result, err := h.ops.TestSettings(ctx, in, orFalse(req.Params.Sample))
+	if err != nil && (result.Server.UUID == "" || !about(err)) {
+		return nil, err
+	}
+	return openapi.TestServerSettings200JSONResponse(openapi.FromTest(result, err)), nil
 }
 
 // EditServer changes a server.

@@ -15,6 +15,9 @@ type DiscoverFilesInput struct {
 	ServerUUID string `json:"server_uuid"`
 	// Source is the origin of the scan: "schedule" or "manual".
 	Source string `json:"source"`
+	// RequestedBy is the name of the principal who requested a manual scan. It applies to
+	// the first listing only.
+	RequestedBy string `json:"requested_by,omitempty"`
 	// Force makes the first listing try a suspended server, too.
 	Force bool `json:"force,omitempty"`
 	// Pass is the ScanAllServers run that starts this scan; empty without one.
@@ -42,6 +45,8 @@ type DiscoverState struct {
 	Force   bool `json:"force,omitempty"`
 	// Pass is the ScanAllServers run that last requested a listing.
 	Pass string `json:"pass,omitempty"`
+	// Origin is that of the requested rescan.
+	Origin ingest.ScanOrigin `json:"origin,omitzero"`
 }
 
 // DiscoverSummary counts the work of a scan over all its runs.
@@ -64,6 +69,8 @@ type Rescan struct {
 	Pass string `json:"pass,omitempty"`
 	// Scheduled: requested because the server is due.
 	Scheduled bool `json:"scheduled,omitempty"`
+	// RequestedBy is the name of the principal who requested it, if known.
+	RequestedBy string `json:"requested_by,omitempty"`
 }
 
 // SlotFreed is the optional payload of SignalFileReady.
@@ -93,14 +100,15 @@ type discovery struct {
 	server activities.ListServerFilesResult
 	name   string // server name, for people
 
-	listedAt time.Time // start of the last listing; the scan interval counts from it
-	seenAt   time.Time // end of the last listing; the limit in finished counts from it
-	listDue  bool      // list as soon as possible
-	force    bool      // the next listing may try a suspended server
-	listErr  error     // error of this run's last listing; it ends the listings at the interval
-	relist   *timer    // runs while the dispatcher runs
-	settling int64     // files seen but not yet settled
-	settle   *timer    // runs while files settle
+	listedAt time.Time         // start of the last listing; the scan interval counts from it
+	seenAt   time.Time         // end of the last listing; the limit in finished counts from it
+	listDue  bool              // list as soon as possible
+	force    bool              // the next listing may try a suspended server
+	origin   ingest.ScanOrigin // of the next listing; zero for one that the interval requests
+	listErr  error             // error of this run's last listing; it ends the listings at the interval
+	relist   *timer            // runs while the dispatcher runs
+	settling int64             // files seen but not yet settled
+	settle   *timer            // runs while files settle
 
 	backlog    bool            // the ledger may hold ready files that no dispatcher has seen
 	dispatcher workflow.Future // the running DispatchFiles; nil when there is none
@@ -116,14 +124,14 @@ type discovery struct {
 
 func newDiscovery(ctx workflow.Context, in DiscoverFilesInput) *discovery {
 	d := &discovery{
-		in: in, pass: in.Pass, listDue: true, force: in.Force, backlog: in.Carried != nil, name: shownServer(ctx),
+		in: in, pass: in.Pass, listDue: true, force: in.Force, origin: ingest.ScanOrigin{Source: in.Source, RequestedBy: in.RequestedBy}, backlog: in.Carried != nil, name: shownServer(ctx),
 		rescan: workflow.GetSignalChannel(ctx, SignalRescan),
 		freed:  workflow.GetSignalChannel(ctx, SignalFileReady),
 	}
 	if c := in.Carried; c != nil {
 		d.server, d.listedAt, d.seenAt = c.Server, c.ListedAt, c.ListedAt
 		d.settling, d.summary, d.suspended, d.paused = c.Settling, c.Summary, c.Suspended, c.Paused
-		d.listDue, d.force, d.pass = c.ListDue, c.Force, c.Pass
+		d.listDue, d.force, d.pass, d.origin = c.ListDue, c.Force, c.Pass, c.Origin
 	}
 	return d
 }
@@ -223,7 +231,7 @@ func (d *discovery) continueAsNew(ctx workflow.Context) error {
 	return workflow.NewContinueAsNewError(ctx, NameDiscoverFiles, DiscoverFilesInput{
 		ServerUUID: d.in.ServerUUID, Source: d.in.Source, Carried: &DiscoverState{
 			Server: d.server, ListedAt: d.listedAt, Settling: d.settling, Summary: d.summary,
-			Suspended: d.suspended, Paused: d.paused, ListDue: d.listDue, Force: d.force, Pass: d.pass,
+			Suspended: d.suspended, Paused: d.paused, ListDue: d.listDue, Force: d.force, Pass: d.pass, Origin: d.origin,
 		},
 	})
 }
@@ -253,5 +261,11 @@ func (d *discovery) requestListing(asked Rescan) {
 		d.pass = asked.Pass
 	}
 	d.listDue, d.force = true, d.force || asked.Force
+	switch {
+	case !asked.Scheduled:
+		d.origin = ingest.ScanOrigin{Source: ingest.SourceManual, RequestedBy: asked.RequestedBy}
+	case d.origin == ingest.ScanOrigin{}:
+		d.origin.Source = ingest.SourceSchedule
+	}
 	d.suspended, d.paused = false, false
 }

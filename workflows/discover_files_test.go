@@ -195,3 +195,20 @@ func TestDiscoverFilesForcesItsFirstListingOnly(t *testing.T) {
 	require.NoError(t, s.env.GetWorkflowError())
 	assert.Equal(t, []bool{true, false}, s.forced)
 }
+
+// TestListingsStateTheirOrigin: a person's request is recorded with the listing that serves
+// it, and with no other.
+func TestListingsStateTheirOrigin(t *testing.T) {
+	t.Parallel()
+	s := newScript(t)
+	s.listings = []listing{{idle: true}, {idle: true}, {idle: true}}
+	s.dispatchers = []dispatcher{{takes: 3 * time.Minute}}
+	s.listings[0].idle = false
+	s.at(20*time.Second, func() { s.env.SignalWorkflow(workflows.SignalRescan, workflows.Rescan{Pass: "p", RequestedBy: "bob"}) })
+	s.run(workflows.DiscoverFilesInput{RequestedBy: "alice"})
+	require.NoError(t, s.env.GetWorkflowError())
+	require.GreaterOrEqual(t, len(s.origins), 3)
+	assert.Equal(t, []ingest.ScanOrigin{
+		{Source: "schedule", RequestedBy: "alice"}, {Source: ingest.SourceManual, RequestedBy: "bob"}, {Source: ingest.SourceSchedule},
+	}, s.origins[:3])
+}

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -21,7 +22,7 @@ func (d *discovery) list(ctx workflow.Context) error {
 	d.relist = nil
 	d.describe(ctx, "lists the server")
 	result, err := d.listServer(ctx)
-	d.force = false
+	d.force, d.origin = false, ingest.ScanOrigin{}
 	defer d.drainListing(ctx, started)
 	if marked := d.setListErr(ctx, err); marked != nil || err != nil || result.Paused {
 		d.halt(result.Paused, err)
@@ -39,7 +40,7 @@ func (d *discovery) list(ctx workflow.Context) error {
 // listServer lists within the workflow task if that takes moments, otherwise by an
 // activity, whose attempts and progress are visible.
 func (d *discovery) listServer(ctx workflow.Context) (result activities.ListServerFilesResult, err error) {
-	in := activities.ListServerFilesInput{ServerUUID: d.in.ServerUUID, Source: d.in.Source, Force: d.force}
+	in := activities.ListServerFilesInput{ServerUUID: d.in.ServerUUID, Source: cmp.Or(d.origin.Source, ingest.SourceSchedule), RequestedBy: d.origin.RequestedBy, Force: d.force}
 	purpose := "list server " + d.name
 	err = workflow.ExecuteLocalActivity(withTryListing(ctx, purpose), do.TryListing, in).Get(ctx, &result)
 	if err == nil || temporal.IsCanceledError(err) {

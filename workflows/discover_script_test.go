@@ -36,6 +36,8 @@ type script struct {
 
 	log    []string // e.g. "1m0s list"
 	forced []bool   // Force of each listing
+	// origins are the requesters passed to each listing.
+	origins []ingest.ScanOrigin
 	// refused is the earlier refusal passed to each listing.
 	refused []*ingest.Failure
 	calls   map[string]int
@@ -86,6 +88,7 @@ func newScript(t *testing.T) *script {
 		Return(func(_ context.Context, in activities.ListServerFilesInput) (activities.ListServerFilesResult, error) {
 			l := current(s, "list", s.listings)
 			s.forced = append(s.forced, in.Force)
+			s.origins = append(s.origins, ingest.ScanOrigin{Source: in.Source, RequestedBy: in.RequestedBy})
 			s.refused = append(s.refused, in.Refused)
 			if l.panics {
 				panic("a bug")

@@ -20,6 +20,8 @@ type ScanAllServersInput struct {
 	Force bool `json:"force,omitempty"`
 	// Source is the origin of the scan: "schedule" or "manual".
 	Source string `json:"source"`
+	// RequestedBy is the name of the principal who requested a manual scan.
+	RequestedBy string `json:"requested_by,omitempty"`
 	// Tick is the interval of the schedule; 0 for a manual scan.
 	Tick time.Duration `json:"tick,omitempty"`
 }
@@ -36,7 +38,7 @@ func ScanAllServers(ctx workflow.Context, in ScanAllServersInput) (summary ScanS
 	execution := workflow.GetInfo(ctx).WorkflowExecution
 	starting := withSummary(withStarts(ctx), "start the scans of due servers")
 	err = workflow.ExecuteActivity(starting, do.StartScans, activities.StartScansInput{
-		Pass: execution.RunID, Source: in.Source, Servers: in.Servers, Force: in.Force, Tick: in.Tick,
+		Pass: execution.RunID, Source: in.Source, RequestedBy: in.RequestedBy, Servers: in.Servers, Force: in.Force, Tick: in.Tick,
 	}).Get(ctx, &summary)
 	if err == nil {
 		describeScan(ctx, summary, "has ended", in.Source)

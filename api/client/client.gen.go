@@ -153,13 +153,20 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/changes (the `ListChanges` operationId).
 	ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListFailures Failed files grouped by server, kind of error and step
+	//
+	// The largest groups first, at most 100. Files in status `error` are counted.
+	//
+	// Corresponds with GET /api/v1/failures (the `ListFailures` operationId).
+	ListFailures(ctx context.Context, params *ListFailuresParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListFiles File versions in order of first sight
 	//
 	// Pages by cursor: ask again with `cursor` set to `next_cursor` until it
 	// is null. A page is never changed by files that arrive meanwhile. With
-	// `path`, `from` or `to` a page may hold fewer files than `limit`, even
-	// none, and yet have a `next_cursor`: a request looks at a bounded number
-	// of files.
+	// `path`, `search`, `error_kind`, `step`, `from` or `to` a page may hold
+	// fewer files than `limit`, even none, and yet have a `next_cursor`: a
+	// request examines a bounded number of files.
 	//
 	// Corresponds with GET /api/v1/files (the `ListFiles` operationId).
 	ListFiles(ctx context.Context, params *ListFilesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -324,6 +331,11 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/scans/{scan_uuid} (the `GetScan` operationId).
 	GetScan(ctx context.Context, scanUUID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// GetServerScan One listing of a server
+	//
+	// Corresponds with GET /api/v1/server-scans/{id} (the `GetServerScan` operationId).
+	GetServerScan(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListServers All servers, by name
 	//
 	// Corresponds with GET /api/v1/servers (the `ListServers` operationId).
@@ -445,6 +457,39 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/servers/{server}:test (the `TestServer` operationId).
 	TestServer(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestServerSettingsWithBody Test settings of a server before they are saved
+	//
+	// Connects, compares the host key, logs in and reads the root folder, as
+	// testServer does. The settings are not stored; `name` may be left out.
+	// Only credentials in the body are used. Without a pinned host key none
+	// are sent; `host_key` is then the key to pin. After 2 log-ins without
+	// success for the same host, port and user name, the next one waits
+	// 15 minutes, because servers lock accounts.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/servers:test (the `TestServerSettings` operationId).
+	TestServerSettingsWithBody(ctx context.Context, params *TestServerSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestServerSettings Test settings of a server before they are saved
+	//
+	// Connects, compares the host key, logs in and reads the root folder, as
+	// testServer does. The settings are not stored; `name` may be left out.
+	// Only credentials in the body are used. Without a pinned host key none
+	// are sent; `host_key` is then the key to pin. After 2 log-ins without
+	// success for the same host, port and user name, the next one waits
+	// 15 minutes, because servers lock accounts.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/servers:test (the `TestServerSettings` operationId).
+	TestServerSettings(ctx context.Context, params *TestServerSettingsParams, body TestServerSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetStatistics Completed and failed files of the last day, week or month
+	//
+	// Corresponds with GET /api/v1/statistics (the `GetStatistics` operationId).
+	GetStatistics(ctx context.Context, params *GetStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListTokens All tokens, the latest first, without their secrets
 	//
@@ -658,13 +703,30 @@ func (c *Client) ListChanges(ctx context.Context, params *ListChangesParams, req
 	return c.Client.Do(req)
 }
 
+// ListFailures Failed files grouped by server, kind of error and step
+//
+// The largest groups first, at most 100. Files in status `error` are counted.
+//
+// Corresponds with GET /api/v1/failures (the `ListFailures` operationId).
+func (c *Client) ListFailures(ctx context.Context, params *ListFailuresParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFailuresRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListFiles File versions in order of first sight
 //
 // Pages by cursor: ask again with `cursor` set to `next_cursor` until it
 // is null. A page is never changed by files that arrive meanwhile. With
-// `path`, `from` or `to` a page may hold fewer files than `limit`, even
-// none, and yet have a `next_cursor`: a request looks at a bounded number
-// of files.
+// `path`, `search`, `error_kind`, `step`, `from` or `to` a page may hold
+// fewer files than `limit`, even none, and yet have a `next_cursor`: a
+// request examines a bounded number of files.
 //
 // Corresponds with GET /api/v1/files (the `ListFiles` operationId).
 func (c *Client) ListFiles(ctx context.Context, params *ListFilesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1029,6 +1091,21 @@ func (c *Client) GetScan(ctx context.Context, scanUUID openapi_types.UUID, reqEd
 	return c.Client.Do(req)
 }
 
+// GetServerScan One listing of a server
+//
+// Corresponds with GET /api/v1/server-scans/{id} (the `GetServerScan` operationId).
+func (c *Client) GetServerScan(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetServerScanRequest(c.Server, id)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListServers All servers, by name
 //
 // Corresponds with GET /api/v1/servers (the `ListServers` operationId).
@@ -1291,6 +1368,69 @@ func (c *Client) ScanServer(ctx context.Context, nameOrUUID NameOrUUID, params *
 // Corresponds with POST /api/v1/servers/{server}:test (the `TestServer` operationId).
 func (c *Client) TestServer(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewTestServerRequest(c.Server, nameOrUUID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestServerSettingsWithBody Test settings of a server before they are saved
+//
+// Connects, compares the host key, logs in and reads the root folder, as
+// testServer does. The settings are not stored; `name` may be left out.
+// Only credentials in the body are used. Without a pinned host key none
+// are sent; `host_key` is then the key to pin. After 2 log-ins without
+// success for the same host, port and user name, the next one waits
+// 15 minutes, because servers lock accounts.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/servers:test (the `TestServerSettings` operationId).
+func (c *Client) TestServerSettingsWithBody(ctx context.Context, params *TestServerSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestServerSettingsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestServerSettings Test settings of a server before they are saved
+//
+// Connects, compares the host key, logs in and reads the root folder, as
+// testServer does. The settings are not stored; `name` may be left out.
+// Only credentials in the body are used. Without a pinned host key none
+// are sent; `host_key` is then the key to pin. After 2 log-ins without
+// success for the same host, port and user name, the next one waits
+// 15 minutes, because servers lock accounts.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/servers:test (the `TestServerSettings` operationId).
+func (c *Client) TestServerSettings(ctx context.Context, params *TestServerSettingsParams, body TestServerSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestServerSettingsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetStatistics Completed and failed files of the last day, week or month
+//
+// Corresponds with GET /api/v1/statistics (the `GetStatistics` operationId).
+func (c *Client) GetStatistics(ctx context.Context, params *GetStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetStatisticsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -1808,6 +1948,60 @@ func NewListChangesRequest(server string, params *ListChangesParams) (*http.Requ
 	return req, nil
 }
 
+// NewListFailuresRequest constructs an http.Request for the ListFailures method
+func NewListFailuresRequest(server string, params *ListFailuresParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/failures")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Server != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "server", *params.Server, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListFilesRequest constructs an http.Request for the ListFiles method
 func NewListFilesRequest(server string, params *ListFilesParams) (*http.Request, error) {
 	var err error
@@ -1875,6 +2069,42 @@ func NewListFilesRequest(server string, params *ListFilesParams) (*http.Request,
 		if params.Path != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "path", *params.Path, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ErrorKind != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "error_kind", *params.ErrorKind, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Step != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "step", *params.Step, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -2686,6 +2916,40 @@ func NewGetScanRequest(server string, scanUUID openapi_types.UUID) (*http.Reques
 	return req, nil
 }
 
+// NewGetServerScanRequest constructs an http.Request for the GetServerScan method
+func NewGetServerScanRequest(server string, id int64) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "id", id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/server-scans/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListServersRequest constructs an http.Request for the ListServers method
 func NewListServersRequest(server string) (*http.Request, error) {
 	var err error
@@ -3287,6 +3551,154 @@ func NewTestServerRequest(server string, nameOrUUID NameOrUUID, params *TestServ
 	return req, nil
 }
 
+// NewTestServerSettingsRequest calls the generic TestServerSettings builder with application/json body
+func NewTestServerSettingsRequest(server string, params *TestServerSettingsParams, body TestServerSettingsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTestServerSettingsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewTestServerSettingsRequestWithBody constructs an http.Request for the TestServerSettings method, with any body, and a specified content type
+func NewTestServerSettingsRequestWithBody(server string, params *TestServerSettingsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/servers:test")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Sample != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sample", *params.Sample, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetStatisticsRequest constructs an http.Request for the GetStatistics method
+func NewGetStatisticsRequest(server string, params *GetStatisticsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/statistics")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Period != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "period", *params.Period, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Server != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "server", *params.Server, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListTokensRequest constructs an http.Request for the ListTokens method
 func NewListTokensRequest(server string) (*http.Request, error) {
 	var err error
@@ -3665,13 +4077,22 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/changes (the `ListChanges` operationId).
 	ListChangesWithResponse(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*ListChangesResponse, error)
 
+	// ListFailuresWithResponse Failed files grouped by server, kind of error and step
+	//
+	// The largest groups first, at most 100. Files in status `error` are counted.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/failures (the `ListFailures` operationId).
+	ListFailuresWithResponse(ctx context.Context, params *ListFailuresParams, reqEditors ...RequestEditorFn) (*ListFailuresResponse, error)
+
 	// ListFilesWithResponse File versions in order of first sight
 	//
 	// Pages by cursor: ask again with `cursor` set to `next_cursor` until it
 	// is null. A page is never changed by files that arrive meanwhile. With
-	// `path`, `from` or `to` a page may hold fewer files than `limit`, even
-	// none, and yet have a `next_cursor`: a request looks at a bounded number
-	// of files.
+	// `path`, `search`, `error_kind`, `step`, `from` or `to` a page may hold
+	// fewer files than `limit`, even none, and yet have a `next_cursor`: a
+	// request examines a bounded number of files.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -3852,6 +4273,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/scans/{scan_uuid} (the `GetScan` operationId).
 	GetScanWithResponse(ctx context.Context, scanUUID openapi_types.UUID, reqEditors ...RequestEditorFn) (*GetScanResponse, error)
 
+	// GetServerScanWithResponse One listing of a server
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/server-scans/{id} (the `GetServerScan` operationId).
+	GetServerScanWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*GetServerScanResponse, error)
+
 	// ListServersWithResponse All servers, by name
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -3987,6 +4415,41 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/servers/{server}:test (the `TestServer` operationId).
 	TestServerWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerParams, reqEditors ...RequestEditorFn) (*TestServerResponse, error)
+
+	// TestServerSettingsWithBodyWithResponse Test settings of a server before they are saved
+	//
+	// Connects, compares the host key, logs in and reads the root folder, as
+	// testServer does. The settings are not stored; `name` may be left out.
+	// Only credentials in the body are used. Without a pinned host key none
+	// are sent; `host_key` is then the key to pin. After 2 log-ins without
+	// success for the same host, port and user name, the next one waits
+	// 15 minutes, because servers lock accounts.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/servers:test (the `TestServerSettings` operationId).
+	TestServerSettingsWithBodyWithResponse(ctx context.Context, params *TestServerSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestServerSettingsResponse, error)
+
+	// TestServerSettingsWithResponse Test settings of a server before they are saved
+	//
+	// Connects, compares the host key, logs in and reads the root folder, as
+	// testServer does. The settings are not stored; `name` may be left out.
+	// Only credentials in the body are used. Without a pinned host key none
+	// are sent; `host_key` is then the key to pin. After 2 log-ins without
+	// success for the same host, port and user name, the next one waits
+	// 15 minutes, because servers lock accounts.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/servers:test (the `TestServerSettings` operationId).
+	TestServerSettingsWithResponse(ctx context.Context, params *TestServerSettingsParams, body TestServerSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*TestServerSettingsResponse, error)
+
+	// GetStatisticsWithResponse Completed and failed files of the last day, week or month
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/statistics (the `GetStatistics` operationId).
+	GetStatisticsWithResponse(ctx context.Context, params *GetStatisticsParams, reqEditors ...RequestEditorFn) (*GetStatisticsResponse, error)
 
 	// ListTokensWithResponse All tokens, the latest first, without their secrets
 	//
@@ -4369,6 +4832,54 @@ func (r ListChangesResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListChangesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListFailuresResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FailureList
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFailuresResponse) GetJSON200() *FailureList {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFailuresResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFailuresResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFailuresResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFailuresResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFailuresResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5096,6 +5607,54 @@ func (r GetScanResponse) ContentType() string {
 	return ""
 }
 
+type GetServerScanResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Listing
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetServerScanResponse) GetJSON200() *Listing {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetServerScanResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetServerScanResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetServerScanResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetServerScanResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetServerScanResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListServersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5667,6 +6226,102 @@ func (r TestServerResponse) ContentType() string {
 	return ""
 }
 
+type TestServerSettingsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ServerTest
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r TestServerSettingsResponse) GetJSON200() *ServerTest {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TestServerSettingsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TestServerSettingsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TestServerSettingsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TestServerSettingsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TestServerSettingsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetStatisticsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Statistics
+	// ApplicationProblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationProblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetStatisticsResponse) GetJSON200() *Statistics {
+	return r.JSON200
+}
+
+// GetApplicationProblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetStatisticsResponse) GetApplicationProblemJSONDefault() *Problem {
+	return r.ApplicationProblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetStatisticsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetStatisticsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetStatisticsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetStatisticsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListTokensResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6129,13 +6784,28 @@ func (c *ClientWithResponses) ListChangesWithResponse(ctx context.Context, param
 	return ParseListChangesResponse(rsp)
 }
 
+// ListFailuresWithResponse Failed files grouped by server, kind of error and step
+//
+// The largest groups first, at most 100. Files in status `error` are counted.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/failures (the `ListFailures` operationId).
+func (c *ClientWithResponses) ListFailuresWithResponse(ctx context.Context, params *ListFailuresParams, reqEditors ...RequestEditorFn) (*ListFailuresResponse, error) {
+	rsp, err := c.ListFailures(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFailuresResponse(rsp)
+}
+
 // ListFilesWithResponse File versions in order of first sight
 //
 // Pages by cursor: ask again with `cursor` set to `next_cursor` until it
 // is null. A page is never changed by files that arrive meanwhile. With
-// `path`, `from` or `to` a page may hold fewer files than `limit`, even
-// none, and yet have a `next_cursor`: a request looks at a bounded number
-// of files.
+// `path`, `search`, `error_kind`, `step`, `from` or `to` a page may hold
+// fewer files than `limit`, even none, and yet have a `next_cursor`: a
+// request examines a bounded number of files.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6436,6 +7106,19 @@ func (c *ClientWithResponses) GetScanWithResponse(ctx context.Context, scanUUID 
 	return ParseGetScanResponse(rsp)
 }
 
+// GetServerScanWithResponse One listing of a server
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/server-scans/{id} (the `GetServerScan` operationId).
+func (c *ClientWithResponses) GetServerScanWithResponse(ctx context.Context, id int64, reqEditors ...RequestEditorFn) (*GetServerScanResponse, error) {
+	rsp, err := c.GetServerScan(ctx, id, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetServerScanResponse(rsp)
+}
+
 // ListServersWithResponse All servers, by name
 //
 // Returns a wrapper object for the known response body format(s).
@@ -6660,6 +7343,59 @@ func (c *ClientWithResponses) TestServerWithResponse(ctx context.Context, nameOr
 		return nil, err
 	}
 	return ParseTestServerResponse(rsp)
+}
+
+// TestServerSettingsWithBodyWithResponse Test settings of a server before they are saved
+//
+// Connects, compares the host key, logs in and reads the root folder, as
+// testServer does. The settings are not stored; `name` may be left out.
+// Only credentials in the body are used. Without a pinned host key none
+// are sent; `host_key` is then the key to pin. After 2 log-ins without
+// success for the same host, port and user name, the next one waits
+// 15 minutes, because servers lock accounts.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/servers:test (the `TestServerSettings` operationId).
+func (c *ClientWithResponses) TestServerSettingsWithBodyWithResponse(ctx context.Context, params *TestServerSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*TestServerSettingsResponse, error) {
+	rsp, err := c.TestServerSettingsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestServerSettingsResponse(rsp)
+}
+
+// TestServerSettingsWithResponse Test settings of a server before they are saved
+//
+// Connects, compares the host key, logs in and reads the root folder, as
+// testServer does. The settings are not stored; `name` may be left out.
+// Only credentials in the body are used. Without a pinned host key none
+// are sent; `host_key` is then the key to pin. After 2 log-ins without
+// success for the same host, port and user name, the next one waits
+// 15 minutes, because servers lock accounts.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/servers:test (the `TestServerSettings` operationId).
+func (c *ClientWithResponses) TestServerSettingsWithResponse(ctx context.Context, params *TestServerSettingsParams, body TestServerSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*TestServerSettingsResponse, error) {
+	rsp, err := c.TestServerSettings(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTestServerSettingsResponse(rsp)
+}
+
+// GetStatisticsWithResponse Completed and failed files of the last day, week or month
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/statistics (the `GetStatistics` operationId).
+func (c *ClientWithResponses) GetStatisticsWithResponse(ctx context.Context, params *GetStatisticsParams, reqEditors ...RequestEditorFn) (*GetStatisticsResponse, error) {
+	rsp, err := c.GetStatistics(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetStatisticsResponse(rsp)
 }
 
 // ListTokensWithResponse All tokens, the latest first, without their secrets
@@ -7006,6 +7742,39 @@ func ParseListChangesResponse(rsp *http.Response) (*ListChangesResponse, error) 
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListFailuresResponse parses an HTTP response from a ListFailuresWithResponse call
+func ParseListFailuresResponse(rsp *http.Response) (*ListFailuresResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFailuresResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FailureList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest Problem
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
@@ -7529,6 +8298,39 @@ func ParseGetScanResponse(rsp *http.Response) (*GetScanResponse, error) {
 	return response, nil
 }
 
+// ParseGetServerScanResponse parses an HTTP response from a GetServerScanWithResponse call
+func ParseGetServerScanResponse(rsp *http.Response) (*GetServerScanResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetServerScanResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Listing
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListServersResponse parses an HTTP response from a ListServersWithResponse call
 func ParseListServersResponse(rsp *http.Response) (*ListServersResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7963,6 +8765,72 @@ func ParseTestServerResponse(rsp *http.Response) (*TestServerResponse, error) {
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest ServerTest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseTestServerSettingsResponse parses an HTTP response from a TestServerSettingsWithResponse call
+func ParseTestServerSettingsResponse(rsp *http.Response) (*TestServerSettingsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TestServerSettingsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ServerTest
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationProblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetStatisticsResponse parses an HTTP response from a GetStatisticsWithResponse call
+func ParseGetStatisticsResponse(rsp *http.Response) (*GetStatisticsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetStatisticsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Statistics
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

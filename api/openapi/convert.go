@@ -33,7 +33,7 @@ func FromFile(f ingest.File) File {
 		FileHash:         orNull(f.Hash), HashAlgo: orNull(f.HashAlgo),
 		Mode: orNull(string(f.Mode)), Bucket: orNull(f.Bucket), ObjectKey: orNull(f.ObjectKey), ObjectChecksum: orNull(f.Checksum),
 		WaitsFor: waitsFor(f), SourceLeft: orNull(ingest.DisplayPath(f.SourceLeft)), Notes: orEmpty(f.SourceNotes(time.Now())),
-		ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
+		ErrorStep: orNull(string(f.ErrorStep)), ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
 		CreatedAt: f.CreatedAt.UTC(), UpdatedAt: f.UpdatedAt.UTC(), CompletedAt: timeOrNull(f.CompletedAt),
 		WorkflowID: ingest.IngestWorkflowID(f.UUID),
 	}

@@ -105,6 +105,39 @@ func (e ChangesDecisionDecision) Valid() bool {
 	}
 }
 
+// Defines values for ErrorStep.
+const (
+	ErrorStepAfterIngest ErrorStep = "after_ingest"
+	ErrorStepDiscover    ErrorStep = "discover"
+	ErrorStepDownload    ErrorStep = "download"
+	ErrorStepNotify      ErrorStep = "notify"
+	ErrorStepTransfer    ErrorStep = "transfer"
+	ErrorStepUpload      ErrorStep = "upload"
+	ErrorStepVerify      ErrorStep = "verify"
+)
+
+// Valid indicates whether the value is a known member of the ErrorStep enum.
+func (e ErrorStep) Valid() bool {
+	switch e {
+	case ErrorStepAfterIngest:
+		return true
+	case ErrorStepDiscover:
+		return true
+	case ErrorStepDownload:
+		return true
+	case ErrorStepNotify:
+		return true
+	case ErrorStepTransfer:
+		return true
+	case ErrorStepUpload:
+		return true
+	case ErrorStepVerify:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FileOrder.
 const (
 	OrderNewest FileOrder = "newest"
@@ -360,6 +393,45 @@ func (e ServerSettingsTransfer) Valid() bool {
 	case Direct:
 		return true
 	case Staged:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StatisticsBucket.
+const (
+	BucketDay  StatisticsBucket = "day"
+	BucketHour StatisticsBucket = "hour"
+)
+
+// Valid indicates whether the value is a known member of the StatisticsBucket enum.
+func (e StatisticsBucket) Valid() bool {
+	switch e {
+	case BucketDay:
+		return true
+	case BucketHour:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for StatisticsPeriod.
+const (
+	PeriodDay   StatisticsPeriod = "24h"
+	PeriodMonth StatisticsPeriod = "30d"
+	PeriodWeek  StatisticsPeriod = "7d"
+)
+
+// Valid indicates whether the value is a known member of the StatisticsPeriod enum.
+func (e StatisticsPeriod) Valid() bool {
+	switch e {
+	case PeriodDay:
+		return true
+	case PeriodMonth:
+		return true
+	case PeriodWeek:
 		return true
 	default:
 		return false
@@ -655,6 +727,14 @@ type Decision struct {
 	Reason string `json:"reason"`
 }
 
+// ErrorKind Kind of a failure, e.g. permission.
+//
+// Example: permission
+type ErrorKind = string
+
+// ErrorStep defines model for ErrorStep.
+type ErrorStep string
+
 // Event defines model for Event.
 type Event struct {
 	Details map[string]interface{} `json:"details"`
@@ -671,6 +751,45 @@ type EventList struct {
 
 	// NextCursor Null on the last page.
 	NextCursor *string `json:"next_cursor"`
+}
+
+// FailureGroup defines model for FailureGroup.
+type FailureGroup struct {
+	Count int64 `json:"count"`
+
+	// ErrorKind Empty when unknown.
+	//
+	// Example: permission
+	ErrorKind string `json:"error_kind"`
+
+	// FileUUID The file of the latest failure.
+	FileUUID string `json:"file_uuid"`
+
+	// Latest Time of the latest failure.
+	Latest time.Time `json:"latest"`
+
+	// Message Its error message.
+	Message string `json:"message"`
+
+	// Server The server's name.
+	Server     string `json:"server"`
+	ServerUUID UUID   `json:"server_uuid"`
+
+	// Since Time of the oldest failure.
+	Since time.Time `json:"since"`
+
+	// Step Empty when unknown.
+	//
+	// Example: download
+	Step string `json:"step"`
+}
+
+// FailureList defines model for FailureList.
+type FailureList struct {
+	Groups []FailureGroup `json:"groups"`
+
+	// More There are more than 100 groups.
+	More bool `json:"more"`
 }
 
 // FieldError defines model for FieldError.
@@ -695,6 +814,11 @@ type File struct {
 
 	// ErrorMessage What is wrong and what to do.
 	ErrorMessage *string `json:"error_message"`
+
+	// ErrorStep The step of the last failure; null once a later step has succeeded.
+	//
+	// Example: download
+	ErrorStep *string `json:"error_step"`
 
 	// FileHash Lower-case hex; null until downloaded.
 	FileHash *string `json:"file_hash"`
@@ -769,19 +893,28 @@ type FileProgress struct {
 
 // FileSelection Which files, in error where no status is given; all that are given must fit.
 type FileSelection struct {
+	// ErrorKind As in listFiles.
+	ErrorKind *[]ErrorKind `json:"error_kind,omitempty"`
+
 	// FileUuids Only these.
 	FileUuids *[]string  `json:"file_uuids,omitempty"`
 	From      *time.Time `json:"from,omitempty"`
 	Hash      *string    `json:"hash,omitempty"`
 
 	// Path A glob as in listFiles.
-	Path   *string `json:"path,omitempty"`
+	Path *string `json:"path,omitempty"`
+
+	// Search As in listFiles.
+	Search *string `json:"search,omitempty"`
 	Server *string `json:"server,omitempty"`
 
 	// Status For skipping: the statuses of the files, instead of `error` alone. Files that are named are
 	// skipped in any of these. A file `ready` that has just begun is refused.
 	Status *[]FileSelectionStatus `json:"status,omitempty"`
-	To     *time.Time             `json:"to,omitempty"`
+
+	// Step As in listFiles.
+	Step *[]ErrorStep `json:"step,omitempty"`
+	To   *time.Time   `json:"to,omitempty"`
 }
 
 // FileSelectionStatus defines model for FileSelection.Status.
@@ -830,11 +963,22 @@ type Listing struct {
 	// Alone Done-markers and checksum files without a file that they speak of; they are not taken.
 	Alone int64 `json:"alone"`
 
+	// DurationMs Null while it runs.
+	DurationMs *int64 `json:"duration_ms"`
+
 	// Error Why it did not reach its end.
 	Error *string `json:"error"`
 
 	// Errors Folders that could not be read.
 	Errors int64 `json:"errors"`
+
+	// Excluded Files excluded by the patterns and folders skipped because of them.
+	Excluded int64 `json:"excluded"`
+
+	// ExcludedExample Path of one of them.
+	//
+	// Example: /out/tmp/a.bak
+	ExcludedExample *string `json:"excluded_example"`
 
 	// FinishedAt Null while it runs.
 	FinishedAt *time.Time `json:"finished_at"`
@@ -848,12 +992,22 @@ type Listing struct {
 	Note *string `json:"note"`
 
 	// Rejected Entries with unsafe names.
-	Rejected   int64     `json:"rejected"`
-	Seen       int64     `json:"seen"`
-	Server     string    `json:"server"`
-	ServerUUID UUID      `json:"server_uuid"`
-	Settling   int64     `json:"settling"`
-	StartedAt  time.Time `json:"started_at"`
+	Rejected int64 `json:"rejected"`
+
+	// RequestedBy Name of the token that requested a manual scan.
+	//
+	// Example: alice
+	RequestedBy *string `json:"requested_by"`
+	Seen        int64   `json:"seen"`
+	Server      string  `json:"server"`
+	ServerUUID  UUID    `json:"server_uuid"`
+	Settling    int64   `json:"settling"`
+
+	// Source schedule or manual; null where unknown. Listings repeated while files are in flight count as scheduled.
+	//
+	// Example: schedule
+	Source    *string   `json:"source"`
+	StartedAt time.Time `json:"started_at"`
 
 	// Unreadable At most 100 of them.
 	Unreadable []UnreadableFolder `json:"unreadable"`
@@ -1580,6 +1734,40 @@ type ServerTest struct {
 	Software *string       `json:"software"`
 }
 
+// Statistics defines model for Statistics.
+type Statistics struct {
+	// At Time of the statistics.
+	At time.Time `json:"at"`
+
+	// Bucket Length of a bucket.
+	Bucket StatisticsBucket `json:"bucket"`
+
+	// Buckets The oldest first. Buckets without activity are included.
+	Buckets []StatisticsCounts `json:"buckets"`
+	Period  StatisticsPeriod   `json:"period"`
+}
+
+// StatisticsBucket Length of a bucket.
+type StatisticsBucket string
+
+// StatisticsCounts defines model for StatisticsCounts.
+type StatisticsCounts struct {
+	// Bytes Their total size.
+	Bytes int64 `json:"bytes"`
+
+	// Completed Completed files.
+	Completed int64 `json:"completed"`
+
+	// Failed Failures. A file that was retried and failed again counts twice.
+	Failed int64 `json:"failed"`
+
+	// Start Beginning of the hour or day in UTC.
+	Start time.Time `json:"start"`
+}
+
+// StatisticsPeriod defines model for StatisticsPeriod.
+type StatisticsPeriod string
+
 // StatusCounts How many files are in each status; every status is there.
 //
 // Example: {"completed":1200,"ready":3}
@@ -1704,6 +1892,12 @@ type ListChangesParams struct {
 	LastEventID *int64 `json:"Last-Event-ID,omitempty"`
 }
 
+// ListFailuresParams defines parameters for ListFailures.
+type ListFailuresParams struct {
+	// Server Only files of this server, by name or uuid.
+	Server *string `form:"server,omitempty" json:"server,omitempty"`
+}
+
 // ListFilesParams defines parameters for ListFiles.
 type ListFilesParams struct {
 	// Order The files seen first come first, or last. A cursor is good for the order it was made in.
@@ -1718,6 +1912,19 @@ type ListFilesParams struct {
 	// Path Only files whose path fits the glob: `*` within a folder, `**`
 	// across. Without a leading slash it may fit the end of a path.
 	Path *string `form:"path,omitempty" json:"path,omitempty"`
+
+	// Search Only files whose path contains this text, in upper or lower case. All
+	// characters are literal. The text may also be the beginning of a file's
+	// uuid (at least 4 hex digits) or the SHA-256 of its content. Where 8 or
+	// more digits begin a file's uuid, or the SHA-256 is known, only these
+	// files are selected, without a search of the paths.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// ErrorKind Only files whose last failure is of this kind; may be repeated.
+	ErrorKind *[]ErrorKind `form:"error_kind,omitempty" json:"error_kind,omitempty"`
+
+	// Step Only files whose last failure was in this step; may be repeated.
+	Step *[]ErrorStep `form:"step,omitempty" json:"step,omitempty"`
 
 	// From Only files first seen at this time or later.
 	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
@@ -1894,6 +2101,26 @@ type TestServerParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// TestServerSettingsParams defines parameters for TestServerSettings.
+type TestServerSettingsParams struct {
+	// Sample Also list, for at most 15 seconds, what the patterns take.
+	Sample *Sample `form:"sample,omitempty" json:"sample,omitempty"`
+
+	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
+	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
+	// true`; another request with it gets 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// GetStatisticsParams defines parameters for GetStatistics.
+type GetStatisticsParams struct {
+	// Period `24h` has a bucket per hour, `7d` and `30d` one per day in UTC. The current hour or day is the last one.
+	Period *StatisticsPeriod `form:"period,omitempty" json:"period,omitempty"`
+
+	// Server Only files of this server, by name or uuid. Without it, files of removed servers count too.
+	Server *string `form:"server,omitempty" json:"server,omitempty"`
+}
+
 // StartScanParams defines parameters for StartScan.
 type StartScanParams struct {
 	// Server A server's name or uuid; may be repeated.
@@ -1938,6 +2165,9 @@ type ApproveHostKeyJSONRequestBody = HostKeyApproval
 // DecideChangesJSONRequestBody defines body for DecideChanges for application/json ContentType.
 type DecideChangesJSONRequestBody = ChangesDecision
 
+// TestServerSettingsJSONRequestBody defines body for TestServerSettings for application/json ContentType.
+type TestServerSettingsJSONRequestBody = ServerSettings
+
 // CreateTokenJSONRequestBody defines body for CreateToken for application/json ContentType.
 type CreateTokenJSONRequestBody = TokenRequest
 
@@ -1964,6 +2194,9 @@ type ServerInterface interface {
 	// ListChanges What happens to all files, as it happens
 	// (GET /api/v1/changes)
 	ListChanges(ctx echo.Context, params ListChangesParams) error
+	// ListFailures Failed files grouped by server, kind of error and step
+	// (GET /api/v1/failures)
+	ListFailures(ctx echo.Context, params ListFailuresParams) error
 	// ListFiles File versions in order of first sight
 	// (GET /api/v1/files)
 	ListFiles(ctx echo.Context, params ListFilesParams) error
@@ -2006,6 +2239,9 @@ type ServerInterface interface {
 	// GetScan How a scan goes
 	// (GET /api/v1/scans/{scan_uuid})
 	GetScan(ctx echo.Context, scanUUID openapi_types.UUID) error
+	// GetServerScan One listing of a server
+	// (GET /api/v1/server-scans/{id})
+	GetServerScan(ctx echo.Context, id int64) error
 	// ListServers All servers, by name
 	// (GET /api/v1/servers)
 	ListServers(ctx echo.Context) error
@@ -2039,6 +2275,12 @@ type ServerInterface interface {
 	// TestServer Connect, compare the host key, log in and look at the root folder
 	// (POST /api/v1/servers/{server}:test)
 	TestServer(ctx echo.Context, nameOrUUID NameOrUUID, params TestServerParams) error
+	// TestServerSettings Test settings of a server before they are saved
+	// (POST /api/v1/servers:test)
+	TestServerSettings(ctx echo.Context, params TestServerSettingsParams) error
+	// GetStatistics Completed and failed files of the last day, week or month
+	// (GET /api/v1/statistics)
+	GetStatistics(ctx echo.Context, params GetStatisticsParams) error
 	// ListTokens All tokens, the latest first, without their secrets
 	// (GET /api/v1/tokens)
 	ListTokens(ctx echo.Context) error
@@ -2229,6 +2471,24 @@ func (w *ServerInterfaceWrapper) ListChanges(ctx echo.Context) error {
 	return err
 }
 
+// ListFailures converts echo context to params.
+func (w *ServerInterfaceWrapper) ListFailures(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListFailuresParams
+	// ------------- Optional query parameter "server" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "server", ctx.QueryParams(), &params.Server, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ListFailures(ctx, params)
+	return err
+}
+
 // ListFiles converts echo context to params.
 func (w *ServerInterfaceWrapper) ListFiles(ctx echo.Context) error {
 	var err error
@@ -2261,6 +2521,27 @@ func (w *ServerInterfaceWrapper) ListFiles(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "path", ctx.QueryParams(), &params.Path, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter path: %s", err))
+	}
+
+	// ------------- Optional query parameter "search" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "search", ctx.QueryParams(), &params.Search, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter search: %s", err))
+	}
+
+	// ------------- Optional query parameter "error_kind" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "error_kind", ctx.QueryParams(), &params.ErrorKind, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter error_kind: %s", err))
+	}
+
+	// ------------- Optional query parameter "step" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "step", ctx.QueryParams(), &params.Step, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter step: %s", err))
 	}
 
 	// ------------- Optional query parameter "from" -------------
@@ -2665,6 +2946,22 @@ func (w *ServerInterfaceWrapper) GetScan(ctx echo.Context) error {
 	return err
 }
 
+// GetServerScan converts echo context to params.
+func (w *ServerInterfaceWrapper) GetServerScan(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id int64
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "int64", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetServerScan(ctx, id)
+	return err
+}
+
 // ListServers converts echo context to params.
 func (w *ServerInterfaceWrapper) ListServers(ctx echo.Context) error {
 	var err error
@@ -3019,6 +3316,66 @@ func (w *ServerInterfaceWrapper) TestServer(ctx echo.Context) error {
 	return err
 }
 
+// TestServerSettings converts echo context to params.
+func (w *ServerInterfaceWrapper) TestServerSettings(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestServerSettingsParams
+	// ------------- Optional query parameter "sample" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sample", ctx.QueryParams(), &params.Sample, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sample: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestServerSettings(ctx, params)
+	return err
+}
+
+// GetStatistics converts echo context to params.
+func (w *ServerInterfaceWrapper) GetStatistics(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetStatisticsParams
+	// ------------- Optional query parameter "period" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "period", ctx.QueryParams(), &params.Period, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter period: %s", err))
+	}
+
+	// ------------- Optional query parameter "server" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "server", ctx.QueryParams(), &params.Server, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetStatistics(ctx, params)
+	return err
+}
+
 // ListTokens converts echo context to params.
 func (w *ServerInterfaceWrapper) ListTokens(ctx echo.Context) error {
 	var err error
@@ -3189,6 +3546,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.GET(options.BaseURL+"/api/v1/scans/:scan_uuid", wrapper.GetScan, options.OperationMiddlewares["getScan"]...)
 	router.GET(options.BaseURL+"/api/v1/servers", wrapper.ListServers, options.OperationMiddlewares["listServers"]...)
 	router.POST(options.BaseURL+"/api/v1/servers", wrapper.CreateServer, options.OperationMiddlewares["createServer"]...)
+	router.POST(options.BaseURL+"/api/v1/servers\\:test", wrapper.TestServerSettings, options.OperationMiddlewares["testServerSettings"]...)
 	router.DELETE(options.BaseURL+"/api/v1/servers/:server", wrapper.RemoveServer, options.OperationMiddlewares["removeServer"]...)
 	router.GET(options.BaseURL+"/api/v1/servers/:server", wrapper.GetServer, options.OperationMiddlewares["getServer"]...)
 	router.PATCH(options.BaseURL+"/api/v1/servers/:server", wrapper.EditServer, options.OperationMiddlewares["editServer"]...)
@@ -3209,6 +3567,9 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/files\\:retry", wrapper.RetryFiles, options.OperationMiddlewares["retryFiles"]...)
 	router.POST(options.BaseURL+"/api/v1/files\\:skip", wrapper.SkipFiles, options.OperationMiddlewares["skipFiles"]...)
 	router.GET(options.BaseURL+"/api/v1/overview", wrapper.GetOverview, options.OperationMiddlewares["getOverview"]...)
+	router.GET(options.BaseURL+"/api/v1/failures", wrapper.ListFailures, options.OperationMiddlewares["listFailures"]...)
+	router.GET(options.BaseURL+"/api/v1/statistics", wrapper.GetStatistics, options.OperationMiddlewares["getStatistics"]...)
+	router.GET(options.BaseURL+"/api/v1/server-scans/:id", wrapper.GetServerScan, options.OperationMiddlewares["getServerScan"]...)
 	router.GET(options.BaseURL+"/api/v1/scans", wrapper.ListScans, options.OperationMiddlewares["listScans"]...)
 	router.GET(options.BaseURL+"/api/v1/reconciliations", wrapper.ListReconciliations, options.OperationMiddlewares["listReconciliations"]...)
 	router.GET(options.BaseURL+"/api/v1/changes", wrapper.ListChanges, options.OperationMiddlewares["listChanges"]...)
@@ -3505,6 +3866,45 @@ type ListChangesdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListChangesdefaultApplicationProblemPlusJSONResponse) VisitListChangesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFailuresRequestObject struct {
+	Params ListFailuresParams
+}
+
+type ListFailuresResponseObject interface {
+	VisitListFailuresResponse(w http.ResponseWriter) error
+}
+
+type ListFailures200JSONResponse FailureList
+
+func (response ListFailures200JSONResponse) VisitListFailuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListFailuresdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListFailuresdefaultApplicationProblemPlusJSONResponse) VisitListFailuresResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4184,6 +4584,45 @@ func (response GetScandefaultApplicationProblemPlusJSONResponse) VisitGetScanRes
 	return err
 }
 
+type GetServerScanRequestObject struct {
+	ID int64 `json:"id"`
+}
+
+type GetServerScanResponseObject interface {
+	VisitGetServerScanResponse(w http.ResponseWriter) error
+}
+
+type GetServerScan200JSONResponse Listing
+
+func (response GetServerScan200JSONResponse) VisitGetServerScanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetServerScandefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetServerScandefaultApplicationProblemPlusJSONResponse) VisitGetServerScanResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListServersRequestObject struct {
 }
 
@@ -4698,6 +5137,85 @@ func (response TestServerdefaultApplicationProblemPlusJSONResponse) VisitTestSer
 	return err
 }
 
+type TestServerSettingsRequestObject struct {
+	Params TestServerSettingsParams
+	Body   *TestServerSettingsJSONRequestBody
+}
+
+type TestServerSettingsResponseObject interface {
+	VisitTestServerSettingsResponse(w http.ResponseWriter) error
+}
+
+type TestServerSettings200JSONResponse ServerTest
+
+func (response TestServerSettings200JSONResponse) VisitTestServerSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestServerSettingsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestServerSettingsdefaultApplicationProblemPlusJSONResponse) VisitTestServerSettingsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStatisticsRequestObject struct {
+	Params GetStatisticsParams
+}
+
+type GetStatisticsResponseObject interface {
+	VisitGetStatisticsResponse(w http.ResponseWriter) error
+}
+
+type GetStatistics200JSONResponse Statistics
+
+func (response GetStatistics200JSONResponse) VisitGetStatisticsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetStatisticsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetStatisticsdefaultApplicationProblemPlusJSONResponse) VisitGetStatisticsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListTokensRequestObject struct {
 }
 
@@ -5113,6 +5631,9 @@ type StrictServerInterface interface {
 	// ListChanges What happens to all files, as it happens
 	// (GET /api/v1/changes)
 	ListChanges(ctx context.Context, request ListChangesRequestObject) (ListChangesResponseObject, error)
+	// ListFailures Failed files grouped by server, kind of error and step
+	// (GET /api/v1/failures)
+	ListFailures(ctx context.Context, request ListFailuresRequestObject) (ListFailuresResponseObject, error)
 	// ListFiles File versions in order of first sight
 	// (GET /api/v1/files)
 	ListFiles(ctx context.Context, request ListFilesRequestObject) (ListFilesResponseObject, error)
@@ -5155,6 +5676,9 @@ type StrictServerInterface interface {
 	// GetScan How a scan goes
 	// (GET /api/v1/scans/{scan_uuid})
 	GetScan(ctx context.Context, request GetScanRequestObject) (GetScanResponseObject, error)
+	// GetServerScan One listing of a server
+	// (GET /api/v1/server-scans/{id})
+	GetServerScan(ctx context.Context, request GetServerScanRequestObject) (GetServerScanResponseObject, error)
 	// ListServers All servers, by name
 	// (GET /api/v1/servers)
 	ListServers(ctx context.Context, request ListServersRequestObject) (ListServersResponseObject, error)
@@ -5188,6 +5712,12 @@ type StrictServerInterface interface {
 	// TestServer Connect, compare the host key, log in and look at the root folder
 	// (POST /api/v1/servers/{server}:test)
 	TestServer(ctx context.Context, request TestServerRequestObject) (TestServerResponseObject, error)
+	// TestServerSettings Test settings of a server before they are saved
+	// (POST /api/v1/servers:test)
+	TestServerSettings(ctx context.Context, request TestServerSettingsRequestObject) (TestServerSettingsResponseObject, error)
+	// GetStatistics Completed and failed files of the last day, week or month
+	// (GET /api/v1/statistics)
+	GetStatistics(ctx context.Context, request GetStatisticsRequestObject) (GetStatisticsResponseObject, error)
 	// ListTokens All tokens, the latest first, without their secrets
 	// (GET /api/v1/tokens)
 	ListTokens(ctx context.Context, request ListTokensRequestObject) (ListTokensResponseObject, error)
@@ -5400,6 +5930,31 @@ func (sh *strictHandler) ListChanges(ctx echo.Context, params ListChangesParams)
 		return err
 	} else if validResponse, ok := response.(ListChangesResponseObject); ok {
 		return validResponse.VisitListChangesResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ListFailures operation middleware
+func (sh *strictHandler) ListFailures(ctx echo.Context, params ListFailuresParams) error {
+	var request ListFailuresRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ListFailures(ctx.Request().Context(), request.(ListFailuresRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListFailures")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ListFailuresResponseObject); ok {
+		return validResponse.VisitListFailuresResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5897,6 +6452,31 @@ func (sh *strictHandler) GetScan(ctx echo.Context, scanUUID openapi_types.UUID) 
 	return nil
 }
 
+// GetServerScan operation middleware
+func (sh *strictHandler) GetServerScan(ctx echo.Context, id int64) error {
+	var request GetServerScanRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetServerScan(ctx.Request().Context(), request.(GetServerScanRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetServerScan")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetServerScanResponseObject); ok {
+		return validResponse.VisitGetServerScanResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // ListServers operation middleware
 func (sh *strictHandler) ListServers(ctx echo.Context) error {
 	var request ListServersRequestObject
@@ -6264,6 +6844,79 @@ func (sh *strictHandler) TestServer(ctx echo.Context, nameOrUUID NameOrUUID, par
 		return err
 	} else if validResponse, ok := response.(TestServerResponseObject); ok {
 		return validResponse.VisitTestServerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestServerSettings operation middleware
+func (sh *strictHandler) TestServerSettings(ctx echo.Context, params TestServerSettingsParams) error {
+	var request TestServerSettingsRequestObject
+
+	request.Params = params
+
+	var body TestServerSettingsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestServerSettings(ctx.Request().Context(), request.(TestServerSettingsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestServerSettings")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestServerSettingsResponseObject); ok {
+		return validResponse.VisitTestServerSettingsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetStatistics operation middleware
+func (sh *strictHandler) GetStatistics(ctx echo.Context, params GetStatisticsParams) error {
+	var request GetStatisticsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetStatistics(ctx.Request().Context(), request.(GetStatisticsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetStatistics")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetStatisticsResponseObject); ok {
+		return validResponse.VisitGetStatisticsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -20,6 +20,30 @@ func FromOverview(o operations.Overview) Overview {
 	}
 }
 
+// FromStatistics returns statistics as the API shows them.
+func FromStatistics(s ingest.Statistics) Statistics {
+	shown := Statistics{At: s.At.UTC(), Period: StatisticsPeriod(s.Period), Bucket: BucketHour, Buckets: []StatisticsCounts{}}
+	if s.Period != ingest.PeriodDay {
+		shown.Bucket = BucketDay
+	}
+	for _, b := range s.Buckets {
+		shown.Buckets = append(shown.Buckets, StatisticsCounts{Start: b.Start.UTC(), Completed: b.Completed, Bytes: b.Bytes, Failed: b.Failures})
+	}
+	return shown
+}
+
+// FromFailures returns groups of failed files as the API shows them.
+func FromFailures(groups []ingest.FailureGroup, more bool) FailureList {
+	list := FailureList{Groups: []FailureGroup{}, More: more}
+	for _, g := range groups {
+		list.Groups = append(list.Groups, FailureGroup{
+			Server: g.ServerName, ServerUUID: g.ServerUUID, ErrorKind: string(g.Kind), Step: string(g.Step), Count: g.Count,
+			Since: g.Since.UTC(), Latest: g.Latest.UTC(), FileUUID: g.FileUUID, Message: g.Message,
+		})
+	}
+	return list
+}
+
 func fromCounts(files map[ingest.Status]int64) StatusCounts {
 	counts := StatusCounts{}
 	for _, status := range ingest.Statuses {

@@ -14,11 +14,28 @@ type Scan struct {
 	ScanCounts
 	// Unread lists the folders that could not be read.
 	Unread Unread
+	ScanOrigin
+	// Excluded summarizes the entries excluded by the patterns.
+	Excluded Unmatched
 	// Error is the one-line reason why the listing failed; empty otherwise.
 	Error string
 	// Note is a one-line remark of a listing that is not a failure; empty for none.
 	Note string
 }
+
+// ScanOrigin states who requested a listing.
+type ScanOrigin struct {
+	// Source is SourceSchedule or SourceManual; empty for listings of old releases.
+	Source string
+	// RequestedBy is the name of the principal who requested a manual scan.
+	RequestedBy string
+}
+
+// The sources of scans.
+const (
+	SourceSchedule = "schedule"
+	SourceManual   = "manual"
+)
 
 // ScanCounts are the counts of one listing.
 type ScanCounts struct {
@@ -45,6 +62,14 @@ type FileFilter struct {
 	// Path is a glob: '*' matches within a folder, '**' across folders. Without a
 	// leading slash it also matches the end of a path.
 	Path string
+	// Search selects files whose path contains the text, regardless of case, whose
+	// uuid begins with it (at least 4 hex digits), or whose content has this SHA-256.
+	// If it is a known SHA-256, or at least 8 digits of it begin a known uuid, paths
+	// are not searched.
+	Search string
+	// ErrorKinds and ErrorSteps select files by their last failure.
+	ErrorKinds []Kind
+	ErrorSteps []Step
 	// From (inclusive) and To (exclusive) bound the time when the file was first seen.
 	From, To time.Time
 	// Hash is the digest of the content in lower-case hex.
@@ -120,4 +145,7 @@ type ScanResult struct {
 	Entire bool
 	// Note is the remark of the listing, see Scan.Note.
 	Note string
+	// Origin and Excluded are those of Scan.
+	Origin   ScanOrigin
+	Excluded Unmatched
 }

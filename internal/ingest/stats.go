@@ -39,6 +39,78 @@ func NoHours(at time.Time) []HourStats {
 	return hours
 }
 
+// Period is a period of statistics that ends now.
+type Period string
+
+// The periods. A day has a bucket per hour, the longer ones have one per day in UTC.
+const (
+	PeriodDay   Period = "24h"
+	PeriodWeek  Period = "7d"
+	PeriodMonth Period = "30d"
+)
+
+// Buckets returns the number and length of the period's buckets; 0 for an unknown period.
+func (p Period) Buckets() (n int, length time.Duration) {
+	const day = 24 * time.Hour
+	switch p {
+	case PeriodDay:
+		return StatsHours, time.Hour
+	case PeriodWeek:
+		return 7, day
+	case PeriodMonth:
+		return 30, day
+	default:
+		return 0, 0
+	}
+}
+
+// Statistics counts completed and failed files in the buckets of a period.
+type Statistics struct {
+	// At is the time of the statistics, by the database's clock.
+	At     time.Time
+	Period Period
+	// Buckets are the period's, oldest first; the last one contains At. Start is the
+	// beginning of the bucket.
+	Buckets []HourStats
+}
+
+// NewStatistics returns the period's buckets without activity.
+func NewStatistics(period Period, at time.Time) Statistics {
+	n, length := period.Buckets()
+	s := Statistics{At: at.UTC(), Period: period, Buckets: make([]HourStats, n)}
+	for i := range s.Buckets {
+		s.Buckets[i].Start = s.At.Truncate(length).Add(time.Duration(i-n+1) * length)
+	}
+	return s
+}
+
+// Add adds an hour to its bucket. Hours outside the period are ignored.
+func (s *Statistics) Add(hour HourStats) {
+	_, length := s.Period.Buckets()
+	if len(s.Buckets) == 0 || hour.Start.Before(s.Buckets[0].Start) {
+		return
+	}
+	i := int(hour.Start.Sub(s.Buckets[0].Start) / length)
+	if i < len(s.Buckets) {
+		b := &s.Buckets[i]
+		b.Completed, b.Bytes, b.Failures = b.Completed+hour.Completed, b.Bytes+hour.Bytes, b.Failures+hour.Failures
+	}
+}
+
+// FailureGroup summarizes the failed files of a server with the same kind of error in
+// the same step.
+type FailureGroup struct {
+	ServerUUID, ServerName string
+	// Kind and Step are empty if unknown.
+	Kind  Kind
+	Step  Step
+	Count int64
+	// Since is the time of the oldest failure, Latest that of the latest.
+	Since, Latest time.Time
+	// FileUUID is the file of the latest failure, Message its error message.
+	FileUUID, Message string
+}
+
 // lateGrace is the tolerated delay of a scan: with many servers a scan starts some
 // seconds later.
 const lateGrace = 30 * time.Second

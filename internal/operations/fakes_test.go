@@ -199,6 +199,7 @@ type fakeProber struct {
 	presented ProbeResult
 	login     error
 	calls     int
+	drafts    []ingest.Server
 }
 
 func (p *fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (ProbeResult, error) {
@@ -207,6 +208,11 @@ func (p *fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (ProbeRes
 		return p.presented, ingest.Errorf(ingest.KindHostKey, "not pinned")
 	}
 	return p.presented, p.login
+}
+
+func (p *fakeProber) ProbeDraft(ctx context.Context, s ingest.Server, sample bool) (ProbeResult, error) {
+	p.drafts = append(p.drafts, s)
+	return p.Probe(ctx, s, sample)
 }
 
 // fakeEngine ends scans as it is told.

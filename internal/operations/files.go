@@ -54,14 +54,9 @@ func (s *Service) CountFiles(ctx context.Context, filter ingest.FileFilter, limi
 
 // resolve returns the ledger, and puts the server's uuid in place of its name.
 func (s *Service) resolve(ctx context.Context, filter *ingest.FileFilter) (Ledger, error) {
-	if filter.Server != "" {
-		server, err := s.GetServer(ctx, filter.Server)
-		if err != nil {
-			return nil, err
-		}
-		filter.Server = server.UUID
-	}
-	return s.d.Ledger(ctx)
+	ledger, server, err := s.ledgerFor(ctx, filter.Server)
+	filter.Server = server
+	return ledger, err
 }
 
 // GetFile implements Files.

@@ -8,19 +8,63 @@ import (
 
 // ListScans implements Scans.
 func (s *Service) ListScans(ctx context.Context, server string, beforeID int64, limit int) (page ingest.Page[ingest.Scan], err error) {
-	if server != "" {
-		found, err := s.GetServer(ctx, server)
-		if err != nil {
-			return page, err
-		}
-		server = found.UUID
-	}
-	ledger, err := s.d.Ledger(ctx)
+	ledger, server, err := s.ledgerFor(ctx, server)
 	if err != nil {
 		return page, err
 	}
 	scans, err := ledger.ScansBefore(ctx, server, beforeID, limit)
 	return ingest.PageOf(scans, limit, func(s ingest.Scan) int64 { return s.ID }), err
+}
+
+// ledgerFor returns the ledger and the uuid of the server; empty stays empty.
+func (s *Service) ledgerFor(ctx context.Context, nameOrUUID string) (ledger Ledger, uuid string, err error) {
+	if nameOrUUID != "" {
+		server, err := s.GetServer(ctx, nameOrUUID)
+		if err != nil {
+			return nil, "", err
+		}
+		uuid = server.UUID
+	}
+	ledger, err = s.d.Ledger(ctx)
+	return ledger, uuid, err
+}
+
+// GetServerScan implements Scans.
+func (s *Service) GetServerScan(ctx context.Context, id int64) (ingest.Scan, error) {
+	ledger, err := s.d.Ledger(ctx)
+	if err != nil {
+		return ingest.Scan{}, err
+	}
+	scan, err := ledger.Scan(ctx, id)
+	if isMissing(err) {
+		return scan, notFound("there is no listing %d: GET /api/v1/scans lists them", id)
+	}
+	return scan, err
+}
+
+// MaxFailureGroups is the number of groups that ListFailures returns at most.
+const MaxFailureGroups = 100
+
+// ListFailures implements Files.
+func (s *Service) ListFailures(ctx context.Context, server string) (groups []ingest.FailureGroup, more bool, err error) {
+	ledger, server, err := s.ledgerFor(ctx, server)
+	if err != nil {
+		return nil, false, err
+	}
+	groups, err = ledger.FailureGroups(ctx, server, MaxFailureGroups+1)
+	if len(groups) > MaxFailureGroups {
+		return groups[:MaxFailureGroups], true, err
+	}
+	return groups, false, err
+}
+
+// Statistics implements Monitor.
+func (s *Service) Statistics(ctx context.Context, server string, period ingest.Period) (ingest.Statistics, error) {
+	ledger, server, err := s.ledgerFor(ctx, server)
+	if err != nil {
+		return ingest.Statistics{}, err
+	}
+	return ledger.Statistics(ctx, server, period)
 }
 
 // ListReconciliations implements Scans.

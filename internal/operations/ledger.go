@@ -63,6 +63,10 @@ type FileLedger interface {
 	Events(ctx context.Context, fileUUID string, afterID int64, limit int) ([]ingest.StoredEvent, error)
 	// Stats returns counts of files by server and status, and of events by hour.
 	Stats(ctx context.Context) (ingest.Stats, error)
+	// FailureGroups groups failed files, the largest groups first.
+	FailureGroups(ctx context.Context, serverUUID string, limit int) ([]ingest.FailureGroup, error)
+	// Statistics returns the counts of a period, of all servers when serverUUID is empty.
+	Statistics(ctx context.Context, serverUUID string, period ingest.Period) (ingest.Statistics, error)
 	// RemainingByServer returns the files left on servers; a server without any is absent.
 	RemainingByServer(ctx context.Context) (map[string]ingest.ServerLeft, error)
 	// CountFilesByServer counts the servers' files by status.
@@ -76,6 +80,8 @@ type FileLedger interface {
 type HistoryLedger interface {
 	// ScansBefore returns a page of listings, of all servers when serverUUID is empty.
 	ScansBefore(ctx context.Context, serverUUID string, beforeID int64, limit int) ([]ingest.Scan, error)
+	// Scan returns a listing, or KindMissing.
+	Scan(ctx context.Context, id int64) (ingest.Scan, error)
 	// ReconciliationsBefore returns a page of reconciliations.
 	ReconciliationsBefore(ctx context.Context, beforeID int64, limit int) ([]ingest.Reconciliation, error)
 	// AddAuditRun stores an audit that is about to start.

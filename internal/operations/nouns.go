@@ -46,6 +46,10 @@ type Servers interface {
 	// TestServer connects, compares the host key, logs in and reads the root folder.
 	// Success ends a suspension. The result is valid even if an error is returned.
 	TestServer(ctx context.Context, nameOrUUID string, request TestRequest) (TestResult, error)
+	// TestSettings tests settings as TestServer does, before they are saved. It stores
+	// nothing and uses only the given credentials, but a jump host's own stored ones. The
+	// errors are those of AddServer, without conflicts, and of TestServer.
+	TestSettings(ctx context.Context, in NewServer, sample bool) (TestResult, error)
 	// ResolveChanges applies the decision to the server's held changes, or to the given
 	// part of them, see ingest.ParsePart. It returns the number of files; 0 when no change
 	// is held. Files to take are scanned for immediately.
@@ -66,6 +70,10 @@ type Files interface {
 	// ListFileEvents returns a page of a file's events after the event with the id, the
 	// oldest first.
 	ListFileEvents(ctx context.Context, uuidOrPrefix string, afterID int64, limit int) (ingest.Page[ingest.StoredEvent], error)
+	// ListFailures groups the failed files of the server, or of all servers if it is empty,
+	// by server, error kind and step. It returns the largest groups first, at most
+	// MaxFailureGroups, and reports whether there are more.
+	ListFailures(ctx context.Context, server string) (groups []ingest.FailureGroup, more bool, err error)
 	// Progress returns the progress of the files' current steps by uuid. It omits files
 	// that are not in flight and those about which Temporal does not answer within 2 s.
 	Progress(ctx context.Context, files []ingest.File) map[string]orchestrator.Progress
@@ -91,6 +99,8 @@ type Scans interface {
 	// ListScans returns a page of listings before the id, the latest first; server may be
 	// empty for all servers.
 	ListScans(ctx context.Context, server string, beforeID int64, limit int) (ingest.Page[ingest.Scan], error)
+	// GetServerScan returns the listing with the id.
+	GetServerScan(ctx context.Context, id int64) (ingest.Scan, error)
 	// ListReconciliations returns a page of reconciliations before the id, the latest first.
 	ListReconciliations(ctx context.Context, beforeID int64, limit int) (ingest.Page[ingest.Reconciliation], error)
 }
@@ -114,6 +124,9 @@ type Monitor interface {
 	// Overview returns the state of all servers and files. Its cost does not depend on the
 	// number of files.
 	Overview(ctx context.Context) (Overview, error)
+	// Statistics counts the completed and failed files of a period, of the server or, if it
+	// is empty, of all servers including removed ones.
+	Statistics(ctx context.Context, server string, period ingest.Period) (ingest.Statistics, error)
 	// Ready checks all dependencies concurrently and returns their states in the order of
 	// Deps.Checks, within 3 seconds.
 	Ready(ctx context.Context) []PartStatus

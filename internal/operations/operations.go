@@ -30,6 +30,9 @@ type Sealer interface {
 // server presented together with an error of KindHostKey.
 type Prober interface {
 	Probe(ctx context.Context, server ingest.Server, sample bool) (ProbeResult, error)
+	// ProbeDraft is Probe for a server that is not in the ledger. Log-ins are bounded by
+	// host, port and user name.
+	ProbeDraft(ctx context.Context, server ingest.Server, sample bool) (ProbeResult, error)
 }
 
 // ProbeResult is how far a probe came. It is valid beside an error, too.

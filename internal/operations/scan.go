@@ -8,12 +8,10 @@ import (
 	"strings"
 
 	"stevedore/activities"
+	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 	"stevedore/workflows"
 )
-
-// sourceManual marks scans that a person asked for.
-const sourceManual = "manual"
 
 // ScanRun is a scan that has been handed to Temporal.
 type ScanRun struct {
@@ -31,7 +29,7 @@ type ScanRun struct {
 // StartScan implements Scans.
 func (s *Service) StartScan(ctx context.Context, servers []string) (ScanRun, error) {
 	var run ScanRun
-	in := workflows.ScanAllServersInput{Force: true, Source: sourceManual}
+	in := workflows.ScanAllServersInput{Force: true, Source: ingest.SourceManual, RequestedBy: access.From(ctx).Name}
 	asked, err := s.askedFor(ctx, servers, &run)
 	if err != nil {
 		return ScanRun{}, err

@@ -26,19 +26,14 @@ type NewServer struct {
 
 // AddServer implements Servers.
 func (s *Service) AddServer(ctx context.Context, in NewServer) (ingest.Server, error) {
-	server := in.Server.WithDefaults(s.d.Defaults)
-	server.UUID = s.d.NewUUID()
-	server.Active = true
-	key, more := storedKey(in.Credentials.PrivateKey, in.KeyExtras)
-	in.Credentials.PrivateKey = key
-	more = append(more, s.checkJump(ctx, server)...)
-	if err := checkServer(server, in.Credentials, more); err != nil {
+	server, creds, err := s.newServer(ctx, in)
+	if err != nil {
 		return ingest.Server{}, err
 	}
 	if err := s.checkOverlap(ctx, server); err != nil {
 		return ingest.Server{}, err
 	}
-	if err := s.seal(ctx, &server, in.Credentials); err != nil {
+	if err := s.seal(ctx, &server, creds); err != nil {
 		return ingest.Server{}, err
 	}
 	ledger, err := s.d.Ledger(ctx)
@@ -53,6 +48,17 @@ func (s *Service) AddServer(ctx context.Context, in NewServer) (ingest.Server, e
 		return ingest.Server{}, fmt.Errorf("add server %q: %w", server.Name, err)
 	}
 	return added, nil
+}
+
+// newServer completes and checks the settings and reads the credentials.
+func (s *Service) newServer(ctx context.Context, in NewServer) (server ingest.Server, creds ingest.Credentials, err error) {
+	server, creds = in.Server.WithDefaults(s.d.Defaults), in.Credentials
+	server.UUID = s.d.NewUUID()
+	server.Active = true
+	var wrong ingest.FieldErrors
+	creds.PrivateKey, wrong = storedKey(creds.PrivateKey, in.KeyExtras)
+	wrong = append(wrong, s.checkJump(ctx, server)...)
+	return server, creds, checkServer(server, creds, wrong)
 }
 
 // checkServer returns everything that is wrong with a server that has, or is

@@ -84,6 +84,37 @@ func (s *Service) TestServer(ctx context.Context, nameOrUUID string, ask TestReq
 	return result, err
 }
 
+// draftName names a server without a name in messages.
+const draftName = "draft"
+
+// TestSettings implements Servers. The credentials are sealed for the draft, as for a saved
+// server, and nothing is stored.
+func (s *Service) TestSettings(ctx context.Context, in NewServer, sample bool) (TestResult, error) {
+	if in.Server.Name == "" {
+		in.Server.Name = draftName
+	}
+	server, creds, err := s.newServer(ctx, in)
+	if err != nil {
+		return TestResult{}, err
+	}
+	if err := s.seal(ctx, &server, creds); err != nil {
+		return TestResult{}, err
+	}
+	prober, err := s.d.Prober(ctx)
+	if err != nil {
+		return TestResult{}, err
+	}
+	result := TestResult{Server: server}
+	result.Presented, err = prober.ProbeDraft(ctx, server, sample)
+	if ingest.IsKind(err, ingest.KindHostKey) && result.Presented.Fingerprint != "" && len(server.HostKeys) == 0 {
+		err = ingest.Errorf(ingest.KindHostKey, "the server presents %s: its host key is not pinned yet, so no credentials were sent; "+
+			"check it with the partner, then pin it", result.Presented.Fingerprint)
+	} else if err != nil {
+		err = explainHostKey(result, err)
+	}
+	return result, err
+}
+
 func (s *Service) endSuspension(ctx context.Context, result *TestResult) error {
 	// Resuming also switches a server on, which is not a test's business.
 	if result.Server.State != ingest.ServerSuspended || !result.Server.Active {

@@ -49,7 +49,7 @@ func (d Dispatcher) StartIngest(ctx context.Context, server ingest.Server, slot 
 // StartScan starts the server's DiscoverFiles, eagerly like StartIngest, or asks the
 // one that runs to list once more. One that ends in between is started again.
 func (d Dispatcher) StartScan(ctx context.Context, server activities.ServerRef, pass activities.StartScansInput) (started bool, err error) {
-	in := workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: pass.Source, Force: pass.Force, Pass: pass.Pass}
+	in := workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: pass.Source, RequestedBy: pass.RequestedBy, Force: pass.Force, Pass: pass.Pass}
 	options := workflows.StartDiscover(server)
 	options.TaskQueue, options.EnableEagerStart = d.TaskQueue, true
 	_, err = d.Temporal.ExecuteWorkflow(ctx, options, workflows.NameDiscoverFiles, in)
@@ -59,7 +59,7 @@ func (d Dispatcher) StartScan(ctx context.Context, server activities.ServerRef, 
 	}
 	options.EnableEagerStart = false
 	_, err = d.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalRescan,
-		workflows.Rescan{Force: pass.Force, Pass: pass.Pass, Scheduled: pass.Tick > 0}, options, workflows.NameDiscoverFiles, in)
+		workflows.Rescan{Force: pass.Force, Pass: pass.Pass, Scheduled: pass.Tick > 0, RequestedBy: pass.RequestedBy}, options, workflows.NameDiscoverFiles, in)
 	if tooManySignals(err) {
 		return false, nil // it has been asked thousands of times
 	}

@@ -47,10 +47,32 @@ func (c *conditions) restrict(server string, statuses []ingest.Status, hash stri
 const isLeft = `f.source_left IS NOT NULL AND EXISTS (
 	SELECT FROM sftp_servers k WHERE k.server_uuid = f.server_uuid AND k.after_ingest <> 'keep')`
 
+// search adds the condition of FileFilter.Search. strpos, unlike LIKE, has no wildcards.
+func (c *conditions) search(text string) {
+	if text == "" {
+		return
+	}
+	either := []string{"strpos(lower(f.remote_path), lower(" + c.arg(cleanText(text)) + ")) > 0"}
+	if low, high, err := uuidRange(text); err == nil {
+		either = append(either, "f.file_uuid BETWEEN "+c.arg(low)+" AND "+c.arg(high))
+	}
+	if isSHA256(text) {
+		either = append(either, "f.file_hash = "+c.arg(strings.ToLower(text)))
+	}
+	c.filters = append(c.filters, "("+strings.Join(either, " OR ")+")")
+}
+
 // check adds the conditions that no index covers in order of id.
 func (c *conditions) check(filter ingest.FileFilter) {
 	if filter.Path != "" {
 		c.add("f.remote_path ~ %s", globPattern(cleanText(filter.Path)))
+	}
+	c.search(filter.Search)
+	if len(filter.ErrorKinds) > 0 {
+		c.add("f.error_kind = ANY (%s)", filter.ErrorKinds)
+	}
+	if len(filter.ErrorSteps) > 0 {
+		c.add("f.error_step = ANY (%s)", filter.ErrorSteps)
 	}
 	if filter.Left {
 		c.filters = append(c.filters, isLeft)

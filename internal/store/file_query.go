@@ -144,6 +144,10 @@ func direction(order ingest.FileOrder) string {
 
 // fileQuery translates the filter.
 func (s *Store) fileQuery(ctx context.Context, filter ingest.FileFilter) (*fileQuery, error) {
+	filter, err := s.exactSearch(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
 	server := ""
 	if filter.Server != "" {
 		found, err := s.serverNamed(ctx, filter.Server)

@@ -162,6 +162,9 @@ func (s *Store) CountMatching(ctx context.Context, filter ingest.FileFilter) (n 
 
 // whereOf returns the WHERE clause of the filter and its arguments.
 func (s *Store) whereOf(ctx context.Context, filter ingest.FileFilter) (text string, args []any, err error) {
+	if filter, err = s.exactSearch(ctx, filter); err != nil {
+		return "", nil, err
+	}
 	var c conditions
 	switch {
 	case filter.AfterID == 0:

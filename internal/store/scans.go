@@ -73,7 +73,8 @@ WITH deleted AS (
 	DELETE FROM names_aside a USING scans c WHERE c.id = @scan AND a.server_uuid = @server AND a.listing <> c.scan_key AND @entire
 )
 UPDATE scans SET finished_at = now(), seen = @seen, new = @new, settling = @settling, rejected = @rejected, errors = @errors,
-	error = nullif(@failure, ''), in_progress = @in_progress, alone = @alone, unread = @unread, note = nullif(@note, '')
+	error = nullif(@failure, ''), in_progress = @in_progress, alone = @alone, unread = @unread, note = nullif(@note, ''),
+	source = nullif(@source, ''), requested_by = nullif(@requested_by, ''), excluded = @excluded, excluded_example = nullif(@excluded_example, '')
 WHERE id = @scan AND server_uuid = @server`
 
 	// serverScanned updates the server after a listing that began @took ago; null if that is recorded.
@@ -90,9 +91,11 @@ WHERE server_uuid = @server AND removed_at IS NULL`
 	// insertScan writes the row of a listing that has none. A repeated attempt finds its row.
 	insertScan = `
 WITH server AS (` + serverScanned + ` RETURNING server_uuid), recorded AS (
-	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error, in_progress, alone, unread, note)
+	INSERT INTO scans (server_uuid, scan_key, started_at, finished_at, seen, new, settling, rejected, errors, error, in_progress, alone, unread, note,
+		source, requested_by, excluded, excluded_example)
 	SELECT server_uuid, @key, now() - @took::interval, now(), @seen, @new, @settling, @rejected, @errors, nullif(@failure, ''),
-		@in_progress, @alone, @unread, nullif(@note, '') FROM server
+		@in_progress, @alone, @unread, nullif(@note, ''),
+		nullif(@source, ''), nullif(@requested_by, ''), @excluded, nullif(@excluded_example, '') FROM server
 	ON CONFLICT (scan_key) DO NOTHING
 ), deleted AS (
 	DELETE FROM names_aside WHERE server_uuid = @server AND listing <> @key AND @entire
@@ -107,6 +110,8 @@ func scanArgs(serverUUID string, scan ingest.ScanResult) pgx.NamedArgs {
 		"rejected": c.Rejected, "errors": c.Errors, "in_progress": c.InProgress, "alone": c.Alone, "unread": scan.Unread,
 		"note": cleanText(scan.Note), "failure": failureLine(scan.Failure), "suspend": scan.Suspend, "resume": scan.EndsSuspension, "entire": scan.Entire,
 	}
+	args["source"], args["requested_by"] = scan.Origin.Source, cleanText(scan.Origin.RequestedBy)
+	args["excluded"], args["excluded_example"] = scan.Excluded.Count, ingest.Summary(cleanText(scan.Excluded.Example))
 	if scan.ScanID == 0 {
 		args["took"] = scan.Took
 	}
@@ -212,9 +217,11 @@ func failureLine(f *ingest.Failure) string {
 	}
 }
 
-const scansBefore = `
+const scanFields = `
 SELECT c.id, c.server_uuid, s.name, c.started_at, c.finished_at, c.seen, c.new, c.settling, c.rejected, c.errors, c.in_progress, c.alone,
-	coalesce(c.error, ''), c.unread, coalesce(c.note, '')
+	coalesce(c.error, ''), c.unread, coalesce(c.note, ''), coalesce(c.source, ''), coalesce(c.requested_by, ''), c.excluded, coalesce(c.excluded_example, '')`
+
+const scansBefore = scanFields + `
 FROM (SELECT * FROM scans WHERE id < $1 %s ORDER BY id DESC LIMIT $2) c JOIN sftp_servers s USING (server_uuid)
 ORDER BY c.id DESC`
 
@@ -233,6 +240,13 @@ func (s *Store) ScansBefore(ctx context.Context, serverUUID string, beforeID int
 	return selectAll(ctx, s, "list scans", scanScan, fmt.Sprintf(scansBefore, condition), planned(args)...)
 }
 
+const scanByID = scanFields + ` FROM scans c JOIN sftp_servers s USING (server_uuid) WHERE c.id = $1`
+
+// Scan returns the scan with the id, or KindMissing.
+func (s *Store) Scan(ctx context.Context, id int64) (ingest.Scan, error) {
+	return selectOne(ctx, s, "read a scan", ingest.Errorf(ingest.KindMissing, "no scan %d", id), scanScan, scanByID, id)
+}
+
 // LatestScan returns the server's newest scan, or KindMissing before the first.
 func (s *Store) LatestScan(ctx context.Context, serverUUID string) (ingest.Scan, error) {
 	scans, err := s.ScansBefore(ctx, serverUUID, 0, 1)
@@ -249,7 +263,7 @@ func scanScan(row pgx.CollectableRow) (ingest.Scan, error) {
 	var v ingest.Scan
 	var finished *time.Time
 	err := row.Scan(&v.ID, &v.ServerUUID, &v.ServerName, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors,
-		&v.InProgress, &v.Alone, &v.Error, &v.Unread, &v.Note)
+		&v.InProgress, &v.Alone, &v.Error, &v.Unread, &v.Note, &v.Source, &v.RequestedBy, &v.Excluded.Count, &v.Excluded.Example)
 	v.StartedAt, v.FinishedAt = v.StartedAt.UTC(), utc(finished)
 	return v, err
 }

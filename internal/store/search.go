@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"time"
@@ -104,6 +106,45 @@ func (s *Store) withPrefix(ctx context.Context, column, prefix string, found *ca
 		found.first, found.last = max(found.first, first), min(found.last, last)
 	}
 	return err
+}
+
+const (
+	knownHash = `SELECT EXISTS (SELECT FROM files WHERE file_hash = $1)`
+	knownUUID = `SELECT EXISTS (SELECT FROM files WHERE file_uuid BETWEEN $1 AND $2)`
+	// exactPrefix is the number of digits from which a search for a known uuid does not search
+	// paths. Shorter ones, such as a year, begin the uuids of many files.
+	exactPrefix = 8
+)
+
+// exactSearch replaces a search for a known SHA-256 or uuid by the filter that an index serves.
+func (s *Store) exactSearch(ctx context.Context, filter ingest.FileFilter) (ingest.FileFilter, error) {
+	filter.Search = strings.TrimSpace(filter.Search)
+	text := filter.Search
+	known := func(query string, args ...any) (is bool, err error) {
+		err = s.retry(ctx, "look up a search text", func() error { return s.pool.QueryRow(ctx, query, args...).Scan(&is) })
+		return is, err
+	}
+	if isSHA256(text) && filter.Hash == "" {
+		is, err := known(knownHash, strings.ToLower(text))
+		if is {
+			filter.Hash, filter.Search = strings.ToLower(text), ""
+		}
+		return filter, err
+	}
+	low, high, err := uuidRange(text)
+	if err != nil || len(strings.ReplaceAll(text, "-", "")) < exactPrefix || filter.UUID != "" || len(filter.UUIDs) > 0 {
+		return filter, nil //nolint:nilerr // the text is no uuid
+	}
+	is, err := known(knownUUID, low, high)
+	if is {
+		filter.UUID, filter.Search = text, ""
+	}
+	return filter, err
+}
+
+func isSHA256(text string) bool {
+	decoded, err := hex.DecodeString(text)
+	return err == nil && len(decoded) == sha256.Size
 }
 
 // literals returns the literal prefix of every path, and of every file name, that matches the

@@ -146,6 +146,26 @@ func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (o
 	if err != nil {
 		return operations.ProbeResult{}, err
 	}
+	return probe(ctx, cfg, secrets, server, sample)
+}
+
+// ProbeDraft implements Prober. The log-ins are bounded by account, because the ledger has no row
+// for the server.
+func (t prober) ProbeDraft(ctx context.Context, server ingest.Server, sample bool) (operations.ProbeResult, error) {
+	cfg, secrets, err := t.p.sftp(ctx)
+	if err != nil {
+		return operations.ProbeResult{}, err
+	}
+	db, err := t.p.store.get(ctx)
+	if err != nil {
+		return operations.ProbeResult{}, err
+	}
+	drafts := store.DraftLogins{Store: db, DraftUUID: server.UUID}
+	cfg.Passwords, cfg.Connections = drafts, drafts
+	return probe(ctx, cfg, secrets, server, sample)
+}
+
+func probe(ctx context.Context, cfg sftp.Config, secrets sftp.Secrets, server ingest.Server, sample bool) (operations.ProbeResult, error) {
 	pool := sftp.NewPool(cfg, secrets)
 	defer func() { _ = pool.Close() }()
 	r, err := pool.ProbeWith(ctx, server, sample)

@@ -1,0 +1,151 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"stevedore/internal/ingest"
+)
+
+// DraftLogins bounds the log-ins of settings that are tested before they are saved. All drafts
+// with the same host, port and user name share the bound: after MaxRefusedPasswords passwords, or
+// as many keys, without success the next log-in waits 15 minutes. It applies to the server with
+// DraftUUID; other servers, such as a jump host, have their own bounds in the Store.
+type DraftLogins struct {
+	*Store
+	DraftUUID string
+}
+
+const (
+	// draftAttempts reads the attempts that count; the pause ends the count.
+	draftAttempts = `SELECT passwords, keys, last_at + interval '15 minutes' FROM draft_logins WHERE account_sha256 = $1 AND last_at > now() - interval '15 minutes'`
+	// addDraftPassword counts a password before it is sent, so that those in flight and those of
+	// killed processes count.
+	addDraftPassword = `
+INSERT INTO draft_logins AS d (account_sha256, passwords) VALUES ($1, 1)
+ON CONFLICT (account_sha256) DO UPDATE SET last_at = now(),
+	passwords = 1 + CASE WHEN d.last_at > now() - interval '15 minutes' THEN d.passwords ELSE 0 END,
+	keys = CASE WHEN d.last_at > now() - interval '15 minutes' THEN d.keys ELSE 0 END
+WHERE d.last_at <= now() - interval '15 minutes' OR greatest(d.passwords, d.keys) < $2`
+	// addDraftKey counts a key that was refused or not answered.
+	addDraftKey = `
+INSERT INTO draft_logins AS d (account_sha256, keys) VALUES ($1, 1)
+ON CONFLICT (account_sha256) DO UPDATE SET last_at = now(),
+	passwords = CASE WHEN d.last_at > now() - interval '15 minutes' THEN d.passwords ELSE 0 END,
+	keys = 1 + CASE WHEN d.last_at > now() - interval '15 minutes' THEN d.keys ELSE 0 END`
+	dropDraftAttempts = `DELETE FROM draft_logins WHERE account_sha256 = $1`
+	undoDraftAttempt  = `UPDATE draft_logins SET passwords = greatest(passwords - 1, 0) WHERE account_sha256 = $1`
+	pruneDraftLogins  = `DELETE FROM draft_logins WHERE last_at < now() - interval '1 day'`
+)
+
+// account is the digest of the account that refused log-ins may lock.
+func account(server ingest.Server) []byte {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", strings.ToLower(strings.TrimSuffix(server.Host, ".")), server.Port, server.Username))
+	return sum[:]
+}
+
+// CheckPassword implements sftp.PasswordBudget.
+func (d DraftLogins) CheckPassword(ctx context.Context, server ingest.Server) error {
+	if server.UUID != d.DraftUUID {
+		return d.Store.CheckPassword(ctx, server)
+	}
+	return d.check(ctx, server)
+}
+
+// CheckKey implements sftp.PasswordBudget.
+func (d DraftLogins) CheckKey(ctx context.Context, server ingest.Server) error {
+	if server.UUID != d.DraftUUID {
+		return d.Store.CheckKey(ctx, server)
+	}
+	return d.check(ctx, server)
+}
+
+// check returns the error of an exhausted bound, or nil.
+func (d DraftLogins) check(ctx context.Context, server ingest.Server) error {
+	var passwords, keys int
+	var until time.Time
+	err := d.retry(ctx, "read log-ins of drafts", func() error {
+		return d.pool.QueryRow(ctx, draftAttempts, account(server)).Scan(&passwords, &keys, &until)
+	})
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return nil
+	case err == nil && max(passwords, keys) >= ingest.MaxRefusedPasswords:
+		return draftExhausted(server, until.UTC().Format(time.RFC3339))
+	}
+	return err
+}
+
+func draftExhausted(server ingest.Server, until string) error {
+	return ingest.Errorf(ingest.KindTransient,
+		"%d log-ins of user %s at %s:%d did not succeed; the next log-in waits until %s, because servers lock accounts: check the credentials with the partner",
+		ingest.MaxRefusedPasswords, server.Username, server.Host, server.Port, until)
+}
+
+// ReservePassword implements sftp.PasswordBudget.
+func (d DraftLogins) ReservePassword(ctx context.Context, server ingest.Server) (id int64, err error) {
+	if server.UUID != d.DraftUUID {
+		return d.Store.ReservePassword(ctx, server)
+	}
+	return 0, d.inTx(ctx, "count a log-in of a draft", func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, pruneDraftLogins); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, addDraftPassword, account(server), ingest.MaxRefusedPasswords)
+		if err == nil && tag.RowsAffected() == 0 {
+			return draftExhausted(server, "15 minutes after the last one")
+		}
+		return err
+	})
+}
+
+// RecordPasswordResult implements sftp.PasswordBudget.
+func (d DraftLogins) RecordPasswordResult(ctx context.Context, server ingest.Server, id int64, outcome ingest.LoginResult) error {
+	if server.UUID != d.DraftUUID {
+		return d.Store.RecordPasswordResult(ctx, server, id, outcome)
+	}
+	switch outcome {
+	case ingest.PasswordAccepted:
+		return d.exec(ctx, "clear log-ins of a draft", dropDraftAttempts, account(server))
+	case ingest.PasswordAbandoned:
+		return d.exec(ctx, "uncount a log-in of a draft", undoDraftAttempt, account(server))
+	default: // counted by ReservePassword
+		return nil
+	}
+}
+
+// RecordKeyResult implements sftp.PasswordBudget.
+func (d DraftLogins) RecordKeyResult(ctx context.Context, server ingest.Server, outcome ingest.LoginResult) error {
+	switch {
+	case server.UUID != d.DraftUUID:
+		return d.Store.RecordKeyResult(ctx, server, outcome)
+	case outcome == ingest.PasswordAccepted:
+		return d.exec(ctx, "clear log-ins of a draft", dropDraftAttempts, account(server))
+	case outcome == ingest.PasswordAbandoned:
+		return nil
+	}
+	return d.exec(ctx, "count a log-in of a draft", addDraftKey, account(server))
+}
+
+// OpenConnection implements sftp.Connections. The connection of a draft is short and is not
+// recorded.
+func (d DraftLogins) OpenConnection(ctx context.Context, server ingest.Server, holder string, most int) (id string, holders []string, err error) {
+	if server.UUID != d.DraftUUID {
+		return d.Store.OpenConnection(ctx, server, holder, most)
+	}
+	return d.DraftUUID, nil, nil
+}
+
+// RenewConnection implements sftp.Connections.
+func (d DraftLogins) RenewConnection(ctx context.Context, server ingest.Server, holder, id string) error {
+	if server.UUID != d.DraftUUID {
+		return d.Store.RenewConnection(ctx, server, holder, id)
+	}
+	return nil
+}
