@@ -11,89 +11,91 @@ import (
 )
 
 const (
-	// rowPage is how many rows are in memory at once; seenBatch how many
-	// entries of a server are looked up at once.
+	// rowPage is the page size for reading rows, seenBatch the number of entries of a
+	// server looked up in one query.
 	rowPage   = 500
 	seenBatch = 500
-	// looksAtOnce bounds the objects that are looked at or read side by side.
-	looksAtOnce = 16
-	// objectPrefix is where all our objects are; what others keep elsewhere in
-	// the bucket is theirs.
+	// maxObjectReads bounds the objects read concurrently.
+	maxObjectReads = 16
+	// objectPrefix is the prefix of stevedore's object keys. Other objects in the
+	// bucket are not audited.
 	objectPrefix = "files/"
 )
 
-// Ledger is the ledger as an audit reads it. See package store.
+// Ledger reads the ledger for an audit. See package store.
 type Ledger interface {
 	// HistoriesWithoutKey and HistoriesByKey return the rows without an object
 	// key by id, and those with one in byte order of the keys.
 	HistoriesWithoutKey(ctx context.Context, q ingest.HistoryQuery) ([]ingest.History, error)
 	HistoriesByKey(ctx context.Context, q ingest.HistoryQuery) ([]ingest.History, error)
-	// HasObjectKey reports whether any row has the key now.
+	// HasObjectKey reports whether a row has the key.
 	HasObjectKey(ctx context.Context, key string) (bool, error)
 	// File returns the file, or KindMissing.
 	File(ctx context.Context, fileUUID string) (ingest.File, error)
-	// FilesSeen returns the rows that are the observed versions, settle under
-	// their paths or reject them.
+	// FilesSeen returns the rows of the observed paths that are the observed versions,
+	// are settling or are rejected.
 	FilesSeen(ctx context.Context, serverUUID string, seen []ingest.Observation) ([]ingest.File, error)
 }
 
-// Objects is the object store as an audit reads it. See package objstore.
+// Objects reads the object store for an audit. See package objstore.
 type Objects interface {
-	// List goes through the objects under the prefix in byte order of keys.
+	// List calls fn for each object under the prefix, in byte order of keys.
 	List(ctx context.Context, prefix string, fn func(ingest.Object) error) error
-	// Head returns what the metadata says, Digest what the bytes are.
+	// Head returns the object's metadata. Digest also reads its bytes and computes
+	// SHA256 from them.
 	Head(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error)
 	Digest(ctx context.Context, bucket, key string) (object ingest.Object, found bool, err error)
-	// Ping reports whether the store answers at all.
+	// Ping returns an error if the store does not respond.
 	Ping(ctx context.Context) error
 }
 
-// Listing goes through what a server shows and returns which folders it
-// could not read. See package sftp.
+// Listing calls fn for each entry of a server and returns the folders that it could not
+// read. See package sftp.
 type Listing func(ctx context.Context, fn func(ingest.Observation) error) (ingest.Unread, error)
 
-// Auditor compares a system that goes on working. Memory does not grow with
-// the number of files: rows, objects and entries are streamed. What may have
-// changed between the reading of two of them is looked at once more before it
-// counts as a difference.
+// Auditor audits a running system. It streams rows, objects and entries, so its memory
+// does not grow with the number of files. An item that may have changed between two
+// reads is read again before it counts as a discrepancy.
 type Auditor struct {
 	Ledger  Ledger
 	Objects Objects
-	// Servers, when not empty, are the uuids whose files are judged.
+	// Servers restricts the audit to the files of these server uuids; empty means all.
 	Servers []string
-	// Deep reads every object again.
+	// Deep reads the bytes of every object.
 	Deep bool
-	// Now is the clock that the age of files is measured with.
+	// Now is the clock for the age of files.
 	Now func() time.Time
-	// Report takes each difference; it is never called concurrently. Its error
-	// ends the audit.
+	// Report is called with each discrepancy, never concurrently. Its error ends the
+	// audit.
 	Report func(Difference) error
-	// Progress, may be nil, is called with the counts so far, like Report.
+	// Progress, which may be nil, is called with the counts so far, never concurrently
+	// with Report.
 	Progress func(ingest.AuditCounts)
 
-	mu  sync.Mutex
-	sum ingest.AuditCounts
+	mu     sync.Mutex // guards counts and the calls of Report and Progress
+	counts ingest.AuditCounts
 }
 
-// Counts returns the counts so far.
+// Counts returns the counts so far. It is safe for concurrent use.
 func (a *Auditor) Counts() ingest.AuditCounts {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.sum
+	return a.counts
 }
 
 // count changes the counts.
 func (a *Auditor) count(change func(*ingest.AuditCounts)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	change(&a.sum)
+	change(&a.counts)
 }
 
-func (a *Auditor) tell(found ...Difference) error {
+// report counts and reports discrepancies.
+func (a *Auditor) report(found ...Difference) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, d := range found {
-		a.sum.Count(d.Mark)
+		a.counts.Count(d.Mark)
 		if err := a.Report(d); err != nil {
 			return err
 		}
@@ -107,29 +109,28 @@ func (a *Auditor) progress() {
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.Progress(a.sum)
+	a.Progress(a.counts)
 }
 
-// conclude counts a verdict and reports its differences.
-func (a *Auditor) conclude(v verdict) error {
-	if v.pending {
+// record counts a result and reports its discrepancies.
+func (a *Auditor) record(r result) error {
+	if r.pending {
 		a.count(func(s *ingest.AuditCounts) { s.Pending++ })
 	}
-	return a.tell(v.differences...)
+	return a.report(r.discrepancies...)
 }
 
-// Stored compares the ledger with the object store. Objects without a row are
-// looked for only when the files of all servers are judged: of a stray object
-// nobody can say whose it is.
+// Stored compares the ledger with the object store. Objects without a row are reported
+// only without a restriction to servers, because their server is unknown.
 func (a *Auditor) Stored(ctx context.Context) error {
-	looks, ctx := errgroup.WithContext(ctx)
-	looks.SetLimit(looksAtOnce)
+	checks, ctx := errgroup.WithContext(ctx)
+	checks.SetLimit(maxObjectReads)
 	row := func(r Row) error {
-		a.row(ctx, looks, r)
+		a.row(ctx, checks, r)
 		return ctx.Err()
 	}
-	// Rows without a key come first: one that gets its key meanwhile is judged
-	// twice, the other way round it would be missed.
+	// Rows without a key come first: a row that receives its key meanwhile is checked
+	// twice. In the other order it would be missed.
 	_, err := rowsBefore(ctx, &pages{fetch: a.page(ctx, a.Ledger.HistoriesWithoutKey)}, nil, row)
 	if err == nil {
 		list := func(fn func(ingest.Object) error) error { return a.Objects.List(ctx, objectPrefix, fn) }
@@ -137,16 +138,17 @@ func (a *Auditor) Stored(ctx context.Context) error {
 			list = func(func(ingest.Object) error) error { return nil }
 		}
 		err = merge(ctx, &pages{fetch: a.page(ctx, a.Ledger.HistoriesByKey)}, a.counted(list), row, func(o ingest.Object) error {
-			return a.extra(ctx, o)
+			return a.withoutRow(ctx, o)
 		})
 	}
-	// A look that failed has cancelled the rest and is the reason.
-	if failed := looks.Wait(); failed != nil {
+	// A failed check cancels the context, so its error is the cause of the other one.
+	if failed := checks.Wait(); failed != nil {
 		return failed
 	}
 	return err
 }
 
+// counted counts the objects of a list.
 func (a *Auditor) counted(list func(func(ingest.Object) error) error) func(func(ingest.Object) error) error {
 	return func(fn func(ingest.Object) error) error {
 		return list(func(o ingest.Object) error {
@@ -156,7 +158,7 @@ func (a *Auditor) counted(list func(func(ingest.Object) error) error) func(func(
 	}
 }
 
-// page fetches rows after the last one.
+// page returns a function that reads the page of rows after the last one.
 func (a *Auditor) page(ctx context.Context, read func(context.Context, ingest.HistoryQuery) ([]ingest.History, error)) func(*Row) ([]Row, error) {
 	return func(last *Row) ([]Row, error) {
 		a.progress()
@@ -168,29 +170,29 @@ func (a *Auditor) page(ctx context.Context, read func(context.Context, ingest.Hi
 	}
 }
 
-// row judges a row; one that needs a look at the store among the looks.
-func (a *Auditor) row(ctx context.Context, looks *errgroup.Group, r Row) {
+// row checks a row with its object. An object that cannot be read is a discrepancy; if
+// the store does not respond, the audit ends.
+func (a *Auditor) row(ctx context.Context, checks *errgroup.Group, r Row) {
 	a.count(func(s *ingest.AuditCounts) { s.Files++ })
-	looks.Go(func() error {
+	checks.Go(func() error {
 		if !mayHaveObject(r.File) {
-			return a.conclude(rules{}.file(r, nil))
+			return a.record(checker{}.file(r, nil))
 		}
-		objects, err := a.look(ctx, r.File)
+		objects, err := a.object(ctx, r.File)
 		if err == nil {
-			return a.conclude(rules{}.file(r, objects))
+			return a.record(checker{}.file(r, objects))
 		}
-		// The whole store being away ends the audit, one object is a difference.
-		if away := a.Objects.Ping(ctx); away != nil {
-			return away
+		if down := a.Objects.Ping(ctx); down != nil {
+			return down
 		}
-		sides := rules{}.sides(r, nil)
+		sides := checker{}.sides(r, nil)
 		sides.Object.State = ingest.SideWrong
-		return a.tell(beside(sides, of(r.File).why(Wrong, "object %s could not be looked at: %s", r.File.ObjectKey, message(err)))...)
+		return a.report(withSides(sides, fileSubject(r.File).discrepancy(Wrong, "object %s could not be read: %s", r.File.ObjectKey, ingest.Message(err)))...)
 	})
 }
 
-// look returns the object of a file, none if there is none.
-func (a *Auditor) look(ctx context.Context, f ingest.File) ([]StoredObject, error) {
+// object returns the object of a file; empty if it does not exist.
+func (a *Auditor) object(ctx context.Context, f ingest.File) ([]StoredObject, error) {
 	head, found, err := a.Objects.Head(ctx, f.Bucket, f.ObjectKey)
 	if err != nil || !found {
 		return nil, err
@@ -207,26 +209,26 @@ func (a *Auditor) look(ctx context.Context, f ingest.File) ([]StoredObject, erro
 	return []StoredObject{object}, nil
 }
 
-// extra reports an object that no row names, unless the row came meanwhile. Its
-// key has the uuid of its file: one in flight is stored before the ledger has the
-// key, and of one that has ended the report says which it is.
-func (a *Auditor) extra(ctx context.Context, o ingest.Object) error {
+// withoutRow reports an object without a row, unless a row has its key by now. The key
+// contains the uuid of a file: a file in flight is stored before its row has the key,
+// and a file that has ended is named in the report.
+func (a *Auditor) withoutRow(ctx context.Context, o ingest.Object) error {
 	if has, err := a.Ledger.HasObjectKey(ctx, o.Key); err != nil || has {
 		return err
 	}
 	uuid, ours := ingest.FileOfKey(o.Key)
 	if !ours {
-		return a.tell(extraObject(o.Key))
+		return a.report(objectWithoutRow(o.Key))
 	}
 	file, err := a.Ledger.File(ctx, uuid)
 	switch {
 	case ingest.IsKind(err, ingest.KindMissing), ingest.IsKind(err, ingest.KindInvalid):
-		return a.tell(extraObject(o.Key))
+		return a.report(objectWithoutRow(o.Key))
 	case err != nil:
 		return err
 	case !file.Status.Terminal() && file.Status != ingest.StatusError:
 		return nil // its row is pending
 	default:
-		return a.tell(extraOf(file, o.Key))
+		return a.report(objectOfEndedFile(file, o.Key))
 	}
 }

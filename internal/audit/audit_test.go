@@ -16,11 +16,11 @@ import (
 	"stevedore/internal/ingest"
 )
 
-func TestStoredFindsNothingWhenAllIsRight(t *testing.T) {
+func TestStoredFindsNothingInACorrectSystem(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 1, 2, 3, 4, 20} {
 		for _, deep := range []bool{false, true} {
-			w := newWorld(n)
+			w := newFixture(n)
 			lines, sum, err := w.stored(t, func(a *audit.Auditor) { a.Deep = deep })
 			require.NoError(t, err)
 			require.Empty(t, lines)
@@ -32,44 +32,44 @@ func TestStoredFindsNothingWhenAllIsRight(t *testing.T) {
 	}
 }
 
-func TestStoredFindsEachFaultOnce(t *testing.T) {
+func TestStoredFindsEachDiscrepancyOnce(t *testing.T) {
 	t.Parallel()
 	const key = "files/004"
 	for name, tc := range map[string]struct {
-		spoil func(w *world, f *ingest.File)
-		want  string
-		deep  bool
+		damage func(w *fixture, f *ingest.File)
+		want   string
+		deep   bool
 	}{
-		"object gone": {func(w *world, _ *ingest.File) { delete(w.objects, key) }, "- acme:/out/004: there is no object files/004", false},
-		"no key": {func(w *world, f *ingest.File) {
+		"object gone": {func(w *fixture, _ *ingest.File) { delete(w.objects, key) }, "- acme:/out/004: there is no object files/004", false},
+		"no key": {func(w *fixture, f *ingest.File) {
 			f.ObjectKey = ""
 			delete(w.objects, key)
-		}, "- acme:/out/004: it is completed and the row names no object", false},
-		"size": {func(w *world, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 5, SHA256: "h4"} },
-			"! acme:/out/004: object files/004 has 5 bytes, the row says 4 bytes", false},
-		"metadata": {func(w *world, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 4, SHA256: "x"} },
-			"! acme:/out/004: object files/004 names SHA-256 x in its metadata, the row says h4", false},
-		"no metadata": {func(w *world, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 4} },
+		}, "- acme:/out/004: it is completed and its row has no object key", false},
+		"size": {func(w *fixture, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 5, SHA256: "h4"} },
+			"! acme:/out/004: object files/004 has 5 bytes, the row 4 bytes", false},
+		"metadata": {func(w *fixture, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 4, SHA256: "x"} },
+			"! acme:/out/004: object files/004 has SHA-256 x in its metadata, the row has h4", false},
+		"no metadata": {func(w *fixture, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 4} },
 			"! acme:/out/004: object files/004 has no SHA-256 in its metadata", false},
-		"bytes": {func(w *world, _ *ingest.File) { w.bytes[key] = "y" },
-			"! acme:/out/004: object files/004 has bytes of SHA-256 y, the row says h4", true},
-		"parked": {func(_ *world, f *ingest.File) { f.Status, f.ErrorMessage = ingest.StatusError, "disk on fire" },
+		"bytes": {func(w *fixture, _ *ingest.File) { w.bytes[key] = "y" },
+			"! acme:/out/004: object files/004 has bytes of SHA-256 y, the row has h4", true},
+		"failed": {func(_ *fixture, f *ingest.File) { f.Status, f.ErrorMessage = ingest.StatusError, "disk on fire" },
 			"! acme:/out/004: it waits for an operator: disk on fire", false},
-		"not announced": {func(w *world, _ *ingest.File) { w.file(4).Events = w.file(4).Events[:7] },
-			"- acme:/out/004: the ledger has no event amqp_notify_sent: it may never have been announced", false},
-		"not announced in a later round": {func(w *world, f *ingest.File) { w.file(4).Events, f.Round = nil, 1 },
-			"- acme:/out/004: the ledger has no event amqp_notify_sent: it may never have been announced", false},
-		"event missing": {func(w *world, _ *ingest.File) { w.file(4).Events = w.file(4).Events[1:] },
-			fmt.Sprintf("! acme:/out/004: its events are %v, they must be %v", way[1:], way), false},
-		"object cannot be looked at": {func(w *world, _ *ingest.File) { w.broken[key] = true },
-			"! acme:/out/004: object files/004 could not be looked at: the store hiccuped", false},
-		"stray object": {func(w *world, _ *ingest.File) { w.objects["files/\x1b"] = ingest.Object{} },
-			`+ files/\x1b: the store has an object that no row names`, false},
+		"not notified": {func(w *fixture, _ *ingest.File) { w.file(4).Events = w.file(4).Events[:7] },
+			"- acme:/out/004: the ledger has no event amqp_notify_sent: its notification may not have been published", false},
+		"not notified in a later round": {func(w *fixture, f *ingest.File) { w.file(4).Events, f.Round = nil, 1 },
+			"- acme:/out/004: the ledger has no event amqp_notify_sent: its notification may not have been published", false},
+		"event missing": {func(w *fixture, _ *ingest.File) { w.file(4).Events = w.file(4).Events[1:] },
+			fmt.Sprintf("! acme:/out/004: its events are %v, expected %v", allEvents[1:], allEvents), false},
+		"object cannot be read": {func(w *fixture, _ *ingest.File) { w.broken[key] = true },
+			"! acme:/out/004: object files/004 could not be read: timeout", false},
+		"stray object": {func(w *fixture, _ *ingest.File) { w.objects["files/\x1b"] = ingest.Object{} },
+			`+ files/\x1b: the store has an object without a row`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(7)
-			tc.spoil(w, &w.file(4).File)
+			w := newFixture(7)
+			tc.damage(w, &w.file(4).File)
 			lines, sum, err := w.stored(t, func(a *audit.Auditor) { a.Deep = tc.deep })
 			require.NoError(t, err)
 			require.Equal(t, []string{tc.want}, lines)
@@ -81,18 +81,18 @@ func TestStoredFindsEachFaultOnce(t *testing.T) {
 			if tc.deep {
 				lines, _, err = w.stored(t, nil)
 				require.NoError(t, err)
-				require.Empty(t, lines, "without --deep nobody reads the bytes")
+				require.Empty(t, lines, "without Deep the bytes are not read")
 			}
 		})
 	}
 }
 
-// Keys without a partner stand before, between and after the others, alone and
-// side by side, over the ends of pages.
-func TestMergeFindsWhatHasNoPartner(t *testing.T) {
+// TestMergeFindsKeysOfOneSide: keys without a row or without an object are before, between
+// and after the others, single and adjacent, across the ends of pages.
+func TestMergeFindsKeysOfOneSide(t *testing.T) {
 	t.Parallel()
 	for mask := range 1 << 9 { // each of three files: both, row alone, object alone, neither
-		w, want := newWorld(0), []string(nil)
+		w, want := newFixture(0), []string(nil)
 		for n := 1; n <= 3; n++ {
 			row := completed(n)
 			part := mask >> (3 * (n - 1)) & 7
@@ -106,7 +106,7 @@ func TestMergeFindsWhatHasNoPartner(t *testing.T) {
 			case 1:
 				want = append(want, fmt.Sprintf("- acme:/out/%03d: there is no object files/%03d", n, n))
 			case 2:
-				want = append(want, fmt.Sprintf("+ files/%03d: the store has an object that no row names", n))
+				want = append(want, fmt.Sprintf("+ files/%03d: the store has an object without a row", n))
 			}
 		}
 		lines, _, err := w.stored(t, nil)
@@ -115,9 +115,9 @@ func TestMergeFindsWhatHasNoPartner(t *testing.T) {
 	}
 }
 
-func TestWhatIsOnItsWayIsPending(t *testing.T) {
+func TestFilesInFlightArePending(t *testing.T) {
 	t.Parallel()
-	w := newWorld(8)
+	w := newFixture(8)
 	for n, status := range map[int]ingest.Status{
 		1: ingest.StatusDiscovered, 2: ingest.StatusDownloading, 3: ingest.StatusUploading, 4: ingest.StatusUploaded,
 		5: ingest.StatusSkipped, 6: ingest.StatusVanished, 7: ingest.StatusRejected,
@@ -127,37 +127,37 @@ func TestWhatIsOnItsWayIsPending(t *testing.T) {
 	w.file(1).File.ObjectKey, w.file(2).File.ObjectKey = "", ""
 	delete(w.objects, "files/001")
 	delete(w.objects, "files/002")
-	delete(w.objects, "files/003") // its upload is under way
-	delete(w.objects, "files/006") // and this one had begun
+	delete(w.objects, "files/003") // its upload runs
+	delete(w.objects, "files/006") // its upload had started
 	lines, sum, err := w.stored(t, nil)
 	require.NoError(t, err)
 	require.Empty(t, lines)
 	require.EqualValues(t, 4, sum.Pending)
 }
 
-func TestBytesFetchedAnewAreNoDifference(t *testing.T) {
+func TestARepeatedDownloadIsNoDiscrepancy(t *testing.T) {
 	t.Parallel()
-	w := newWorld(2)
+	w := newFixture(2)
 	w.file(1).Events = slices.Insert(w.file(1).Events, 4, w.file(1).Events[3])
 	w.file(2).Events = append(w.file(2).Events, w.file(2).Events[7])
 	lines, _, err := w.stored(t, nil)
 	require.NoError(t, err)
-	require.Len(t, lines, 1, "announced twice is another matter")
+	require.Len(t, lines, 1, "a second notification is one")
 	require.Contains(t, lines[0], "! acme:/out/002: its events are")
 }
 
-func TestAnObjectWhoseRowCameMeanwhileIsNoDifference(t *testing.T) {
+func TestAnObjectWhoseRowIsNewIsNoDiscrepancy(t *testing.T) {
 	t.Parallel()
-	w := newWorld(1)
+	w := newFixture(1)
 	w.objects["files/9"], w.late["files/9"] = ingest.Object{}, true
 	lines, _, err := w.stored(t, nil)
 	require.NoError(t, err)
 	require.Empty(t, lines)
 }
 
-// TestAnObjectOfAFileThatWasNotTakenIsNamed: a frozen worker may store an object
-// after the ledger has closed its file. The ledger has its key only in some modes.
-func TestAnObjectOfAFileThatWasNotTakenIsNamed(t *testing.T) {
+// TestAnObjectOfAnEndedFileIsReportedWithTheFile: a frozen worker may store an object
+// after its file has ended. The ledger has its key only in some modes.
+func TestAnObjectOfAnEndedFileIsReportedWithTheFile(t *testing.T) {
 	t.Parallel()
 	const uuid = "0f0f0f0f-0000-4000-8000-000000000001"
 	const key = "files/2026/11/" + uuid + "/001"
@@ -168,7 +168,7 @@ func TestAnObjectOfAFileThatWasNotTakenIsNamed(t *testing.T) {
 			ingest.StatusDownloading: "", // stored and not yet recorded
 			ingest.StatusReady:       "",
 		} {
-			w := newWorld(1)
+			w := newFixture(1)
 			w.objects = map[string]ingest.Object{key: {Key: key, Size: 1}}
 			f := &w.file(1).File
 			f.UUID, f.Status, f.ObjectKey = uuid, status, recorded
@@ -178,19 +178,19 @@ func TestAnObjectOfAFileThatWasNotTakenIsNamed(t *testing.T) {
 				assert.Empty(t, lines, "%s, key %q", status, recorded)
 				continue
 			}
-			assert.Equal(t, []string{"+ acme:/out/001: the store has object " + key + ", the ledger says that the file is " + want}, lines, "key %q", recorded)
+			assert.Equal(t, []string{"+ acme:/out/001: the store has object " + key + ", in the ledger the file is " + want}, lines, "key %q", recorded)
 		}
 	}
-	w := newWorld(0)
+	w := newFixture(0)
 	w.objects[key] = ingest.Object{Key: key}
 	lines, _, err := w.stored(t, nil)
 	require.NoError(t, err)
-	assert.Equal(t, []string{"+ " + key + ": the store has an object that no row names"}, lines)
+	assert.Equal(t, []string{"+ " + key + ": the store has an object without a row"}, lines)
 }
 
-func TestNamedServersAlone(t *testing.T) {
+func TestSelectedServers(t *testing.T) {
 	t.Parallel()
-	w := newWorld(4)
+	w := newFixture(4)
 	w.file(2).File.ServerUUID = "other"
 	delete(w.objects, "files/001")
 	delete(w.objects, "files/002")
@@ -202,46 +202,46 @@ func TestNamedServersAlone(t *testing.T) {
 	require.Zero(t, sum.Objects)
 }
 
-func TestObjectsAreLookedAtSideBySideWithinBounds(t *testing.T) {
+func TestObjectsAreReadConcurrentlyWithinALimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(60)
+		w := newFixture(60)
 		release := make(chan struct{})
-		w.looking = func() { <-release }
+		w.onHead = func() { <-release }
 		ended := make(chan error)
 		go func() { ended <- w.auditor(nil).Stored(t.Context()) }()
-		synctest.Wait() // nothing more can happen: all looks that may begin have
+		synctest.Wait() // all reads that may start have started
 		require.Equal(t, 16, w.busy)
 		close(release)
 		require.NoError(t, <-ended)
 	})
 }
 
-func TestStoredEndsWhenItMust(t *testing.T) {
+func TestStoredEndsWithAnError(t *testing.T) {
 	t.Parallel()
-	away := ingest.Errorf(ingest.KindTransient, "the store is away")
+	away := ingest.Errorf(ingest.KindTransient, "the store does not respond")
 	full := errors.New("the disk is full")
 	for name, tc := range map[string]struct {
-		spoil func(w *world, a *audit.Auditor)
-		want  string
+		damage func(w *fixture, a *audit.Auditor)
+		want   string
 	}{
-		"store away": {func(w *world, _ *audit.Auditor) { w.broken["files/002"], w.away = true, away }, away.Message},
-		"disorder":   {func(w *world, _ *audit.Auditor) { w.reversed = true }, "byte order"},
-		"reader gone": {func(w *world, a *audit.Auditor) {
+		"store away": {func(w *fixture, _ *audit.Auditor) { w.broken["files/002"], w.away = true, away }, away.Message},
+		"unsorted":   {func(w *fixture, _ *audit.Auditor) { w.reversed = true }, "byte order"},
+		"report fails": {func(w *fixture, a *audit.Auditor) {
 			w.objects["files/0"] = ingest.Object{}
 			a.Report = func(audit.Difference) error { return full }
 		}, full.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(50)
-			_, _, err := w.stored(t, func(a *audit.Auditor) { tc.spoil(w, a) })
+			w := newFixture(50)
+			_, _, err := w.stored(t, func(a *audit.Auditor) { tc.damage(w, a) })
 			require.ErrorContains(t, err, tc.want)
 		})
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, newWorld(3).auditor(nil).Stored(ctx), context.Canceled)
+	require.ErrorIs(t, newFixture(3).auditor(nil).Stored(ctx), context.Canceled)
 }
 
 func TestListed(t *testing.T) {
@@ -257,8 +257,8 @@ func TestListed(t *testing.T) {
 		h.File.Size++
 		return h
 	}
-	leftBehind := with(ingest.StatusCompleted)
-	leftBehind.File.SourceLeft = "not allowed"
+	sourceLeft := with(ingest.StatusCompleted)
+	sourceLeft.File.SourceLeft = "not allowed"
 	odd := func(status ingest.Status, change func(*ingest.File)) ingest.History {
 		h := with(status)
 		change(&h.File)
@@ -271,27 +271,27 @@ func TestListed(t *testing.T) {
 	rejected.Rejected = "is a FIFO"
 	young, ahead, future := shown(row), shown(row), shown(row)
 	young.ModTime, ahead.ModTime, future.ModTime = now.Add(-time.Minute), now.Add(time.Minute), now.Add(time.Hour)
-	const unknown = "- acme:/out/001: the server has it (1 bytes, modified 2026-11-23 11:00:00Z), the ledger has not"
+	const unknown = "- acme:/out/001: the server has it (1 bytes, modified 2026-11-23 11:00:00Z), the ledger has no row"
 	for name, tc := range map[string]struct {
 		rows    []ingest.History
 		entry   ingest.Observation
 		want    string
 		pending int64
 	}{
-		"completed":              {[]ingest.History{with(ingest.StatusCompleted)}, shown(row), "", 0},
-		"source left":            {[]ingest.History{leftBehind}, shown(row), "+ acme:/out/001: it was taken and should have been deleted or moved: not allowed", 0},
-		"on its way":             {[]ingest.History{with(ingest.StatusUploading)}, shown(row), "", 0},
-		"parked":                 {[]ingest.History{with(ingest.StatusError)}, shown(row), "", 0},
-		"skipped":                {[]ingest.History{with(ingest.StatusSkipped)}, shown(row), "", 0},
-		"no row":                 {nil, shown(row), unknown, 0},
-		"another version taken":  {[]ingest.History{otherVersion(ingest.StatusCompleted)}, shown(row), unknown, 0},
-		"still being written":    {[]ingest.History{otherVersion(ingest.StatusDiscovered)}, shown(row), "", 0},
-		"young":                  {nil, young, "", 1},
-		"young by another clock": {nil, ahead, "", 1},
-		"of the future":          {nil, future, "- acme:/out/001: the server has it (1 bytes, modified 2026-11-23 13:00:00Z), the ledger has not", 0},
-		"there after it was deleted": {
+		"completed":                {[]ingest.History{with(ingest.StatusCompleted)}, shown(row), "", 0},
+		"source left":              {[]ingest.History{sourceLeft}, shown(row), "+ acme:/out/001: it is ingested, but could not be deleted or moved: not allowed", 0},
+		"on its allEvents":         {[]ingest.History{with(ingest.StatusUploading)}, shown(row), "", 0},
+		"failed":                   {[]ingest.History{with(ingest.StatusError)}, shown(row), "", 0},
+		"skipped":                  {[]ingest.History{with(ingest.StatusSkipped)}, shown(row), "", 0},
+		"no row":                   {nil, shown(row), unknown, 0},
+		"another version ingested": {[]ingest.History{otherVersion(ingest.StatusCompleted)}, shown(row), unknown, 0},
+		"still being written":      {[]ingest.History{otherVersion(ingest.StatusDiscovered)}, shown(row), "", 0},
+		"young":                    {nil, young, "", 1},
+		"young by another clock":   {nil, ahead, "", 1},
+		"in the future":            {nil, future, "- acme:/out/001: the server has it (1 bytes, modified 2026-11-23 13:00:00Z), the ledger has no row", 0},
+		"on the server after its deletion": {
 			[]ingest.History{odd(ingest.StatusCompleted, gone(time.Hour))}, shown(row),
-			"! acme:/out/001: it was taken, and deleted or moved on 2026-11-23 11:00:00Z, and the server has it still or again: it is not taken again", 0,
+			"! acme:/out/001: it was ingested, deleted or moved on 2026-11-23 11:00:00Z, and is on the server again: it is not ingested again", 0,
 		},
 		"deleted just now": {[]ingest.History{odd(ingest.StatusCompleted, gone(time.Minute))}, shown(row), "", 1},
 		"delivered again": {[]ingest.History{
@@ -307,17 +307,17 @@ func TestListed(t *testing.T) {
 		"times do not count": {[]ingest.History{odd(ingest.StatusCompleted, func(f *ingest.File) {
 			f.Identity, f.ModTime = ingest.IdentitySize, now
 		})}, shown(row), "", 0},
-		"back again":              {[]ingest.History{with(ingest.StatusVanished)}, shown(row), "- acme:/out/001: the server has it, the ledger says that it is vanished: a scan should take it up again", 0},
-		"older version is back":   {[]ingest.History{with(ingest.StatusSuperseded)}, shown(row), "- acme:/out/001: the server has it, the ledger says that it is superseded: a scan should take it up again", 0},
-		"rejected":                {[]ingest.History{otherVersion(ingest.StatusRejected)}, rejected, "", 0},
-		"unsafe without a row":    {nil, rejected, unknown, 0},
-		"was rejected, now fine":  {[]ingest.History{with(ingest.StatusRejected)}, shown(row), "- acme:/out/001: the ledger has rejected it, on the server it is a file that could be taken", 0},
-		"another version rejectd": {[]ingest.History{otherVersion(ingest.StatusRejected)}, shown(row), unknown, 0},
-		"two rows":                {[]ingest.History{with(ingest.StatusCompleted), with(ingest.StatusCompleted)}, shown(row), "+ acme:/out/001: 2 completed rows have its content", 0},
+		"back again":               {[]ingest.History{with(ingest.StatusVanished)}, shown(row), "- acme:/out/001: the server has it, in the ledger it is vanished: the next scan should find it", 0},
+		"older version is back":    {[]ingest.History{with(ingest.StatusSuperseded)}, shown(row), "- acme:/out/001: the server has it, in the ledger it is superseded: the next scan should find it", 0},
+		"rejected":                 {[]ingest.History{otherVersion(ingest.StatusRejected)}, rejected, "", 0},
+		"unsafe without a row":     {nil, rejected, unknown, 0},
+		"was rejected, now fine":   {[]ingest.History{with(ingest.StatusRejected)}, shown(row), "- acme:/out/001: the ledger has rejected it, on the server it is a file that can be ingested", 0},
+		"another version rejected": {[]ingest.History{otherVersion(ingest.StatusRejected)}, shown(row), unknown, 0},
+		"two rows":                 {[]ingest.History{with(ingest.StatusCompleted), with(ingest.StatusCompleted)}, shown(row), "+ acme:/out/001: 2 completed rows have its content", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(0)
+			w := newFixture(0)
 			w.rows = tc.rows
 			lines, sum := w.listed(t, tc.entry)
 			if tc.want == "" {
@@ -334,7 +334,7 @@ func TestListed(t *testing.T) {
 func TestListedInBatches(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{0, 1, 499, 500, 501, 1200} {
-		w := newWorld(n)
+		w := newFixture(n)
 		var entries []ingest.Observation
 		for _, row := range w.rows {
 			entries = append(entries, shown(row.File))
@@ -347,9 +347,9 @@ func TestListedInBatches(t *testing.T) {
 	}
 }
 
-func TestListedServersThatFail(t *testing.T) {
+func TestListedWithAnIncompleteListing(t *testing.T) {
 	t.Parallel()
-	w := newWorld(0)
+	w := newFixture(0)
 	var lines []string
 	a := w.auditor(&lines)
 	failure, err := a.Listed(t.Context(), acme, func(_ context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
@@ -358,7 +358,7 @@ func TestListedServersThatFail(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.Equal(t, "the connection broke", failure)
-	require.Len(t, lines, 1, "what was seen before is judged")
+	require.Len(t, lines, 1, "entries listed before are checked")
 	require.NoError(t, a.Unlisted(acme, failure))
 	require.Equal(t, "! acme:/out: the server could not be audited: the connection broke", lines[1])
 

@@ -15,22 +15,22 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// endless is a world of n files that are made when they are asked for. Every
-// hundredth object is missing. It notes the largest live heap.
-type endless struct {
+// generated is a ledger, store and server with n files that are generated when read.
+// Every hundredth object is missing. It measures the largest live heap.
+type generated struct {
 	n    int
 	heap atomic.Uint64
 }
 
-func (e *endless) row(i int) ingest.History {
+func (e *generated) row(i int) ingest.History {
 	h := completed(i)
 	h.File.ObjectKey, h.File.RemotePath = fmt.Sprintf("files/%09d", i), fmt.Sprintf("/out/%09d", i)
 	return h
 }
 
-// measure looks at the heap ten times in each stream, as it comes to file i:
-// collecting is slow.
-func (e *endless) measure(i int) {
+// measure measures the heap at ten of the n files of each stream: garbage collection is
+// slow.
+func (e *generated) measure(i int) {
 	if i%(e.n/10) != 0 {
 		return
 	}
@@ -42,11 +42,11 @@ func (e *endless) measure(i int) {
 	}
 }
 
-func (e *endless) HistoriesWithoutKey(context.Context, ingest.HistoryQuery) ([]ingest.History, error) {
+func (e *generated) HistoriesWithoutKey(context.Context, ingest.HistoryQuery) ([]ingest.History, error) {
 	return nil, nil
 }
 
-func (e *endless) HistoriesByKey(_ context.Context, q ingest.HistoryQuery) (page []ingest.History, err error) {
+func (e *generated) HistoriesByKey(_ context.Context, q ingest.HistoryQuery) (page []ingest.History, err error) {
 	e.measure(int(q.AfterID))
 	for i := int(q.AfterID) + 1; i <= e.n && len(page) < q.Limit; i++ {
 		page = append(page, e.row(i))
@@ -54,13 +54,13 @@ func (e *endless) HistoriesByKey(_ context.Context, q ingest.HistoryQuery) (page
 	return page, nil
 }
 
-func (e *endless) HasObjectKey(context.Context, string) (bool, error) { return false, nil }
+func (e *generated) HasObjectKey(context.Context, string) (bool, error) { return false, nil }
 
-func (e *endless) File(_ context.Context, uuid string) (ingest.File, error) {
+func (e *generated) File(_ context.Context, uuid string) (ingest.File, error) {
 	return ingest.File{}, ingest.Errorf(ingest.KindMissing, "no file %s", uuid)
 }
 
-func (e *endless) FilesSeen(_ context.Context, _ string, seen []ingest.Observation) (files []ingest.File, err error) {
+func (e *generated) FilesSeen(_ context.Context, _ string, seen []ingest.Observation) (files []ingest.File, err error) {
 	for _, o := range seen {
 		if o.Size%100 != 0 { // every hundredth is not in the ledger
 			f := completed(int(o.Size)).File
@@ -71,7 +71,7 @@ func (e *endless) FilesSeen(_ context.Context, _ string, seen []ingest.Observati
 	return files, nil
 }
 
-func (e *endless) List(_ context.Context, _ string, fn func(ingest.Object) error) error {
+func (e *generated) List(_ context.Context, _ string, fn func(ingest.Object) error) error {
 	for i := 1; i <= e.n; i++ {
 		e.measure(i)
 		if i%100 == 0 {
@@ -84,18 +84,18 @@ func (e *endless) List(_ context.Context, _ string, fn func(ingest.Object) error
 	return nil
 }
 
-func (e *endless) Head(_ context.Context, _, key string) (ingest.Object, bool, error) {
+func (e *generated) Head(_ context.Context, _, key string) (ingest.Object, bool, error) {
 	i, err := strconv.Atoi(key[len("files/"):])
 	return ingest.Object{Key: key, Size: int64(i), SHA256: fmt.Sprint("h", i)}, i%100 != 0, err
 }
 
-func (e *endless) Digest(ctx context.Context, bucket, key string) (ingest.Object, bool, error) {
+func (e *generated) Digest(ctx context.Context, bucket, key string) (ingest.Object, bool, error) {
 	return e.Head(ctx, bucket, key)
 }
 
-func (e *endless) Ping(context.Context) error { return nil }
+func (e *generated) Ping(context.Context) error { return nil }
 
-func (e *endless) list(_ context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
+func (e *generated) list(_ context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
 	for i := 1; i <= e.n; i++ {
 		e.measure(i)
 		err := fn(ingest.Observation{Path: fmt.Sprintf("/out/%09d", i), Size: int64(i), ModTime: now.Add(-time.Hour)})
@@ -106,9 +106,9 @@ func (e *endless) list(_ context.Context, fn func(ingest.Observation) error) (in
 	return ingest.Unread{}, nil
 }
 
-// peak is the largest live heap while n files are audited.
+// peak returns the largest live heap of an audit of n files.
 func peak(t *testing.T, n int) uint64 {
-	e := &endless{n: n}
+	e := &generated{n: n}
 	var differences int
 	a := &audit.Auditor{
 		Ledger: e, Objects: e, Deep: true, Now: func() time.Time { return now },
@@ -126,7 +126,7 @@ func peak(t *testing.T, n int) uint64 {
 	return e.heap.Load()
 }
 
-// This test does not run side by side with others: they would use the heap, too.
+// TestMemoryDoesNotGrowWithTheNumberOfFiles is not parallel: other tests use the heap.
 func TestMemoryDoesNotGrowWithTheNumberOfFiles(t *testing.T) { //nolint:paralleltest // see above
 	few, many := peak(t, 20_000), peak(t, 200_000)
 	t.Logf("live heap: %d KiB at 20,000 files, %d KiB at 200,000", few>>10, many>>10)

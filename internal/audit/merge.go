@@ -6,17 +6,17 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// pages gives rows one by one and holds one page of them.
+// pages iterates over rows and holds one page of them.
 type pages struct {
-	// fetch returns the page after the last row of the one before; an empty
-	// one is the end.
+	// fetch returns the page after the last row of the previous page; nil before the
+	// first. An empty page is the end.
 	fetch func(last *Row) ([]Row, error)
 	page  []Row
 	at    int
 	ended bool
 }
 
-// peek returns the next row without going on, nil at the end.
+// peek returns the next row without advancing; nil at the end.
 func (p *pages) peek() (*Row, error) {
 	if p.at < len(p.page) {
 		return &p.page[p.at], nil
@@ -41,19 +41,19 @@ func (p *pages) peek() (*Row, error) {
 
 func (p *pages) advance() { p.at++ }
 
-var errDisorder = ingest.Errorf(ingest.KindInvalid,
-	"the object store does not list keys in byte order, as S3 promises: rows and objects cannot be compared")
+var errUnsorted = ingest.Errorf(ingest.KindInvalid,
+	"the object store does not list keys in byte order, as S3 requires: rows and objects cannot be compared")
 
-// merge goes through the rows and a listing of objects, both in byte order of
-// keys, and calls row for each row, and extra for each object without one. It
-// holds one page of each.
+// merge iterates over the rows and a list of objects, both in byte order of keys. It
+// calls row for each row, and extra for each object without one. It holds one page of
+// rows.
 func merge(ctx context.Context, rows *pages, list func(fn func(ingest.Object) error) error,
 	row func(Row) error, extra func(ingest.Object) error,
 ) error {
 	last := ""
 	err := list(func(o ingest.Object) error {
 		if o.Key < last {
-			return errDisorder
+			return errUnsorted
 		}
 		last = o.Key
 		next, err := rowsBefore(ctx, rows, &o.Key, row)
@@ -73,8 +73,8 @@ func merge(ctx context.Context, rows *pages, list func(fn func(ingest.Object) er
 	return err
 }
 
-// rowsBefore calls row for each row whose key comes before the given one, nil
-// for all, and returns the row it stopped at, nil at the end.
+// rowsBefore calls row for each row whose key is before the given one; nil means all. It
+// returns the first row that is not; nil at the end.
 func rowsBefore(ctx context.Context, rows *pages, key *string, row func(Row) error) (*Row, error) {
 	for {
 		next, err := rows.peek()

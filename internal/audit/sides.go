@@ -6,38 +6,38 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// beside puts what the places have beside what is wrong.
-func beside(sides ingest.AuditSides, found ...Difference) []Difference {
+// withSides sets the sides of discrepancies.
+func withSides(sides ingest.AuditSides, found ...Difference) []Difference {
 	for i := range found {
 		found[i].Sides = sides
 	}
 	return found
 }
 
-// inLedger is what a row has, and no other place: they were not looked at.
-func inLedger(f ingest.File, state ingest.SideState) (s ingest.AuditSides) {
+// ledgerSide returns sides with the row's values. The other sides were not read.
+func ledgerSide(f ingest.File, state ingest.SideState) (s ingest.AuditSides) {
 	s.Ledger = ingest.AuditSide{State: state, Status: f.Status, Size: &f.Size, SHA256: f.Hash, ModTime: f.ModTime.UTC()}
 	return s
 }
 
-// sides is what the ledger, the store and the announcements on record have of a
-// completed file. Its source may be gone by now, as it should.
-func (r rules) sides(row Row, objects []StoredObject) ingest.AuditSides {
-	s := inLedger(row.File, ingest.SideSame)
-	s.Object = stored(row.File, objects)
+// sides returns the values of a completed file in ledger, store and recorded
+// notifications. Its source is not compared, because it may be gone.
+func (c checker) sides(row Row, objects []StoredObject) ingest.AuditSides {
+	s := ledgerSide(row.File, ingest.SideSame)
+	s.Object = objectSide(row.File, objects)
 	s.Notification.State = ingest.SideMissing
-	if slices.ContainsFunc(row.Events, func(e ingest.StoredEvent) bool { return e.Type == ingest.EventNotified }) {
+	if notified(row) {
 		s.Notification.State = ingest.SideSame
 	}
-	odd := slices.ContainsFunc(r.events(row), func(d Difference) bool { return d.Mark == Wrong })
-	if odd || row.File.ObjectKey == "" {
+	wrong := slices.ContainsFunc(c.events(row), func(d Difference) bool { return d.Mark == Wrong })
+	if wrong || row.File.ObjectKey == "" {
 		s.Ledger.State = ingest.SideWrong
 	}
 	return s
 }
 
-// stored is what the store has of a completed file.
-func stored(f ingest.File, objects []StoredObject) ingest.AuditSide {
+// objectSide returns the values of a completed file in the store.
+func objectSide(f ingest.File, objects []StoredObject) ingest.AuditSide {
 	switch len(objects) {
 	case 0:
 		return ingest.AuditSide{State: ingest.SideMissing}
@@ -50,15 +50,15 @@ func stored(f ingest.File, objects []StoredObject) ingest.AuditSide {
 	if o.SHA256 != "" {
 		side.SHA256 = o.SHA256
 	}
-	if o.Size != f.Size || o.proof(f) != "" || o.SHA256 != "" && o.SHA256 != f.Hash {
+	if len(o.faults(f)) > 0 {
 		side.State = ingest.SideWrong
 	}
 	return side
 }
 
-// unseen is what is known of a place that could not be looked at to its end.
-func unseen(server, path string) subject {
-	d := at(server, path)
-	d.Sides.Source.State = ingest.SideWrong
-	return d
+// unreadSubject is for a folder or server that could not be listed completely.
+func unreadSubject(server, path string) subject {
+	s := pathSubject(server, path)
+	s.Sides.Source.State = ingest.SideWrong
+	return s
 }

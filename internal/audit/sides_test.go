@@ -11,35 +11,35 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// signs are the four places in one word: source, ledger, object, announcement.
+// signs returns the signs of source, ledger, object and notification.
 func signs(s ingest.AuditSides) string {
 	return s.Source.State.Sign() + s.Ledger.State.Sign() + s.Object.State.Sign() + s.Notification.State.Sign()
 }
 
-// TestADifferenceHasWhatEachPlaceHas spoils one thing after the other.
-func TestADifferenceHasWhatEachPlaceHas(t *testing.T) {
+// TestADiscrepancyHasTheStateOfEachSide damages one item in each case.
+func TestADiscrepancyHasTheStateOfEachSide(t *testing.T) {
 	t.Parallel()
 	const key = "files/004"
 	for name, tc := range map[string]struct {
-		spoil func(w *world, f *ingest.File)
-		want  string
-		deep  bool
+		damage func(w *fixture, f *ingest.File)
+		want   string
+		deep   bool
 	}{
-		"object gone":   {func(w *world, _ *ingest.File) { delete(w.objects, key) }, "?=-=", false},
-		"no key":        {func(w *world, f *ingest.File) { f.ObjectKey = ""; delete(w.objects, key) }, "?!-=", false},
-		"size":          {func(w *world, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 5, SHA256: "h4"} }, "?=!=", false},
-		"metadata":      {func(w *world, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 4, SHA256: "x"} }, "?=!=", false},
-		"bytes":         {func(w *world, _ *ingest.File) { w.bytes[key] = "y" }, "?=!=", true},
-		"parked":        {func(_ *world, f *ingest.File) { f.Status = ingest.StatusError }, "?!??", false},
-		"not announced": {func(w *world, _ *ingest.File) { w.file(4).Events = w.file(4).Events[:7] }, "?==-", false},
-		"event missing": {func(w *world, _ *ingest.File) { w.file(4).Events = w.file(4).Events[1:] }, "?!==", false},
-		"not looked at": {func(w *world, _ *ingest.File) { w.broken[key] = true }, "?=!=", false},
-		"stray object":  {func(w *world, _ *ingest.File) { w.objects["files/x"] = ingest.Object{} }, "?-+?", false},
+		"object gone":   {func(w *fixture, _ *ingest.File) { delete(w.objects, key) }, "?=-=", false},
+		"no key":        {func(w *fixture, f *ingest.File) { f.ObjectKey = ""; delete(w.objects, key) }, "?!-=", false},
+		"size":          {func(w *fixture, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 5, SHA256: "h4"} }, "?=!=", false},
+		"metadata":      {func(w *fixture, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 4, SHA256: "x"} }, "?=!=", false},
+		"bytes":         {func(w *fixture, _ *ingest.File) { w.bytes[key] = "y" }, "?=!=", true},
+		"failed":        {func(_ *fixture, f *ingest.File) { f.Status = ingest.StatusError }, "?!??", false},
+		"not notified":  {func(w *fixture, _ *ingest.File) { w.file(4).Events = w.file(4).Events[:7] }, "?==-", false},
+		"event missing": {func(w *fixture, _ *ingest.File) { w.file(4).Events = w.file(4).Events[1:] }, "?!==", false},
+		"not looked at": {func(w *fixture, _ *ingest.File) { w.broken[key] = true }, "?=!=", false},
+		"stray object":  {func(w *fixture, _ *ingest.File) { w.objects["files/x"] = ingest.Object{} }, "?-+?", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(7)
-			tc.spoil(w, &w.file(4).File)
+			w := newFixture(7)
+			tc.damage(w, &w.file(4).File)
 			var found []audit.Difference
 			a := w.auditor(nil)
 			a.Deep, a.Report = tc.deep, func(d audit.Difference) error { found = append(found, d); return nil }
@@ -53,13 +53,13 @@ func TestADifferenceHasWhatEachPlaceHas(t *testing.T) {
 				require.Equal(t, ingest.StatusCompleted, found[0].Sides.Ledger.Status)
 			}
 			if name == "bytes" {
-				require.Equal(t, "y", found[0].Sides.Object.SHA256, "what was read, not what the metadata says")
+				require.Equal(t, "y", found[0].Sides.Object.SHA256, "of the bytes, not of the metadata")
 			}
 		})
 	}
 }
 
-func TestADifferenceHasWhatTheSourceShows(t *testing.T) {
+func TestADiscrepancyHasTheSourceEntry(t *testing.T) {
 	t.Parallel()
 	row := completed(1).File
 	with := func(status ingest.Status) ingest.History {
@@ -75,7 +75,7 @@ func TestADifferenceHasWhatTheSourceShows(t *testing.T) {
 		"back again": {[]ingest.History{with(ingest.StatusVanished)}, "=!??"},
 		"two rows":   {[]ingest.History{with(ingest.StatusCompleted), with(ingest.StatusCompleted)}, "=+??"},
 	} {
-		w := newWorld(0)
+		w := newFixture(0)
 		w.rows = tc.rows
 		var found []audit.Difference
 		a := w.auditor(nil)

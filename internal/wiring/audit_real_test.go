@@ -25,7 +25,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// audited is a ledger, a bucket and SFTP servers of the test's own, and the
+// audited is an isolated ledger, bucket and SFTP server, and the
 // Service that audits them.
 type audited struct {
 	*operations.Service
@@ -76,7 +76,7 @@ func (w *audited) register(sshd *services.SSHD, name string) ingest.Server {
 	return server
 }
 
-// write puts a file on the server that is old enough to have been seen.
+// write creates a file on the server that is not young.
 func (w *audited) write(rel string, content []byte) ingest.Observation {
 	w.t.Helper()
 	w.sshd.Write(rel, content)
@@ -85,7 +85,7 @@ func (w *audited) write(rel string, content []byte) ingest.Observation {
 	return ingest.Observation{Path: w.sshd.Path(rel), Size: int64(len(content)), ModTime: at}
 }
 
-// ready puts a file on the server and records that it was seen and settled.
+// ready creates a file on the server and records it as ready.
 func (w *audited) ready(rel string, content []byte) ingest.File {
 	w.t.Helper()
 	ctx := w.t.Context()
@@ -98,7 +98,7 @@ func (w *audited) ready(rel string, content []byte) ingest.File {
 	return files[len(files)-1]
 }
 
-// step moves a file on as its owner.
+// step claims a file and changes its status.
 func (w *audited) step(f ingest.File, to ingest.Status, set ingest.Columns, events ...ingest.EventType) {
 	w.t.Helper()
 	claimed, err := w.store.Claim(w.t.Context(), f.UUID)
@@ -110,7 +110,7 @@ func (w *audited) step(f ingest.File, to ingest.Status, set ingest.Columns, even
 	require.NoError(w.t, w.store.Apply(w.t.Context(), change))
 }
 
-// uploaded takes a file all the way to the store.
+// uploaded ingests a file up to the status uploaded.
 func (w *audited) uploaded(rel string, content []byte) ingest.File {
 	w.t.Helper()
 	f := w.ready(rel, content)
@@ -127,7 +127,7 @@ func (w *audited) uploaded(rel string, content []byte) ingest.File {
 	return f
 }
 
-// complete takes a file all the way.
+// complete ingests a file.
 func (w *audited) complete(rel string, content []byte) ingest.File {
 	w.t.Helper()
 	f := w.uploaded(rel, content)
@@ -135,7 +135,7 @@ func (w *audited) complete(rel string, content []byte) ingest.File {
 	return f
 }
 
-// audit returns the differences, with the folder and long numbers left out.
+// audit returns the discrepancies as lines without the root folder and the times.
 func (w *audited) audit(req operations.AuditRequest) ([]string, ingest.AuditCounts) {
 	w.t.Helper()
 	var lines []string
@@ -150,7 +150,7 @@ func (w *audited) audit(req operations.AuditRequest) ([]string, ingest.AuditCoun
 	return lines, summary
 }
 
-func TestAuditOfACleanWorldFindsNothing(t *testing.T) {
+func TestAuditOfACorrectSystemFindsNothing(t *testing.T) {
 	t.Parallel()
 	w := newAudited(t)
 	for i := range 5 {
@@ -159,7 +159,7 @@ func TestAuditOfACleanWorldFindsNothing(t *testing.T) {
 	w.complete("bad\x1b[31m\xff.csv", []byte("hostile name"))
 	taken := w.complete("taken.csv", []byte("removed after ingest"))
 	require.NoError(t, os.Remove(taken.RemotePath))
-	w.uploaded("on-its-way.csv", []byte("12"))
+	w.uploaded("in-flight.csv", []byte("12"))
 	w.sshd.Write("young.csv", []byte("just written"))
 	for _, deep := range []bool{false, true} {
 		lines, summary := w.audit(operations.AuditRequest{Deep: deep})
@@ -172,7 +172,7 @@ func TestAuditOfACleanWorldFindsNothing(t *testing.T) {
 	}
 }
 
-func TestAuditFindsEachDifferenceOnce(t *testing.T) {
+func TestAuditFindsEachDiscrepancyOnce(t *testing.T) {
 	t.Parallel()
 	w := newAudited(t)
 	ctx := t.Context()
@@ -205,12 +205,12 @@ func TestAuditFindsEachDifferenceOnce(t *testing.T) {
 	want := []string{
 		"! acme:/foreign.csv: object " + foreign.ObjectKey + " has no SHA-256 in its metadata",
 		"! acme:/parked.csv: it waits for an operator: refused",
-		"! acme:/short.csv: object " + short.ObjectKey + " has 4 bytes, the row says 5 bytes",
+		"! acme:/short.csv: object " + short.ObjectKey + " has 4 bytes, the row 5 bytes",
 		"! down:" + down.Root + ": the server could not be audited: ",
-		"+ files/2026/01/stray/x: the store has an object that no row names",
+		"+ files/2026/01/stray/x: the store has an object without a row",
 		"- acme:/gone.csv: there is no object " + gone.ObjectKey,
 		`- acme:/lost\x1b.csv: the server has it (3 bytes`,
-		"- acme:/silent.csv: the ledger has no event amqp_notify_sent: it may never have been announced",
+		"- acme:/silent.csv: the ledger has no event amqp_notify_sent: its notification may not have been published",
 	}
 	check := func(deep bool, want ...string) {
 		slices.Sort(want)
@@ -229,9 +229,9 @@ func TestAuditFindsEachDifferenceOnce(t *testing.T) {
 	check(true, append(want, "! acme:/damaged.csv: object "+damaged.ObjectKey+" has bytes of SHA-256 ")...)
 
 	lines, _ := w.audit(operations.AuditRequest{Servers: []string{"paused", paused.UUID}})
-	require.Len(t, lines, 1, "a named server is logged in to even if it is paused")
+	require.Len(t, lines, 1, "a named server is listed even if it is paused")
 	require.Contains(t, lines[0], "! paused:"+down.Root)
-	_, err = w.Audit(ctx, operations.AuditRequest{Servers: []string{"nobody"}}, nil)
+	_, err = w.Audit(ctx, operations.AuditRequest{Servers: []string{"unknown"}}, nil)
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 }
 

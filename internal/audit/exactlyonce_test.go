@@ -9,8 +9,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// good is one file that arrived exactly once.
-func good() ([]audit.Source, audit.Evidence) {
+// exactlyOnce returns one file that arrived exactly once.
+func exactlyOnce() ([]audit.Source, audit.Evidence) {
 	file := ingest.File{
 		UUID: "u", ServerName: "acme", RemotePath: "/a", Size: 3, Hash: "h", Status: ingest.StatusCompleted, ObjectKey: "k",
 	}
@@ -27,19 +27,19 @@ func good() ([]audit.Source, audit.Evidence) {
 	}
 }
 
-func TestJudgeFindsNothingWhenAllIsRight(t *testing.T) {
+func TestCheckFindsNothingInACorrectSystem(t *testing.T) {
 	t.Parallel()
-	assert.Empty(t, audit.Check(good()))
+	assert.Empty(t, audit.Check(exactlyOnce()))
 }
 
-func TestJudgeFindsEachFault(t *testing.T) {
+func TestCheckFindsEachDiscrepancy(t *testing.T) {
 	t.Parallel()
-	for name, spoil := range map[string]func(*[]audit.Source, *audit.Evidence){
+	for name, damage := range map[string]func(*[]audit.Source, *audit.Evidence){
 		"lost file": func(s *[]audit.Source, _ *audit.Evidence) {
 			*s = append(*s, audit.Source{Server: "acme", Path: "/b"})
 		},
-		"row too many":   func(_ *[]audit.Source, e *audit.Evidence) { e.Rows = append(e.Rows, e.Rows[0]) },
-		"row of nothing": func(s *[]audit.Source, _ *audit.Evidence) { *s = nil },
+		"second row":           func(_ *[]audit.Source, e *audit.Evidence) { e.Rows = append(e.Rows, e.Rows[0]) },
+		"row without a source": func(s *[]audit.Source, _ *audit.Evidence) { *s = nil },
 		"unfinished row": func(_ *[]audit.Source, e *audit.Evidence) {
 			e.Rows = append(e.Rows, audit.Row{File: ingest.File{Status: ingest.StatusUploading}})
 		},
@@ -47,17 +47,17 @@ func TestJudgeFindsEachFault(t *testing.T) {
 		"other metadata": func(_ *[]audit.Source, e *audit.Evidence) { e.Objects[0].MetaSHA256 = "x" },
 		"short object":   func(_ *[]audit.Source, e *audit.Evidence) { e.Objects[0].Size = 2 },
 		"no object":      func(_ *[]audit.Source, e *audit.Evidence) { e.Objects = nil },
-		"object too many": func(_ *[]audit.Source, e *audit.Evidence) {
+		"object without a row": func(_ *[]audit.Source, e *audit.Evidence) {
 			e.Objects = append(e.Objects, audit.StoredObject{Key: "z"})
 		},
-		"object doubled":     func(_ *[]audit.Source, e *audit.Evidence) { e.Objects = append(e.Objects, e.Objects[0]) },
-		"not announced":      func(_ *[]audit.Source, e *audit.Evidence) { e.Messages = nil },
-		"two message ids":    func(_ *[]audit.Source, e *audit.Evidence) { e.Messages[1].ID = "n" },
-		"wrong announcement": func(_ *[]audit.Source, e *audit.Evidence) { e.Messages[0].SHA256 = "x" },
-		"stray message": func(_ *[]audit.Source, e *audit.Evidence) {
+		"second object":   func(_ *[]audit.Source, e *audit.Evidence) { e.Objects = append(e.Objects, e.Objects[0]) },
+		"no message":      func(_ *[]audit.Source, e *audit.Evidence) { e.Messages = nil },
+		"two message ids": func(_ *[]audit.Source, e *audit.Evidence) { e.Messages[1].ID = "n" },
+		"wrong message":   func(_ *[]audit.Source, e *audit.Evidence) { e.Messages[0].SHA256 = "x" },
+		"message without a row": func(_ *[]audit.Source, e *audit.Evidence) {
 			e.Messages = append(e.Messages, audit.Message{ID: "n", Key: "z"})
 		},
-		"event doubled": func(_ *[]audit.Source, e *audit.Evidence) {
+		"event repeated": func(_ *[]audit.Source, e *audit.Evidence) {
 			e.Rows[0].Events = append(e.Rows[0].Events, e.Rows[0].Events[7])
 		},
 		"event missing": func(_ *[]audit.Source, e *audit.Evidence) { e.Rows[0].Events = e.Rows[0].Events[1:] },
@@ -66,8 +66,8 @@ func TestJudgeFindsEachFault(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			sources, evidence := good()
-			spoil(&sources, &evidence)
+			sources, evidence := exactlyOnce()
+			damage(&sources, &evidence)
 			assert.NotEmpty(t, audit.Check(sources, evidence))
 		})
 	}
