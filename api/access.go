@@ -21,7 +21,7 @@ func (h handlers) ListTokens(ctx context.Context, _ openapi.ListTokensRequestObj
 	}, nil
 }
 
-// CreateToken makes a token and shows its secret, once.
+// CreateToken creates a token and returns its secret, only this once.
 func (h handlers) CreateToken(ctx context.Context, req openapi.CreateTokenRequestObject) (openapi.CreateTokenResponseObject, error) {
 	in := access.NewToken{Name: req.Body.Name, Role: ingest.Role(req.Body.Role)}
 	if days := req.Body.ExpiresInDays; days != nil {
@@ -39,7 +39,7 @@ func (h handlers) CreateToken(ctx context.Context, req openapi.CreateTokenReques
 	return openapi.CreateToken201JSONResponse(openapi.FromNewToken(token, secret, time.Now())), nil
 }
 
-// RevokeToken ends a token.
+// RevokeToken revokes a token.
 func (h handlers) RevokeToken(ctx context.Context, req openapi.RevokeTokenRequestObject) (openapi.RevokeTokenResponseObject, error) {
 	token, err := h.access.RevokeToken(ctx, req.Name)
 	if err != nil {
@@ -48,7 +48,7 @@ func (h handlers) RevokeToken(ctx context.Context, req openapi.RevokeTokenReques
 	return openapi.RevokeToken200JSONResponse(openapi.FromToken(token, time.Now())), nil
 }
 
-// ListAuditLog returns who asked for what.
+// ListAuditLog returns a page of the audit log.
 func (h handlers) ListAuditLog(ctx context.Context, req openapi.ListAuditLogRequestObject) (openapi.ListAuditLogResponseObject, error) {
 	before, err := cursorAuditLog.read(req.Params.Cursor)
 	if err != nil {

@@ -13,13 +13,13 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// openPaths need no token. They are route patterns, not what a caller wrote,
-// so no spelling of a path gets around the check.
+// openPaths are the route patterns that need no token. Patterns are compared, not request
+// paths, so that no spelling of a path bypasses the check.
 var openPaths = map[string]bool{"/livez": true, "/readyz": true}
 
-// operatorRoutes are what an operator may do besides reading. Reading needs a
-// viewer, whatever is not listed here an admin: an operation that somebody
-// forgets is closed. A test compares all with openapi.yaml.
+// operatorRoutes are the routes that need an operator. Reading needs a viewer, and all other
+// routes an admin, so that a forgotten route is closed. A test compares them with
+// openapi.yaml.
 var operatorRoutes = map[string]bool{
 	"POST /files/scan":                         true,
 	"POST /api/v1/servers/{server}:pause":      true,
@@ -39,7 +39,7 @@ var operatorRoutes = map[string]bool{
 // adminReads are readable by admins only.
 var adminReads = map[string]bool{"/api/v1/tokens": true, "/api/v1/audit-log": true}
 
-// neededRole returns the role that a route asks for; path is openapi.yaml's.
+// neededRole returns the role that a route requires; path is openapi.yaml's.
 func neededRole(method, path string) ingest.Role {
 	switch {
 	case operatorRoutes[method+" "+path]:

@@ -15,19 +15,18 @@ import (
 )
 
 const (
-	// changesEvery is how often the ledger is asked for what is new.
+	// changesEvery is the interval at which the ledger is read for new events.
 	changesEvery = time.Second
-	// changesQuiet is how long a stream is silent before a comment shows that
-	// it lives.
+	// changesQuiet is the silence after which a comment is sent as a keep-alive.
 	changesQuiet = 15 * time.Second
 	changesPage  = 500
-	// changesPatience is how long a client may take to read a page; it comes again.
+	// changesPatience bounds the time in which a client reads a page; it can reconnect.
 	changesPatience = 20 * time.Second
-	// changesRecheck is how often a stream looks whether its token is valid still.
+	// changesRecheck is the interval at which a stream checks its token again.
 	changesRecheck = 15 * time.Second
 )
 
-// ListChanges streams what happens to files.
+// ListChanges streams the events of files.
 func (h handlers) ListChanges(ctx context.Context, req openapi.ListChangesRequestObject) (openapi.ListChangesResponseObject, error) {
 	closed, ok := h.guard.OpenStream(access.From(ctx).Name)
 	if !ok {
@@ -42,8 +41,7 @@ func (h handlers) ListChanges(ctx context.Context, req openapi.ListChangesReques
 	return stream, nil
 }
 
-// begin finds out where a stream begins. What is wrong now can still be said
-// with a status.
+// begin returns a stream with its first page. Errors here still become a status.
 func (h handlers) begin(ctx context.Context, req openapi.ListChangesRequestObject) (stream changes, err error) {
 	stream = changes{ctx: ctx, events: h.ops, stopping: h.stopping, now: h.now, open: h.metrics.Stream, patience: changesPatience}
 	if req.Params.LastEventID != nil {
@@ -55,7 +53,7 @@ func (h handlers) begin(ctx context.Context, req openapi.ListChangesRequestObjec
 	return stream, err
 }
 
-// changes is the answer to ListChanges.
+// changes is the response to ListChanges.
 type changes struct {
 	ctx      context.Context
 	events   operations.Events
@@ -67,26 +65,26 @@ type changes struct {
 	closed func()
 	// open counts the stream as open until closed is called.
 	open func() (closed func())
-	// patience is how long a client may take to read a page.
+	// patience bounds the time in which a client reads a page.
 	patience time.Duration
 }
 
-// VisitListChangesResponse writes until the client or the service goes, or the
-// credentials are not valid any more. When the ledger does not answer it ends
-// the stream: clients come again with the last id they have.
+// VisitListChangesResponse writes events until the client leaves, the service stops or the
+// credentials become invalid. An error of the ledger ends the stream: clients reconnect
+// with the last id they received.
 func (s changes) VisitListChangesResponse(w http.ResponseWriter) error {
 	defer s.closed()
 	defer s.open()()
 	control := http.NewResponseController(w)
-	// Not all writers have deadlines; where they have, one that does not read is
-	// dropped: each page has a deadline of its own.
+	// Each page has its own deadline, so that clients that do not read are dropped. Writers
+	// without deadlines return an error, which does not matter.
 	patience := func() { _ = control.SetWriteDeadline(time.Now().Add(s.patience)) }
 	patience()
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events back
+	w.Header().Set("X-Accel-Buffering", "no") // nginx would buffer events
 	w.WriteHeader(http.StatusOK)
 	if _, err := fmt.Fprint(w, "retry: 2000\n\n"); err != nil {
-		return nil //nolint:nilerr // the client has gone, and the answer has begun
+		return nil //nolint:nilerr // the client has left, and the response has started
 	}
 	tick := time.NewTicker(changesEvery)
 	defer tick.Stop()
@@ -119,19 +117,19 @@ func (s changes) VisitListChangesResponse(w http.ResponseWriter) error {
 		}
 		if s.now().Sub(checked) >= changesRecheck {
 			if err := stillAllowed(s.ctx); err != nil {
-				return nil //nolint:nilerr // the answer has begun: the client learns it when it comes again
+				return nil //nolint:nilerr // the response has started: the client gets the error when it reconnects
 			}
 			checked = s.now()
 		}
 		var err error
 		if events, err = s.events.EventsAfter(s.ctx, s.last, changesPage); err != nil {
-			return nil //nolint:nilerr // the answer has begun: the client comes again
+			return nil //nolint:nilerr // the response has started: the client reconnects
 		}
 	}
 }
 
 func writeChange(w http.ResponseWriter, event ingest.LedgerEvent) error {
-	data, err := json.Marshal(openapi.FromChange(event)) // on one line, as the format asks
+	data, err := json.Marshal(openapi.FromChange(event)) // on one line, as the format requires
 	if err != nil {
 		return err
 	}

@@ -10,9 +10,8 @@ import (
 	"stevedore/internal/operations"
 )
 
-// cursorOf makes and reads the opaque cursors of one listing: what is in them
-// is nobody's contract. The name and version in front keep a cursor of another
-// listing, or of another release, from being misread.
+// cursorOf encodes and decodes the opaque cursors of one listing. It is the prefix of each
+// cursor: name and version, so that cursors of another listing or release are refused.
 type cursorOf string
 
 const (
@@ -26,7 +25,7 @@ const (
 	cursorDifferences     cursorOf = "differences.1."
 )
 
-// write returns nil on the last page.
+// write returns the cursor after the id, or nil on the last page.
 func (p cursorOf) write(id int64) *string {
 	if id <= 0 {
 		return nil
@@ -35,7 +34,7 @@ func (p cursorOf) write(id int64) *string {
 	return &cursor
 }
 
-// read returns 0 for no cursor.
+// read returns the id in the cursor; 0 without a cursor.
 func (p cursorOf) read(cursor *string) (id int64, err error) {
 	if cursor == nil || *cursor == "" {
 		return 0, nil
@@ -43,7 +42,7 @@ func (p cursorOf) read(cursor *string) (id int64, err error) {
 	if id, ok := p.decode(*cursor); ok {
 		return id, nil
 	}
-	return 0, invalid("cursor", "cursor: use next_cursor of the page before, unchanged")
+	return 0, invalid("cursor", "cursor: use next_cursor of the previous page, unchanged")
 }
 
 func (p cursorOf) decode(cursor string) (id int64, ok bool) {
@@ -56,8 +55,8 @@ func (p cursorOf) decode(cursor string) (id int64, ok bool) {
 	return id, ok && err == nil && id > 0
 }
 
-// filesCursor returns the cursors of a listing of files in the order, and what
-// goes the other way.
+// filesCursor returns the cursors of file listings in the order, and those of the other
+// order.
 func filesCursor(order ingest.FileOrder) (own, other cursorOf, otherOrder ingest.FileOrder) {
 	if order == ingest.OrderNewest {
 		return cursorNewestFiles, cursorFiles, ingest.OrderOldest
@@ -65,25 +64,24 @@ func filesCursor(order ingest.FileOrder) (own, other cursorOf, otherOrder ingest
 	return cursorFiles, cursorNewestFiles, ingest.OrderNewest
 }
 
-// readFilesCursor tells a cursor of the other order apart from one that is
-// damaged.
+// readFilesCursor returns the id in the cursor. Cursors of the other order and damaged ones
+// have different errors.
 func readFilesCursor(order ingest.FileOrder, cursor *string) (id int64, err error) {
 	own, other, otherOrder := filesCursor(order)
 	if cursor != nil {
 		if _, ok := other.decode(*cursor); ok {
-			return 0, invalid("cursor", fmt.Sprintf("cursor: it was made with order=%s: use it with that order, or begin without a cursor", otherOrder))
+			return 0, invalid("cursor", fmt.Sprintf("cursor: it belongs to order=%s: use it with that order, or start without a cursor", otherOrder))
 		}
 	}
 	return own.read(cursor)
 }
 
-// invalid says what is wrong with one field.
+// invalid returns the error for an invalid field.
 func invalid(field, message string) error {
 	return ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{{Field: field, Message: message}}}, "%s", message)
 }
 
-// pageLimit returns how many entries a page has; what it may be is checked
-// before.
+// pageLimit returns the page size; the checker has verified its range.
 func pageLimit(limit *int) int {
 	if limit == nil {
 		return operations.DefaultPage

@@ -1,4 +1,3 @@
-// Package api is stevedore's REST server. openapi.yaml comes first; package
-// openapi is generated from it, and the handlers here fill in its interface. What they
-// do is in package operations.
+// Package api is stevedore's REST server. Package openapi is generated from openapi.yaml;
+// the handlers here implement its interface by calls of package operations.
 package api

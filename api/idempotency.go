@@ -18,21 +18,20 @@ import (
 	"stevedore/internal/orchestrator"
 )
 
-// keepTimeout bounds storing an answer that the client may no longer wait for.
+// keepTimeout bounds storing a response after the client may have left.
 const keepTimeout = 5 * time.Second
 
-// replayedHeaders are those of an answer that are stored with it.
+// replayedHeaders are the headers that are stored with a response.
 var replayedHeaders = []string{echo.HeaderContentType, echo.HeaderLocation, "ETag"}
 
-// errKeyReused and errKeyInUse say why a key is not taken.
+// The errors for keys that cannot be used.
 var (
-	errKeyReused = web.Refuse(http.StatusUnprocessableEntity, "this Idempotency-Key was used for another request: take a new one")
-	errKeyInUse  = web.Refuse(http.StatusConflict, "the first request with this Idempotency-Key is still under way: ask again in a second")
+	errKeyReused = web.Refuse(http.StatusUnprocessableEntity, "this Idempotency-Key was used for another request: use a new one")
+	errKeyInUse  = web.Refuse(http.StatusConflict, "the first request with this Idempotency-Key is still in progress: retry in a second")
 )
 
-// repeats answers a request that is sent again with the same Idempotency-Key as
-// the first one was. Answers that say that something of ours failed are not
-// kept: trying again may help.
+// repeats returns the first response to a request that is sent again with the same
+// Idempotency-Key. Server errors and rate limits are not stored, because a retry may succeed.
 type repeats struct {
 	answers operations.Answers
 	log     *slog.Logger
@@ -43,7 +42,7 @@ type repeats struct {
 func (r repeats) check(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		given := c.Request().Header.Get("Idempotency-Key")
-		// A new token's answer must not be stored: it is the secret.
+		// The response to a new token contains the secret and must not be stored.
 		if given == "" || c.Request().Method != http.MethodPost || c.Path() == "/api/v1/tokens" {
 			return next(c)
 		}
@@ -70,11 +69,11 @@ func (r repeats) check(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// answersOf names whose answers are repeated. It is the token, not its name: who is
-// given a revoked token's name must not be given its answers.
+// answersOf returns the owner of stored responses. It contains the token's id: a new token
+// with the name of a revoked one must not get the old responses.
 func answersOf(who ingest.Principal) string { return who.Name + "#" + who.TokenID }
 
-// digest tells requests apart without keeping what they hold.
+// digest returns the digest of a request, so that its content is not stored.
 func (r repeats) digest(c echo.Context) ([]byte, error) {
 	body, err := readBody(c)
 	if err != nil {
@@ -86,7 +85,7 @@ func (r repeats) digest(c echo.Context) ([]byte, error) {
 	return mac.Sum(nil), nil
 }
 
-// first answers and keeps the answer.
+// first handles the request and stores the response.
 func (r repeats) first(c echo.Context, key ingest.AnswerKey, next echo.HandlerFunc) error {
 	copied := &copyWriter{ResponseWriter: c.Response().Writer}
 	c.Response().Writer = copied
@@ -95,11 +94,11 @@ func (r repeats) first(c echo.Context, key ingest.AnswerKey, next echo.HandlerFu
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), keepTimeout)
 		defer cancel()
 		if err := r.answers.KeepAnswer(ctx, key, answer); err != nil {
-			r.log.WarnContext(ctx, "cannot keep an answer", "error", err)
+			r.log.WarnContext(ctx, "cannot store a response", "error", err)
 		}
 	}()
 	if err := next(c); err != nil {
-		c.Error(err) // so that it is copied, too
+		c.Error(err) // so that it is also copied
 	}
 	if status := c.Response().Status; status < http.StatusInternalServerError && status != http.StatusTooManyRequests {
 		answer = ingest.Answer{Status: status, Body: copied.body.Bytes(), Headers: map[string]string{}}
@@ -122,7 +121,7 @@ func replay(c echo.Context, known ingest.Answer) error {
 	return err
 }
 
-// copyWriter keeps what passes through.
+// copyWriter keeps a copy of the written body.
 type copyWriter struct {
 	http.ResponseWriter
 	body bytes.Buffer
@@ -134,5 +133,5 @@ func (w *copyWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// Unwrap is for http.ResponseController.
+// Unwrap implements the interface of http.ResponseController.
 func (w *copyWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

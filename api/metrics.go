@@ -13,11 +13,11 @@ import (
 	"stevedore/internal/wiring"
 )
 
-// scrapeTimeout bounds what is asked for metrics. Prometheus gives up after 10
-// seconds by default, and then would know nothing.
+// scrapeTimeout bounds the collection of metrics. Prometheus's default timeout is 10
+// seconds; after it, all metrics of the scrape would be missing.
 const scrapeTimeout = 5 * time.Second
 
-// GetMetrics says how the whole stands and what this process does.
+// GetMetrics returns the metrics of the installation and of this process.
 func (h handlers) GetMetrics(ctx context.Context, _ openapi.GetMetricsRequestObject) (openapi.GetMetricsResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, scrapeTimeout)
 	defer cancel()
@@ -37,8 +37,8 @@ func (h handlers) GetMetrics(ctx context.Context, _ openapi.GetMetricsRequestObj
 	return metricsAnswer(text), err
 }
 
-// metricsAnswer says the version of the format, which the generated answer does
-// not.
+// metricsAnswer is a response whose Content-Type names the version of the format, unlike
+// the generated one.
 type metricsAnswer []byte
 
 // VisitGetMetricsResponse writes the metrics.
@@ -81,7 +81,7 @@ func measuredServer(s operations.ServerOverview, at time.Time) telemetry.Server 
 	return measured
 }
 
-// pool is how the API's connections to the database stand.
+// pool returns the state of the API's connections to the database.
 func pool(parts *wiring.Parts) (telemetry.Pool, bool) {
 	stats, ok := parts.Pool()
 	return telemetry.Pool{

@@ -71,7 +71,7 @@ func problemFor(err error) openapi.Problem {
 	case errors.As(err, &known):
 		detail = known.Message
 	case status == http.StatusServiceUnavailable:
-		detail = "a part of stevedore did not answer in time: GET /readyz says which; try again"
+		detail = "a part of stevedore did not answer in time: GET /readyz names it; try again"
 	case status < http.StatusInternalServerError: // from the guard
 		detail = err.Error()
 	default:
@@ -114,9 +114,9 @@ func fromEcho(err error) error {
 	detail := fmt.Sprint(router.Message)
 	switch router.Code {
 	case http.StatusNotFound:
-		detail = "there is nothing at this path: GET /openapi.yaml lists what is"
+		detail = "no such path: GET /openapi.yaml lists all paths"
 	case http.StatusMethodNotAllowed:
-		detail = "this path does not take this method: see the Allow header and GET /openapi.yaml"
+		detail = "this path does not support this method: see the Allow header and GET /openapi.yaml"
 	}
 	// The generated code quotes its input.
 	return web.Refuse(router.Code, ingest.DisplayPath(firstLine(detail)))
@@ -148,6 +148,6 @@ func writeProblem(log *slog.Logger, w http.ResponseWriter, r *http.Request, err 
 		_, err = w.Write(body)
 	}
 	if err != nil {
-		log.WarnContext(r.Context(), "cannot send the answer", "request_id", id, "error", err)
+		log.WarnContext(r.Context(), "cannot send the response", "request_id", id, "error", err)
 	}
 }

@@ -12,10 +12,9 @@ import (
 	"stevedore/api/web"
 )
 
-// routes registers openapi.yaml's paths with echo. Those that end in an action,
-// as /files/{file_uuid}:retry does, need help: echo's parameters reach up to the
-// next slash. They are registered with a slash before the action, and requests
-// are rewritten alike before they are routed.
+// routes registers openapi.yaml's paths with echo. A path with an action, such as
+// /files/{file_uuid}:retry, is registered with a slash before the action, because echo's
+// parameters extend to the next slash. splitAction rewrites requests in the same way.
 type routes struct {
 	openapi.EchoRouter
 	// specified maps echo's patterns to openapi.yaml's paths.
@@ -23,14 +22,14 @@ type routes struct {
 }
 
 var (
-	// actionPattern is what the generated code makes of {name}:action.
+	// actionPattern matches the generated code's form of {name}:action.
 	actionPattern = regexp.MustCompile(`^(.*/):(\w+)\\:([a-z-]+)$`)
-	// actionPath is a request for an action.
+	// actionPath matches the path of a request for an action.
 	actionPath = regexp.MustCompile(`^(/api/v1/(?:files|servers)/[^/:]+):([a-z-]+)$`)
 	parameter  = regexp.MustCompile(`:(\w+)`)
 )
 
-// pattern returns how echo is told of a path, and the path as openapi.yaml has it.
+// pattern returns echo's pattern and openapi.yaml's path for a generated pattern.
 func pattern(generated string) (echoPattern, specified string) {
 	switch {
 	case actionPattern.MatchString(generated):
@@ -70,17 +69,17 @@ func (r routes) DELETE(path string, h echo.HandlerFunc, m ...echo.MiddlewareFunc
 	return r.add(r.EchoRouter.DELETE, path, h, m)
 }
 
-// splitAction rewrites a request for an action as routes registers it.
+// splitAction inserts the slash before the action, see routes.
 func splitAction(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		// In place: echo routes the request that it was given, not one set here.
+		// In place: echo routes the original request, not one set here.
 		u := c.Request().URL
 		if found := actionPath.FindStringSubmatch(u.EscapedPath()); found != nil {
-			// Of the escaped path, so that what is encoded divides nothing.
+			// The escaped path, so that encoded characters separate nothing.
 			escaped := found[1] + "/:" + found[2]
 			path, err := url.PathUnescape(escaped)
 			if err != nil {
-				return web.Refuse(http.StatusBadRequest, "the path is not encoded as a URL's")
+				return web.Refuse(http.StatusBadRequest, "the path is not a valid URL path")
 			}
 			if u.Path, u.RawPath = path, ""; u.EscapedPath() != escaped {
 				u.RawPath = escaped

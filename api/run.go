@@ -27,13 +27,12 @@ const (
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
 	maxHeaderBytes    = 64 << 10
-	// shutdownTimeout is what running requests get when the service stops.
+	// shutdownTimeout bounds running requests when the service stops.
 	shutdownTimeout = 10 * time.Second
 )
 
-// Run serves the API on cfg.API.Addr until ctx ends. It starts whether or not
-// the parts behind it are up: /readyz says which are not.
-// The version is told in metrics.
+// Run serves the API on cfg.API.Addr until ctx ends. It also starts while dependencies are
+// down; /readyz reports them. The version becomes a label of stevedore_build_info.
 func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version string) error {
 	if err := cfg.Validate(config.ComponentAPI); err != nil {
 		return err
@@ -94,14 +93,14 @@ func ServePrivately(ctx context.Context, cfg config.Config, log *slog.Logger, ve
 	}, nil
 }
 
-// statementTimeout bounds a statement: handlers have no longer.
+// statementTimeout bounds an SQL statement; it is below handlerTimeout.
 const statementTimeout = 25 * time.Second
 
-// keysetTimeout bounds the look at the keyset at start: the ledger may be down.
+// keysetTimeout bounds the check of the keyset at start: the ledger may be down.
 const keysetTimeout = 10 * time.Second
 
-// refuseForeignKeyset keeps a service from starting with a keyset file that is not
-// the ledger's. While that cannot be found out, it is before anything is sealed.
+// refuseForeignKeyset returns an error if the keyset file is not the ledger's. While the
+// ledger is down the check is skipped: it runs again before credentials are encrypted.
 func refuseForeignKeyset(ctx context.Context, parts *wiring.Parts, file string, log *slog.Logger) error {
 	if file == "" {
 		return nil
@@ -118,7 +117,7 @@ func refuseForeignKeyset(ctx context.Context, parts *wiring.Parts, file string, 
 	return nil
 }
 
-// temporalUI is where Temporal's Web UI shows our namespace.
+// temporalUI returns the address of the namespace in Temporal's Web UI, or "".
 func temporalUI(cfg config.Config) string {
 	base := strings.TrimSuffix(cfg.Client.TemporalUI.Reveal(), "/")
 	if base == "" {
@@ -127,7 +126,7 @@ func temporalUI(cfg config.Config) string {
 	return base + "/namespaces/" + url.PathEscape(orchestrator.Namespace(cfg))
 }
 
-// buildVersion is the commit that the program was built from.
+// buildVersion returns the commit of the build, or the module version.
 func buildVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -145,7 +144,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, ingest.Errorf(ingest.KindInvalid, "%s is taken by another program: stop it or set STEVEDORE_API_ADDR to a free address", address)
+		return nil, ingest.Errorf(ingest.KindInvalid, "%s is in use by another program: stop it or set STEVEDORE_API_ADDR to a free address", address)
 	case errors.Is(err, syscall.EACCES):
 		return nil, ingest.Errorf(ingest.KindInvalid, "this user may not listen on %s: set STEVEDORE_API_ADDR to a port above 1023", address)
 	case err != nil:
@@ -154,7 +153,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return listener, nil
 }
 
-// serve answers until ctx ends and then lets running requests finish.
+// serve serves requests until ctx ends, then waits for running ones.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	server := &http.Server{
 		Handler: handler, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
@@ -170,7 +169,7 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		log.WarnContext(ctx, "some requests were cut off", "error", err)
+		log.WarnContext(ctx, "some requests were aborted", "error", err)
 		return server.Close()
 	}
 	return nil

@@ -22,7 +22,7 @@ func TestTakenPortIsOneClearLine(t *testing.T) {
 	require.NoError(t, err)
 	defer taken.Close()
 	_, err = listen(t.Context(), taken.Addr().String())
-	require.ErrorContains(t, err, "is taken by another program")
+	require.ErrorContains(t, err, "is in use by another program")
 	require.ErrorContains(t, err, "STEVEDORE_API_ADDR")
 }
 

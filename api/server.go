@@ -28,7 +28,7 @@ const (
 	defaultStartTimeout = 5 * time.Second
 )
 
-// Deps is what the handler works with.
+// Deps are the dependencies of the handler.
 type Deps struct {
 	Operations operations.Operations
 	Access     access.Access
@@ -37,26 +37,26 @@ type Deps struct {
 	// TokenName names the bootstrap admin in the audit log; default ingest.BootstrapToken.
 	TokenName string
 	Log       *slog.Logger
-	// RequestsPerSecond bounds what one principal may ask for; default 100,
-	// with three seconds' worth at once.
+	// RequestsPerSecond bounds the requests of one principal; default 100, with bursts of
+	// three seconds' worth.
 	RequestsPerSecond float64
-	// StartTimeout bounds what stands between a request and its 202; default 5 s.
+	// StartTimeout bounds the start of a scan until the response 202; default 5 s.
 	StartTimeout time.Duration
-	// TrustedProxies may say in X-Forwarded-For for whom they ask.
+	// TrustedProxies may name the client in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
-	// Now is the clock of limits and of credentials in long answers; default
+	// Now is the clock of rate limits and of the check of credentials in streams; default
 	// time.Now.
 	Now func() time.Time
 	// Stopping, may be nil, is closed when the service stops: streams end.
 	Stopping <-chan struct{}
-	// Version, TemporalUI and S3Console are for the console, see there.
+	// Version, TemporalUI and S3Console are passed to the console, see console.Deps.
 	Version, TemporalUI, S3Console string
-	// Metrics counts requests; default metrics of its own.
+	// Metrics counts requests; default new metrics.
 	Metrics *telemetry.API
 }
 
-// NewHandler returns the API and the console as an http.Handler. It panics when
-// its metrics cannot be made, which is a fault of the program.
+// NewHandler returns the API and the console as an http.Handler. It panics if metrics
+// cannot be registered, which is a programming error.
 func NewHandler(d Deps) http.Handler {
 	if d.Now == nil {
 		d.Now = time.Now
@@ -131,9 +131,9 @@ func newPrograms(d Deps) (web.Site, *access.Guard) {
 	}, checked
 }
 
-// forPrograms reports whether a request is the API's: by its path, by a token,
-// which browsers do not send, or because nobody should answer but with a refusal.
-// All others are the console's.
+// forPrograms reports whether the API serves a request: by its path, because it has a
+// token, which browsers do not send, or because it is refused anyway. The console serves
+// all others.
 func forPrograms(r *http.Request) bool {
 	switch path := r.URL.Path; path {
 	case "/api", "/livez", "/readyz", "/metrics", "/openapi.yaml", "/docs", "/files/scan":
@@ -143,13 +143,12 @@ func forPrograms(r *http.Request) bool {
 	}
 }
 
-// refuseHiddenSlashes refuses paths in which a slash or a dot segment is
-// encoded: no name of ours holds one, and proxies before us may read such a
-// path otherwise than we do.
+// refuseHiddenSlashes refuses paths with an encoded slash, backslash or NUL. No valid name
+// contains one, and proxies may interpret such a path differently.
 func refuseHiddenSlashes(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if hidesSlashes(c.Request()) {
-			return web.Refuse(http.StatusBadRequest, "the path holds an encoded slash, backslash or NUL: no name here does")
+			return web.Refuse(http.StatusBadRequest, "the path contains an encoded slash, backslash or NUL: no valid name does")
 		}
 		return next(c)
 	}
@@ -160,19 +159,18 @@ func hidesSlashes(r *http.Request) bool {
 	return strings.Contains(path, "%2f") || strings.Contains(path, "%5c") || strings.Contains(path, "%00")
 }
 
-// refuseUnreadableQueries refuses a query of which a part cannot be read, or that has
-// more parameters than Go parses: what is dropped silently would be a filter that
-// does not hold.
+// refuseUnreadableQueries refuses a query that cannot be parsed completely: a silently
+// dropped parameter would be a filter that does not apply.
 func refuseUnreadableQueries(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		if !readableQuery(c.Request()) {
-			return web.Refuse(http.StatusBadRequest, "the query cannot be read: encode it, without ';', with at most 5,000 parameters")
+			return web.Refuse(http.StatusBadRequest, "the query cannot be parsed: encode it, without ';', with at most 5,000 parameters")
 		}
 		return next(c)
 	}
 }
 
-// maxParameters is far above what an operation has.
+// maxParameters is far above the parameters of any operation.
 const maxParameters = 5000
 
 func readableQuery(r *http.Request) bool {

@@ -12,8 +12,8 @@ import (
 	"stevedore/api/web"
 )
 
-// requireJSON refuses bodies of another type. Without it a form, which is what
-// curl -d sends by default, would be read as an empty request.
+// requireJSON refuses bodies of another type. Otherwise a form, curl -d's default, would
+// be read as an empty request.
 func requireJSON(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -25,7 +25,7 @@ func requireJSON(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// strictJSON reads bodies that hold exactly one JSON value and no unknown keys.
+// strictJSON decodes bodies with exactly one JSON value and no unknown keys.
 type strictJSON struct {
 	echo.DefaultJSONSerializer
 }
@@ -42,10 +42,10 @@ func (strictJSON) Deserialize(c echo.Context, into any) error {
 	case errors.As(err, &large):
 		return large
 	case err != nil:
-		return web.Refuse(http.StatusBadRequest, "the body is not the JSON that is expected here: "+err.Error())
+		return web.Refuse(http.StatusBadRequest, "the body is not the expected JSON: "+err.Error())
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return web.Refuse(http.StatusBadRequest, "the body holds more than one JSON value")
+		return web.Refuse(http.StatusBadRequest, "the body contains more than one JSON value")
 	}
 	return nil
 }

@@ -22,13 +22,11 @@ import (
 
 const unreadable = "use UTF-8 without NUL"
 
-// holdable reports whether JSON and PostgreSQL can hold the text. What they
-// cannot would be changed on its way, and then mean something else than what
-// was asked for.
+// holdable reports whether JSON and PostgreSQL can represent the text. Other text would be
+// changed in transit and select something else.
 func holdable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
 
-// unholdable names the parameters and fields of a request that hold text that
-// cannot be kept.
+// unholdable returns an error for each parameter and field whose text is not holdable.
 func unholdable(c echo.Context, route *routers.Route) ([]ingest.FieldError, error) {
 	var fields []ingest.FieldError
 	for i, value := range c.ParamValues() {
@@ -55,7 +53,7 @@ func unholdable(c echo.Context, route *routers.Route) ([]ingest.FieldError, erro
 	return append(fields, unholdableBody(body)...), err
 }
 
-// readBody reads the body and puts it back.
+// readBody returns the body and leaves it readable for others.
 func readBody(c echo.Context) ([]byte, error) {
 	body, err := io.ReadAll(c.Request().Body)
 	var large *http.MaxBytesError
@@ -74,12 +72,12 @@ func unholdableBody(body []byte) []ingest.FieldError {
 	case !utf8.Valid(body):
 		return []ingest.FieldError{fieldError("", unreadable)}
 	case bytes.Equal(bytes.TrimSpace(body), []byte("null")):
-		// The validator takes it for none, where one is optional.
+		// Where a body is optional, the validator accepts null as none.
 		return []ingest.FieldError{fieldError("", "use an object, or send no body")}
 	}
 	var value any
 	if !bytes.Contains(body, []byte(`\u0000`)) || json.Unmarshal(body, &value) != nil {
-		return nil // what is wrong with it, if anything, is said elsewhere
+		return nil // the validator reports invalid JSON
 	}
 	return unholdableValue(nil, value)
 }

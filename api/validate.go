@@ -16,10 +16,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// checker compares requests with openapi.yaml before anything else sees them,
-// so that what it says is what holds, and every problem is named at once. It
-// also refuses query parameters that an operation does not know, or knows once
-// and is given twice: a filter that is ignored would do more than was asked for.
+// checker validates requests against openapi.yaml before handlers run, and reports all
+// problems together. It also refuses unknown and repeated query parameters: an ignored
+// filter would select more than was requested.
 type checker struct {
 	doc       *openapi3.T
 	specified func(pattern string) string
@@ -28,7 +27,7 @@ type checker struct {
 func newChecker(specified func(pattern string) string) checker {
 	doc, err := openapi3.NewLoader().LoadFromData(specification)
 	if err != nil {
-		panic(err) // it is part of the program, and tests load it
+		panic(err) // the specification is embedded, and tests load it
 	}
 	return checker{doc: doc, specified: specified}
 }
@@ -38,7 +37,7 @@ func (k checker) check(next echo.HandlerFunc) echo.HandlerFunc {
 		path := k.specified(c.Path())
 		item := k.doc.Paths.Value(path)
 		if item == nil {
-			return next(c) // echo says what is wrong
+			return next(c) // echo returns the error
 		}
 		operation := item.GetOperation(c.Request().Method)
 		if operation == nil {
@@ -51,7 +50,7 @@ func (k checker) check(next echo.HandlerFunc) echo.HandlerFunc {
 		case err != nil:
 			return err
 		case len(fields) > 0:
-			return ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: fields}, "the request is not as openapi.yaml asks")
+			return ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: fields}, "the request does not match openapi.yaml")
 		}
 		return next(c)
 	}
@@ -71,7 +70,7 @@ func (k checker) problems(c echo.Context, route *routers.Route) ([]ingest.FieldE
 		Request: c.Request(), PathParams: params, QueryParams: c.QueryParams(), Route: route,
 		Options: &openapi3filter.Options{
 			MultiError: true,
-			// Handlers know the defaults; setting them here would let a null pass.
+			// Handlers apply the defaults; setting them here would accept null.
 			SkipSettingDefaults: true,
 			AuthenticationFunc:  func(context.Context, *openapi3filter.AuthenticationInput) error { return nil },
 		},
@@ -96,18 +95,17 @@ func unknownParameters(c echo.Context, route *routers.Route) (fields []ingest.Fi
 	for name := range c.QueryParams() {
 		if !slices.Contains(known, name) {
 			fields = append(fields, ingest.FieldError{Field: ingest.Summary(name), Message: fmt.Sprintf(
-				"query parameter %q is not known here; known: [%s]", ingest.Summary(name), strings.Join(known, " "))})
+				"unknown query parameter %q; known: [%s]", ingest.Summary(name), strings.Join(known, " "))})
 		}
 	}
 	slices.SortFunc(fields, func(x, y ingest.FieldError) int { return strings.Compare(x.Field, y.Field) })
 	return fields
 }
 
-// unsupportedProperty is how the validator words a field that it does not know.
+// unsupportedProperty matches the validator's message about an unknown field.
 var unsupportedProperty = regexp.MustCompile(`^property "(.*)" is unsupported$`)
 
-// fieldsOf takes the validator's errors apart. name is the field that is known
-// so far.
+// fieldsOf converts the validator's errors. name is the path of the enclosing field.
 func fieldsOf(err error, name string) (fields []ingest.FieldError) {
 	var (
 		several openapi3.MultiError
@@ -140,8 +138,7 @@ func fieldsOf(err error, name string) (fields []ingest.FieldError) {
 	}
 }
 
-// asIs is errors.As without looking into the chain: which of the validator's
-// errors is outermost matters.
+// asIs is errors.As for the outermost error alone: the validator's errors nest.
 func asIs[T error](err error, target *T) bool {
 	found, ok := err.(T) //nolint:errorlint // on purpose, see above
 	if ok {

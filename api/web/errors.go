@@ -27,7 +27,7 @@ var (
 	// ErrPanic is in the chain of the error for a handler that panicked.
 	ErrPanic = errors.New("panic")
 	// ErrCrossOrigin refuses a request that a browser sends for another site.
-	ErrCrossOrigin = Refuse(http.StatusForbidden, "a request from another web site is not taken")
+	ErrCrossOrigin = Refuse(http.StatusForbidden, "requests from other web sites are refused")
 )
 
 // Status returns the HTTP status of an error. An unclassified error is 500: its text may

@@ -39,7 +39,7 @@ type Site struct {
 	Timeout func(r *http.Request) (time.Duration, error)
 }
 
-// Info is what handlers report about their request for the access log and the metrics.
+// Info describes a request for the access log and the metrics; handlers fill it in.
 type Info struct {
 	// ID is the request id, also in the header X-Request-Id.
 	ID string

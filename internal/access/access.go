@@ -11,7 +11,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Access is what the API and the console use of this package. Service implements it.
+// Access is the interface that the API and the console use. Service implements it.
 type Access interface {
 	Tokens
 	Sessions

@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// defaultRate is far above what people and their scripts need.
+	// defaultRate is far above the needs of people and scripts.
 	defaultRate = 100
 	burstFactor = 3
 	// failureRate bounds the wrong tokens per second from one address.
@@ -19,7 +19,7 @@ const (
 	// MaxStreams bounds the open streams of a principal: each queries the ledger every
 	// second.
 	MaxStreams = 32
-	// maxLimiters bounds the memory for limiters; deleting one gives a new burst.
+	// maxLimiters bounds the memory for limiters; deleting one allows a new burst.
 	maxLimiters = 10_000
 )
 

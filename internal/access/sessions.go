@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// SessionDuration is how long a session in the console lasts: a working day.
+// SessionDuration is the lifetime of a console session: a working day.
 const SessionDuration = 12 * time.Hour
 
 // OpenSession implements Sessions.

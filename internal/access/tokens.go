@@ -21,7 +21,7 @@ const (
 type NewToken struct {
 	Name string
 	Role ingest.Role
-	// Expires is how long the token is valid; 0 means until it is revoked.
+	// Expires is the lifetime of the token; 0 means until it is revoked.
 	Expires time.Duration
 }
 
@@ -62,7 +62,7 @@ func (in NewToken) check() error {
 	if in.Expires < 0 || in.Expires > maxTokenAge {
 		wrong.Add("expires", "expires %s: use more than 0s and at most %d days", in.Expires, int(maxTokenAge.Hours()/24))
 	}
-	return wrong.Err("cannot make the token")
+	return wrong.Err("cannot create the token")
 }
 
 // ListTokens implements Tokens.
