@@ -79,7 +79,7 @@ func (a *Activities) apply(ctx context.Context, file ingest.File, change ingest.
 }
 
 // HostHeartbeatInterval is the interval of a worker's heartbeat in the ledger.
-const HostHeartbeatInterval = 20 * time.Second
+const HostHeartbeatInterval = 10 * time.Second
 
 // hostQueue returns the task queue of this worker's staging volume.
 func (a *Activities) hostQueue() string { return ingest.HostQueue(a.Staging.HostID()) }

@@ -305,7 +305,7 @@ func TestPanicIsAProblem(t *testing.T) {
 func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{parts: []operations.PartStatus{
-		{Part: "postgres"}, {Part: "broker", Err: ingest.Wrap(ingest.KindTransient, errors.New("canary"), "cannot reach mq:5672 as u")},
+		{Part: "broker"}, {Part: "postgres", Err: ingest.Wrap(ingest.KindTransient, errors.New("canary"), "cannot reach mq:5672 as u")},
 	}})
 	now := time.Unix(1, 0)
 	b.handler = NewHandler(Deps{Operations: b.ops, Access: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return now }})
@@ -316,15 +316,15 @@ func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 		require.Empty(t, answer.Header().Get("WWW-Authenticate"))
 		problem := decode[openapi.ReadinessProblem](t, answer)
 		require.Equal(t, codeNotReady, problem.Code)
-		require.Equal(t, "broker is down", problem.Detail)
-		require.Equal(t, []openapi.Part{{Name: "postgres", Ready: true}, {Name: "broker"}}, problem.Parts)
+		require.Equal(t, "postgres is down", problem.Detail)
+		require.Equal(t, []openapi.Part{{Name: "broker", Ready: true}, {Name: "postgres"}}, problem.Parts)
 	}
 	for _, known := range []string{testToken, "stv_viewer"} {
 		problem := decode[openapi.ReadinessProblem](t, b.call("GET", "/readyz", "", "Authorization", "Bearer "+known))
-		require.Equal(t, "broker: cannot reach mq:5672 as u", problem.Detail)
-		require.Equal(t, []openapi.Part{{Name: "postgres", Ready: true}, {Name: "broker", Message: "cannot reach mq:5672 as u"}}, problem.Parts)
+		require.Equal(t, "postgres: cannot reach mq:5672 as u", problem.Detail)
+		require.Equal(t, []openapi.Part{{Name: "broker", Ready: true}, {Name: "postgres", Message: "cannot reach mq:5672 as u"}}, problem.Parts)
 	}
-	require.Equal(t, 1, strings.Count(b.log.String(), "broker: cannot reach mq:5672 as u"), "the log says it once")
+	require.Equal(t, 1, strings.Count(b.log.String(), "postgres: cannot reach mq:5672 as u"), "the log says it once")
 	require.Equal(t, 1, b.ops.asked, "strangers cannot make all parts answer again and again")
 
 	b.ops.parts = b.ops.parts[:1]
@@ -333,6 +333,24 @@ func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 	ready := decode[openapi.Readiness](t, b.call("GET", "/readyz", ""))
 	require.EqualValues(t, "ready", ready.Status)
 	require.Equal(t, 2, b.ops.asked)
+}
+
+// TestReadinessWithoutOtherParts: the console stays reachable behind a load balancer.
+func TestReadinessWithoutOtherParts(t *testing.T) {
+	t.Parallel()
+	parts := []operations.PartStatus{{Part: operations.PartPostgres}, {Part: operations.PartKeyset}}
+	for _, part := range []string{operations.PartTemporal, operations.PartWorker, operations.PartObjectStore, operations.PartBroker} {
+		parts = append(parts, operations.PartStatus{Part: part, Err: errors.New("down")})
+	}
+	answer := setup(&fakeOperations{parts: parts}).call("GET", "/readyz", "")
+	require.Equal(t, 200, answer.Code)
+	ready := decode[openapi.Readiness](t, answer)
+	require.Equal(t, openapi.ReadinessDegraded, ready.Status)
+	for i, part := range ready.Parts {
+		require.Equal(t, i < 2, part.Ready, part.Name)
+	}
+	parts[1].Err = errors.New("foreign keyset")
+	require.Equal(t, 503, setup(&fakeOperations{parts: parts}).call("GET", "/readyz", "").Code)
 }
 
 func TestServersNeverShowSecrets(t *testing.T) {

@@ -6,16 +6,20 @@ import (
 	"strings"
 
 	"stevedore/api/openapi"
+	"stevedore/internal/operations"
 )
 
-// GetReadiness returns the states of all dependencies. Error messages may contain addresses
+// GetReadiness returns the states of all dependencies. The answer is 503 only while this
+// process cannot serve: a load balancer must not hide the console because of other parts. Error messages may contain addresses
 // and user names: only callers with a token get them.
 func (h handlers) GetReadiness(ctx context.Context, _ openapi.GetReadinessRequestObject) (openapi.GetReadinessResponseObject, error) {
 	recognized, _ := ctx.Value(recognizedKey{}).(bool)
 	parts := []openapi.Part{}
 	var down []string
+	serves := true
 	for _, status := range h.ready.Latest(ctx) {
 		part := openapi.Part{Name: status.Part, Ready: status.Err == nil}
+		serves = serves && (part.Ready || !operations.RequiredByAPI(status.Part))
 		switch {
 		case status.Err == nil:
 		case recognized:
@@ -26,8 +30,11 @@ func (h handlers) GetReadiness(ctx context.Context, _ openapi.GetReadinessReques
 		}
 		parts = append(parts, part)
 	}
-	if len(down) == 0 {
-		return openapi.GetReadiness200JSONResponse{Status: "ready", Parts: parts}, nil
+	switch {
+	case len(down) == 0:
+		return openapi.GetReadiness200JSONResponse{Status: openapi.ReadinessReady, Parts: parts}, nil
+	case serves:
+		return openapi.GetReadiness200JSONResponse{Status: openapi.ReadinessDegraded, Parts: parts}, nil
 	}
 	problem := newProblem(http.StatusServiceUnavailable, codeNotReady, strings.Join(down, "; "))
 	return openapi.GetReadiness503ApplicationProblemPlusJSONResponse{

@@ -563,11 +563,13 @@ type ClientInterface interface {
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
 	GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetReadiness Every part that ingestion needs, and which one is down
+	// GetReadiness Whether this API can serve, and the state of every part
 	//
-	// Parts are asked side by side, each for at most 3 seconds, and their
-	// answers hold for 1.5 seconds. Why a part is down is said to callers with
-	// a token, and in the log.
+	// Parts are checked concurrently, each for at most 3 seconds, and the
+	// results are kept for 1.5 seconds. The answer is 503 while the database
+	// cannot be reached, its schema is not current, or the keyset does not
+	// match it. Other parts that are down make the status `degraded`. Callers
+	// with a token get the reasons, which are also logged.
 	//
 	// Corresponds with GET /readyz (the `GetReadiness` operationId).
 	GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1593,11 +1595,13 @@ func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) 
 	return c.Client.Do(req)
 }
 
-// GetReadiness Every part that ingestion needs, and which one is down
+// GetReadiness Whether this API can serve, and the state of every part
 //
-// Parts are asked side by side, each for at most 3 seconds, and their
-// answers hold for 1.5 seconds. Why a part is down is said to callers with
-// a token, and in the log.
+// Parts are checked concurrently, each for at most 3 seconds, and the
+// results are kept for 1.5 seconds. The answer is 503 while the database
+// cannot be reached, its schema is not current, or the keyset does not
+// match it. Other parts that are down make the status `degraded`. Callers
+// with a token get the reasons, which are also logged.
 //
 // Corresponds with GET /readyz (the `GetReadiness` operationId).
 func (c *Client) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4531,11 +4535,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
 	GetMetricsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMetricsResponse, error)
 
-	// GetReadinessWithResponse Every part that ingestion needs, and which one is down
+	// GetReadinessWithResponse Whether this API can serve, and the state of every part
 	//
-	// Parts are asked side by side, each for at most 3 seconds, and their
-	// answers hold for 1.5 seconds. Why a part is down is said to callers with
-	// a token, and in the log.
+	// Parts are checked concurrently, each for at most 3 seconds, and the
+	// results are kept for 1.5 seconds. The answer is 503 while the database
+	// cannot be reached, its schema is not current, or the keyset does not
+	// match it. Other parts that are down make the status `degraded`. Callers
+	// with a token get the reasons, which are also logged.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -7526,11 +7532,13 @@ func (c *ClientWithResponses) GetMetricsWithResponse(ctx context.Context, reqEdi
 	return ParseGetMetricsResponse(rsp)
 }
 
-// GetReadinessWithResponse Every part that ingestion needs, and which one is down
+// GetReadinessWithResponse Whether this API can serve, and the state of every part
 //
-// Parts are asked side by side, each for at most 3 seconds, and their
-// answers hold for 1.5 seconds. Why a part is down is said to callers with
-// a token, and in the log.
+// Parts are checked concurrently, each for at most 3 seconds, and the
+// results are kept for 1.5 seconds. The answer is 503 while the database
+// cannot be reached, its schema is not current, or the keyset does not
+// match it. Other parts that are down make the status `degraded`. Callers
+// with a token get the reasons, which are also logged.
 //
 // Returns a wrapper object for the known response body format(s).
 //

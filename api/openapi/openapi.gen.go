@@ -245,13 +245,16 @@ func (e LivenessStatus) Valid() bool {
 
 // Defines values for ReadinessStatus.
 const (
-	Ready ReadinessStatus = "ready"
+	ReadinessDegraded ReadinessStatus = "degraded"
+	ReadinessReady    ReadinessStatus = "ready"
 )
 
 // Valid indicates whether the value is a known member of the ReadinessStatus enum.
 func (e ReadinessStatus) Valid() bool {
 	switch e {
-	case Ready:
+	case ReadinessDegraded:
+		return true
+	case ReadinessReady:
 		return true
 	default:
 		return false
@@ -1148,11 +1151,13 @@ type Progress struct {
 
 // Readiness defines model for Readiness.
 type Readiness struct {
-	Parts  []Part          `json:"parts"`
+	Parts []Part `json:"parts"`
+
+	// Status degraded: this API serves, and another part is down.
 	Status ReadinessStatus `json:"status"`
 }
 
-// ReadinessStatus defines model for Readiness.Status.
+// ReadinessStatus degraded: this API serves, and another part is down.
 type ReadinessStatus string
 
 // ReadinessProblem defines model for ReadinessProblem.
@@ -2305,7 +2310,7 @@ type ServerInterface interface {
 	// GetSpecification This document
 	// (GET /openapi.yaml)
 	GetSpecification(ctx echo.Context) error
-	// GetReadiness Every part that ingestion needs, and which one is down
+	// GetReadiness Whether this API can serve, and the state of every part
 	// (GET /readyz)
 	GetReadiness(ctx echo.Context) error
 }
@@ -5742,7 +5747,7 @@ type StrictServerInterface interface {
 	// GetSpecification This document
 	// (GET /openapi.yaml)
 	GetSpecification(ctx context.Context, request GetSpecificationRequestObject) (GetSpecificationResponseObject, error)
-	// GetReadiness Every part that ingestion needs, and which one is down
+	// GetReadiness Whether this API can serve, and the state of every part
 	// (GET /readyz)
 	GetReadiness(ctx context.Context, request GetReadinessRequestObject) (GetReadinessResponseObject, error)
 }

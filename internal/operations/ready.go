@@ -21,6 +21,10 @@ const (
 	PartKeyset      = "keyset"
 )
 
+// RequiredByAPI reports whether the API cannot serve while the dependency is down. Files wait
+// for the others.
+func RequiredByAPI(part string) bool { return part == PartPostgres || part == PartKeyset }
+
 // readyTimeout bounds each check; a dependency that needs longer counts as down.
 const readyTimeout = 3 * time.Second
 

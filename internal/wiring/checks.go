@@ -2,8 +2,10 @@ package wiring
 
 import (
 	"context"
+	"time"
 
 	"stevedore/internal/credentials"
+	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 	"stevedore/internal/store"
 )
@@ -15,7 +17,7 @@ func (p *Parts) checks() []operations.Check {
 	checks := []operations.Check{
 		{Part: operations.PartPostgres, Run: p.checkDatabase},
 		{Part: operations.PartTemporal, Run: func(ctx context.Context) error { return temporal.Health(ctx, p.namespace) }},
-		{Part: operations.PartWorker, Run: temporal.CheckWorker},
+		{Part: operations.PartWorker, Run: p.checkWorker},
 	}
 	if p.cfg.Credentials.KeysetFile != "" {
 		checks = append(checks, operations.Check{Part: operations.PartKeyset, Run: p.checkCanary})
@@ -27,6 +29,26 @@ func (p *Parts) checks() []operations.Check {
 		checks = append(checks, operations.Check{Part: operations.PartBroker, Run: p.checkBroker})
 	}
 	return checks
+}
+
+// workerFresh is the age at which the last heartbeat of all workers means that none runs. It
+// exceeds two activities.HostHeartbeatInterval, and is below the 30 s within which a dead worker
+// is reported. Temporal lists the pollers of a dead worker for 5 minutes.
+const workerFresh = 25 * time.Second
+
+func (p *Parts) checkWorker(ctx context.Context) error {
+	db, err := p.store.get(ctx)
+	if err != nil {
+		return err
+	}
+	hosts, err := db.Hosts(ctx, workerFresh)
+	if err != nil {
+		return err
+	}
+	if len(hosts) == 0 {
+		return ingest.Errorf(ingest.KindTransient, "no worker: start one with `stevedore worker`")
+	}
+	return p.orchestrator().CheckWorker(ctx)
 }
 
 func (p *Parts) checkDatabase(ctx context.Context) error {

@@ -34,9 +34,9 @@ func (s *Stack) upApp(ctx context.Context, restarted bool) (started bool, err er
 // app returns the worker or the API. The worker is ready when the API's /readyz reports
 // that it polls.
 func (s *Stack) app(name string) part {
-	ready, listens := answering(s.Get("STEVEDORE_API_URL")+"/livez"), []int{s.addr.API}
+	ready, listens := answering(s.Get("STEVEDORE_API_URL")+"/livez", ""), []int{s.addr.API}
 	if name == "worker" {
-		ready, listens = answering(s.Get("STEVEDORE_API_URL")+"/readyz"), []int{s.addr.Metrics}
+		ready, listens = answering(s.Get("STEVEDORE_API_URL")+"/readyz", `"status":"ready"`), []int{s.addr.Metrics}
 	}
 	return part{
 		name: name,

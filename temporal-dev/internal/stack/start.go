@@ -158,8 +158,8 @@ func listening(port int) func(ctx context.Context) error {
 	}
 }
 
-// answering is a ready check: the URL returns 200.
-func answering(url string) func(ctx context.Context) error {
+// answering is a ready check: the URL returns 200, with want in the body.
+func answering(url, want string) func(ctx context.Context) error {
 	client := &http.Client{Timeout: 2 * time.Second}
 	return func(ctx context.Context) error {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
@@ -172,7 +172,7 @@ func answering(url string) func(ctx context.Context) error {
 		}
 		body, _ := io.ReadAll(io.LimitReader(resp.Body, 4096))
 		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusOK {
+		if resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
 			return fmt.Errorf("%s returns %s: %s", url, resp.Status, strings.TrimSpace(string(body)))
 		}
 		return nil
