@@ -23,12 +23,12 @@ import (
 
 // Client calls Temporal for operators. It is safe for concurrent use.
 type Client struct {
-	// Connect returns the client; it may be called often. Connecting is left
-	// until it is needed, so that what needs no Temporal works without.
+	// Connect returns the client, which it may cache. It is called by each method, so
+	// that operations that do not need Temporal work without it.
 	Connect func(ctx context.Context) (client.Client, error)
-	// TaskQueue is the workers'; default ingest.TaskQueue.
+	// TaskQueue is the workers' shared queue; default ingest.TaskQueue.
 	TaskQueue string
-	// Now is the clock that pollers' ages are measured with; default time.Now.
+	// Now is the clock for the age of polls; default time.Now.
 	Now func() time.Time
 }
 
@@ -47,23 +47,23 @@ func (o Client) queue() string { return cmp.Or(o.TaskQueue, ingest.TaskQueue) }
 type Execution struct {
 	RunID   string
 	Running bool
-	// Continued says that the run took over from an earlier one of its chain.
+	// Continued: the run continues an earlier one of its chain.
 	Continued bool
 	StartedAt time.Time
 	// ClosedAt is zero while it runs.
 	ClosedAt time.Time
-	// Summary is a closed ScanAllServers' result.
+	// Summary is the result of a closed ScanAllServers.
 	Summary workflows.ScanSummary
-	// Err is why it did not complete.
+	// Err is the failure of a closed run, or of the last listing of a DiscoverFiles that
+	// completed; nil on success.
 	Err error
 }
 
-// pollFresh is how recent a poll must be to count as a living worker. A long
-// poll lasts a minute, so a healthy worker's may be a little older than that.
-const pollFresh = 90 * time.Second
+// maxPollAge is the largest age of a live worker's last poll. A long poll takes a minute.
+const maxPollAge = 90 * time.Second
 
 // StartScan starts ScanAllServers under the workflow id, after the delay, and returns the
-// run id. A scan that was started already is left as it is.
+// run id. A scan that was started before is not changed.
 func (o Client) StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput, delay time.Duration) (string, error) {
 	c, err := o.connect(ctx)
 	if err != nil {
@@ -72,7 +72,7 @@ func (o Client) StartScan(ctx context.Context, workflowID string, in workflows.S
 	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID: workflowID, TaskQueue: o.queue(),
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
-		StaticSummary:         "asked for by " + in.Source,
+		StaticSummary:         in.Source + " scan",
 		StartDelay:            delay,
 	}, workflows.NameScanAllServers, in)
 	if err != nil {
@@ -100,7 +100,7 @@ func (o Client) DescribeServer(ctx context.Context, serverUUID string) (Executio
 	return execution, err
 }
 
-// describe fetches a closed run's result, too; that does not wait.
+// describe also reads the result of a closed run, without waiting.
 func (o Client) describe(ctx context.Context, workflowID string, result any) (Execution, error) {
 	c, err := o.connect(ctx)
 	if err != nil {
@@ -163,11 +163,11 @@ func polled(ctx context.Context, c client.Client, taskQueue string, kind enumspb
 		return false, err
 	}
 	return slices.ContainsFunc(answer.GetPollers(), func(poller *taskqueuepb.PollerInfo) bool {
-		return now.Sub(poller.GetLastAccessTime().AsTime()) < pollFresh
+		return now.Sub(poller.GetLastAccessTime().AsTime()) < maxPollAge
 	}), nil
 }
 
-// Health asks Temporal whether it serves our namespace.
+// Health returns an error if Temporal does not serve the namespace.
 func (o Client) Health(ctx context.Context, namespace string) error {
 	c, err := o.connect(ctx)
 	if err != nil {
@@ -180,9 +180,9 @@ func (o Client) Health(ctx context.Context, namespace string) error {
 	return classify(err)
 }
 
-// Act sends an operator's action to the workflow of a failed file, by the name of its
-// update, and waits until it is accepted or refused. A second action before the first is
-// in the ledger is ErrActionPending.
+// Act sends an operator action to the workflow of a failed file, as the named update, and
+// waits until it is accepted or rejected. A second action before the first one is in the
+// ledger is ErrActionPending.
 func (o Client) Act(ctx context.Context, fileUUID, update string, d workflows.OperatorAction) error {
 	c, err := o.connect(ctx)
 	if err != nil {
@@ -195,13 +195,13 @@ func (o Client) Act(ctx context.Context, fileUUID, update string, d workflows.Op
 	if err == nil {
 		err = handle.Get(ctx, nil)
 	}
-	var refused *temporal.ApplicationError
-	if errors.As(err, &refused) {
+	var rejected *temporal.ApplicationError
+	if errors.As(err, &rejected) {
 		var cause error
-		if refused.Message() == workflows.ActionPending {
+		if rejected.Message() == workflows.ActionPending {
 			cause = ErrActionPending
 		}
-		return &ingest.Error{Kind: ingest.KindConflict, Message: refused.Message(), Err: cause}
+		return &ingest.Error{Kind: ingest.KindConflict, Message: rejected.Message(), Err: cause}
 	}
 	return classify(err)
 }
@@ -227,8 +227,8 @@ func (o Client) Accepted(ctx context.Context, fileUUID, update string) (bool, er
 	return err == nil, classify(err)
 }
 
-// updateID follows from the request, so that one that is sent again because its
-// answer was lost is no second decision; empty when the request has no key.
+// updateID returns an id derived from the request, so that a request that is sent again
+// after a lost response is one action; empty if the request has no key.
 func updateID(ctx context.Context, fileUUID, update string) string {
 	key, _ := ctx.Value(requestKey{}).(string)
 	if key == "" {
@@ -239,17 +239,17 @@ func updateID(ctx context.Context, fileUUID, update string) string {
 
 type requestKey struct{}
 
-// ErrActionPending is in the chain of the error for an action on a file for which another one
-// was accepted that the ledger does not show yet.
-var ErrActionPending = errors.New("a decision was taken before")
+// ErrActionPending is in the error chain of an action on a file for which another one was
+// accepted that is not in the ledger yet.
+var ErrActionPending = errors.New("another action was accepted before")
 
-// WithRequestKey returns a context for a request that may be sent again: a
-// decision that it asks for is taken once. The key must be the caller's alone.
+// WithRequestKey returns a context for a request that may be sent again: its action is
+// applied once. The key must be unique to the caller and the request.
 func WithRequestKey(ctx context.Context, key string) context.Context {
 	return context.WithValue(ctx, requestKey{}, key)
 }
 
-// StartIngest starts a FileIngest; one that is open already is KindConflict.
+// StartIngest starts a FileIngest. If one is open, it returns an error of KindConflict.
 func (o Client) StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error {
 	c, err := o.connect(ctx)
 	if err != nil {
@@ -261,8 +261,9 @@ func (o Client) StartIngest(ctx context.Context, file ingest.File, in workflows.
 	return classify(err)
 }
 
-// Reprocess implements Engine. The same request, see WithRequestKey, is answered the
-// same.
+// Reprocess starts a FileIngest that makes a completed file ready again, and waits until
+// it is, or returns why it cannot be. A repeated request, see WithRequestKey, has the same
+// result.
 func (o Client) Reprocess(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error {
 	c, err := o.connect(ctx)
 	if err != nil {
@@ -285,7 +286,8 @@ func (o Client) Reprocess(ctx context.Context, file ingest.File, in workflows.Fi
 	return classify(err)
 }
 
-// unreachable marks a failed connection as worth another try.
+// unreachable converts an error of Connect to KindTransient, without its cause in the
+// message, unless it has a kind.
 func unreachable(err error) error {
 	var known *ingest.Error
 	if errors.As(err, &known) {
@@ -298,18 +300,18 @@ func unreachable(err error) error {
 	return ingest.Wrap(ingest.KindTransient, err, "%s", advice)
 }
 
-// classify gives Temporal's errors our kinds. A failed workflow's kind is the
-// type of the ApplicationError that ended it.
+// classify converts Temporal's errors to errors with a kind. The kind of a failed
+// workflow is the type of its ApplicationError.
 func classify(err error) error {
 	var (
-		application  *temporal.ApplicationError
-		notFound     *serviceerror.NotFound
-		noNamespace  *serviceerror.NamespaceNotFound
-		denied       *serviceerror.PermissionDenied
-		unavailable  *serviceerror.Unavailable
-		deadline     *serviceerror.DeadlineExceeded
-		startedTwice *serviceerror.WorkflowExecutionAlreadyStarted
-		ended        *temporal.WorkflowExecutionError
+		application *temporal.ApplicationError
+		notFound    *serviceerror.NotFound
+		noNamespace *serviceerror.NamespaceNotFound
+		denied      *serviceerror.PermissionDenied
+		unavailable *serviceerror.Unavailable
+		deadline    *serviceerror.DeadlineExceeded
+		started     *serviceerror.WorkflowExecutionAlreadyStarted
+		ended       *temporal.WorkflowExecutionError
 	)
 	switch {
 	case err == nil:
@@ -319,16 +321,16 @@ func classify(err error) error {
 	case errors.As(err, &noNamespace):
 		return ingest.Wrap(ingest.KindInvalid, err, "the Temporal namespace does not exist: check TEMPORAL_NAMESPACE")
 	case errors.As(err, &notFound):
-		return ingest.Wrap(ingest.KindMissing, err, "Temporal knows no such workflow")
+		return ingest.Wrap(ingest.KindMissing, err, "Temporal has no such workflow")
 	case errors.As(err, &denied):
-		return ingest.Wrap(ingest.KindAuth, err, "Temporal refuses access: check TEMPORAL_API_KEY")
-	case errors.As(err, &startedTwice):
-		return ingest.Wrap(ingest.KindConflict, err, "it runs already")
+		return ingest.Wrap(ingest.KindAuth, err, "access denied by Temporal: check TEMPORAL_API_KEY")
+	case errors.As(err, &started):
+		return ingest.Wrap(ingest.KindConflict, err, "its workflow is already running")
 	case errors.As(err, &unavailable), errors.As(err, &deadline):
-		return ingest.Errorf(ingest.KindTransient, "Temporal does not answer: check that it runs (%s)", err)
+		return ingest.Errorf(ingest.KindTransient, "Temporal does not respond: check that it runs (%s)", err)
 	case errors.As(err, &ended):
-		return ingest.Wrap(ingest.KindTransient, err, "its workflow was ended from outside or timed out: Temporal's Web UI shows by what")
+		return ingest.Wrap(ingest.KindTransient, err, "its workflow was terminated, cancelled or timed out: see its history in Temporal's Web UI")
 	default:
-		return fmt.Errorf("ask Temporal: %w", err)
+		return fmt.Errorf("call Temporal: %w", err)
 	}
 }

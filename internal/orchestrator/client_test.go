@@ -20,19 +20,19 @@ import (
 	"stevedore/workflows"
 )
 
-// parkedIngest is an Engine on a real Temporal with a file that is parked at
-// once. Its decision reaches the ledger when resume is closed.
-type parkedIngest struct {
+// failedIngest is a Client of a real Temporal server with a file that fails immediately.
+// Its operator action is recorded in the ledger when resume is closed.
+type failedIngest struct {
 	orchestrator.Client
 	client client.Client
 	file   ingest.File
 	resume chan struct{}
 }
 
-func newParkedIngest(t *testing.T) *parkedIngest {
+func newFailedIngest(t *testing.T) *failedIngest {
 	t.Helper()
 	c, queue := services.Temporal(t)
-	p := &parkedIngest{
+	p := &failedIngest{
 		Client: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return c, nil }, TaskQueue: queue},
 		client: c, resume: make(chan struct{}),
 		file: ingest.File{UUID: uuid.NewString(), ServerUUID: uuid.NewString(), ServerName: "acme", RemotePath: "/in/a.csv", Size: 1, Status: ingest.StatusReady},
@@ -41,7 +41,7 @@ func newParkedIngest(t *testing.T) *parkedIngest {
 	w.RegisterWorkflowWithOptions(workflows.FileIngest, workflow.RegisterOptions{Name: workflows.NameFileIngest})
 	register := func(name string, fn any) { w.RegisterActivityWithOptions(fn, activity.RegisterOptions{Name: name}) }
 	register(activities.NameClaimHost, func(context.Context, activities.ClaimHostInput) (activities.Host, error) {
-		return activities.Host{}, temporal.NewNonRetryableApplicationError("no host may take it", string(ingest.KindConflict), nil)
+		return activities.Host{}, temporal.NewNonRetryableApplicationError("no host has room", string(ingest.KindConflict), nil)
 	})
 	register(activities.NameParkFile, func(context.Context, activities.ParkFileInput) (activities.Outcome, error) {
 		return activities.Outcome{Status: ingest.StatusError}, nil
@@ -70,24 +70,24 @@ func newParkedIngest(t *testing.T) *parkedIngest {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			require.NoError(t, err, "the file is not parked")
-			t.Fatal("the file is not parked")
+			require.NoError(t, err, "the file has not failed")
+			t.Fatal("the file has not failed")
 		}
 	}
 }
 
-// TestARequestDecidesOnce: one that is sent again, because its answer was lost,
-// is told the same; another one is told that a decision was taken.
-func TestARequestDecidesOnce(t *testing.T) {
+// TestARepeatedRequestIsOneAction: a request that is sent again has the same result;
+// another one is ErrActionPending.
+func TestARepeatedRequestIsOneAction(t *testing.T) {
 	t.Parallel()
-	p := newParkedIngest(t)
+	p := newFailedIngest(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	by := workflows.OperatorAction{Actor: "ann", Reason: "sent by mistake"}
 	keyed := orchestrator.WithRequestKey(ctx, "ann k1")
-	taken, err := p.Accepted(keyed, p.file.UUID, workflows.UpdateSkip)
+	accepted, err := p.Accepted(keyed, p.file.UUID, workflows.UpdateSkip)
 	require.NoError(t, err)
-	require.False(t, taken)
+	require.False(t, accepted)
 	require.NoError(t, p.Act(keyed, p.file.UUID, workflows.UpdateSkip, by))
 	require.NoError(t, p.Act(keyed, p.file.UUID, workflows.UpdateSkip, by), "the same request")
 
@@ -98,13 +98,13 @@ func TestARequestDecidesOnce(t *testing.T) {
 
 	close(p.resume)
 	require.NoError(t, p.client.GetWorkflow(ctx, ingest.IngestWorkflowID(p.file.UUID), "").Get(ctx, nil))
-	taken, err = p.Accepted(keyed, p.file.UUID, workflows.UpdateSkip)
+	accepted, err = p.Accepted(keyed, p.file.UUID, workflows.UpdateSkip)
 	require.NoError(t, err)
-	require.True(t, taken, "though its workflow has ended")
-	taken, err = p.Accepted(orchestrator.WithRequestKey(ctx, "ann k3"), p.file.UUID, workflows.UpdateSkip)
+	require.True(t, accepted, "after the end of the workflow")
+	accepted, err = p.Accepted(orchestrator.WithRequestKey(ctx, "ann k3"), p.file.UUID, workflows.UpdateSkip)
 	require.NoError(t, err)
-	require.False(t, taken)
-	taken, err = p.Accepted(ctx, p.file.UUID, workflows.UpdateSkip)
+	require.False(t, accepted)
+	accepted, err = p.Accepted(ctx, p.file.UUID, workflows.UpdateSkip)
 	require.NoError(t, err)
-	require.False(t, taken, "a request without a key is known to nobody")
+	require.False(t, accepted, "without a key")
 }

@@ -11,23 +11,21 @@ import (
 	sdklog "go.temporal.io/sdk/log"
 )
 
-// dialTimeout bounds the first connection, so that a wrong address is an error
-// and not a silence.
+// dialTimeout bounds the first connection, so that a wrong address is an error and does
+// not block.
 const dialTimeout = 10 * time.Second
 
-// Compression is none: what goes to Temporal for a file is a few kilobytes, and
-// packing them takes 6 % of a worker's CPU for a small file.
+// Compression of calls is off: a file needs a few kilobytes, and compressing them takes
+// 6 % of a worker's CPU time for a small file.
 var Compression client.GrpcCompression = &client.GrpcCompressionNone{}
 
-// Dial connects and checks that the server answers. The variables are looked
-// up in env, which is a config.Config outside tests: they may stand in the
-// configuration file, too.
+// Dial connects and checks that the server responds. It reads the TEMPORAL_* variables
+// from env, in production a config.Config, which includes the configuration file.
 func Dial(ctx context.Context, env envconfig.EnvLookup, log *slog.Logger) (client.Client, error) {
 	return DialMeasured(ctx, env, log, nil)
 }
 
-// DialMeasured is Dial for a client that counts its calls, and what its workers
-// do, with metrics; nil counts nothing.
+// DialMeasured is Dial with metrics of the client and its workers; nil means none.
 func DialMeasured(ctx context.Context, env envconfig.EnvLookup, log *slog.Logger, metrics client.MetricsHandler) (client.Client, error) {
 	options, err := load(env)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package orchestrator is everything that speaks to Temporal from outside a workflow:
-// connecting, starting, signalling, updating and describing workflows, schedules and
-// search attributes. Its errors have kinds.
+// Package orchestrator has every call to Temporal from outside a workflow: it connects,
+// starts, signals, updates and describes workflows, and sets up schedules and search
+// attributes. Its errors have an ingest.Kind.
 package orchestrator

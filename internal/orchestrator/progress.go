@@ -15,28 +15,28 @@ import (
 	"stevedore/workflows"
 )
 
-// Progress is how the step that a file is at stands, as Temporal knows it.
+// Progress is the progress of a file's current step in Temporal.
 type Progress struct {
 	Step ingest.Step
-	// Attempt is the try under way, or the one that comes next; from 1.
+	// Attempt is the number of the running or next attempt, from 1.
 	Attempt int
-	// Running says that a worker is at it now.
+	// Running: a worker runs the attempt.
 	Running bool
-	// Paused says that an operator has paused the step in Temporal.
+	// Paused: an operator paused the step in Temporal.
 	Paused bool
-	// NextTry is when the next try begins; zero while one runs or waits for a
+	// NextTry is the time of the next attempt; zero while one runs or waits for a
 	// worker.
 	NextTry time.Time
-	// Failure is why the try before failed, as one line; may be empty.
+	// Failure is the error of the previous attempt, as one line; empty without one.
 	Failure string
 	// Done and Total are in bytes, Rate in bytes per second; 0 when unknown.
 	Done, Total int64
 	Rate        float64
-	// Host is the task queue of the worker that holds the bytes; may be empty.
+	// Host is the task queue of the worker with the staged bytes; empty without one.
 	Host string
 }
 
-// ETA is how long the rest takes at the present rate; 0 when unknown.
+// ETA returns the remaining time at the present rate; 0 if unknown.
 func (p Progress) ETA() time.Duration {
 	if p.Rate <= 0 || p.Total <= p.Done {
 		return 0
@@ -44,7 +44,7 @@ func (p Progress) ETA() time.Duration {
 	return time.Duration(float64(p.Total-p.Done) / p.Rate * float64(time.Second)).Round(time.Second)
 }
 
-// stepOf maps pending activities to the steps that people know.
+// stepOf returns the step of an activity, and whether it has one.
 func stepOf(activity string) (ingest.Step, bool) {
 	if activity == activities.NameAwaitServer {
 		return ingest.StepDownload, true
@@ -110,22 +110,22 @@ func (o Client) progressOf(pending *workflowpb.PendingActivityInfo) Progress {
 	if next := pending.GetNextAttemptScheduleTime(); next != nil {
 		progress.NextTry = next.AsTime()
 	}
-	var beat activities.Progress
+	var heartbeat activities.Progress
 	if details := pending.GetHeartbeatDetails(); details != nil {
-		if err := converter.GetDefaultDataConverter().FromPayloads(details, &beat); err == nil {
-			progress.Done, progress.Total = beat.Done, beat.Total
+		if err := converter.GetDefaultDataConverter().FromPayloads(details, &heartbeat); err == nil {
+			progress.Done, progress.Total = heartbeat.Done, heartbeat.Total
 		}
 	}
 	if progress.Running {
-		progress.Rate = beat.Rate
+		progress.Rate = heartbeat.Rate
 	}
 	return progress
 }
 
-// causeOf returns the line for people that an activity made of its error, the
-// same that ledger and Temporal show: the outermost application failure's. What
-// is around it says only that an activity failed, what is below it is a driver's
-// wording. Other failures, such as time-outs, say what is at the bottom.
+// causeOf returns the message of the outermost application failure, which is also in the
+// ledger. The failures around it report only that an activity failed, those below are
+// messages of drivers. Without an application failure, for example after a timeout, it
+// returns the innermost message.
 func causeOf(failure *failurepb.Failure) string {
 	message := ""
 	for ; failure != nil; failure = failure.GetCause() {

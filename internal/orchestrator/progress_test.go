@@ -7,18 +7,18 @@ import (
 	failurepb "go.temporal.io/api/failure/v1"
 )
 
-// TestCauseIsTheLineForPeople, whatever the driver said below it.
-func TestCauseIsTheLineForPeople(t *testing.T) {
+// TestCauseIsTheApplicationFailure: not the driver's message below it.
+func TestCauseIsTheApplicationFailure(t *testing.T) {
 	t.Parallel()
 	application := &failurepb.Failure_ApplicationFailureInfo{ApplicationFailureInfo: &failurepb.ApplicationFailureInfo{Type: "transient"}}
 	driver := &failurepb.Failure{Message: `sftp: "i/o timeout" (SSH_FX_FAILURE)`, FailureInfo: application}
-	forPeople := &failurepb.Failure{Message: "the server stopped answering\x1b[2J", FailureInfo: application, Cause: driver}
+	shown := &failurepb.Failure{Message: "the server does not respond\x1b[2J", FailureInfo: application, Cause: driver}
 	around := &failurepb.Failure{
-		Message: "activity error", Cause: forPeople,
+		Message: "activity error", Cause: shown,
 		FailureInfo: &failurepb.Failure_ActivityFailureInfo{ActivityFailureInfo: &failurepb.ActivityFailureInfo{}},
 	}
-	require.Equal(t, `the server stopped answering\x1b[2J`, causeOf(forPeople))
-	require.Equal(t, `the server stopped answering\x1b[2J`, causeOf(around))
+	require.Equal(t, `the server does not respond\x1b[2J`, causeOf(shown))
+	require.Equal(t, `the server does not respond\x1b[2J`, causeOf(around))
 	require.Equal(t, "activity Heartbeat timeout", causeOf(&failurepb.Failure{
 		Message: "activity Heartbeat timeout", FailureInfo: &failurepb.Failure_TimeoutFailureInfo{TimeoutFailureInfo: &failurepb.TimeoutFailureInfo{}},
 	}))

@@ -20,16 +20,16 @@ import (
 	"stevedore/workflows"
 )
 
-// catchupWindow is how late a scheduled scan may still start. Older ones are
-// pointless: the next scan sees everything.
+// catchupWindow bounds the delay of a scheduled scan. A later one is useless, because the
+// next scan lists everything.
 const catchupWindow = time.Minute
 
-// Schedules start a scan under this id; Temporal appends the time.
+// scheduledScanID is the workflow id of scheduled scans; Temporal appends the time.
 const scheduledScanID = "scan/schedule"
 
-// searchVisibleWithin is how long a new search attribute may take to be known
-// everywhere in the server; it caches them.
-const searchVisibleWithin = time.Minute
+// searchUsableTimeout bounds the wait until a new search attribute is usable: Temporal
+// caches them.
+const searchUsableTimeout = time.Minute
 
 func searchAttributes() map[string]enumspb.IndexedValueType {
 	return map[string]enumspb.IndexedValueType{
@@ -39,8 +39,8 @@ func searchAttributes() map[string]enumspb.IndexedValueType {
 	}
 }
 
-// EnsureSearchAttributes registers our search attributes and returns once
-// workflows can use them.
+// EnsureSearchAttributes registers the search attributes, waits until workflows can use
+// them, and returns what it did.
 func (o Client) EnsureSearchAttributes(ctx context.Context, namespace string) (string, error) {
 	c, err := o.connect(ctx)
 	if err != nil {
@@ -63,8 +63,8 @@ func (o Client) EnsureSearchAttributes(ctx context.Context, namespace string) (s
 	return "added " + attributeNames(missing), o.awaitUsable(ctx, namespace)
 }
 
-// missingAttributes also finds those that exist with another type, which
-// nothing but an operator can mend.
+// missingAttributes returns the search attributes to be added. An attribute with another
+// type is an error, because only an operator can replace it.
 func missingAttributes(ctx context.Context, operator operatorservice.OperatorServiceClient, namespace string) (map[string]enumspb.IndexedValueType, error) {
 	present, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
@@ -89,13 +89,13 @@ func attributeNames(attributes map[string]enumspb.IndexedValueType) string {
 	return strings.Join(slices.Sorted(maps.Keys(attributes)), ", ")
 }
 
-// awaitUsable asks visibility with every attribute until it understands.
+// awaitUsable repeats a query with every attribute until Temporal accepts it.
 func (o Client) awaitUsable(ctx context.Context, namespace string) error {
 	c, err := o.connect(ctx)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, searchVisibleWithin)
+	ctx, cancel := context.WithTimeout(ctx, searchUsableTimeout)
 	defer cancel()
 	query := fmt.Sprintf("%s = 'none' AND %s = 'none' AND %s = 0", ingest.SearchServer, ingest.SearchStatus, ingest.SearchSize)
 	for {
@@ -111,42 +111,44 @@ func (o Client) awaitUsable(ctx context.Context, namespace string) error {
 	}
 }
 
-// Recurring is a workflow that Temporal starts again and again.
+// Recurring is a workflow with a schedule.
 type Recurring struct {
-	// ID is the schedule's; WorkflowID that of its runs, to which Temporal
-	// appends the time.
-	ID, WorkflowID string
-	Workflow       string
-	// Summary is what Temporal shows beside each run.
+	// ID is the schedule's id.
+	ID string
+	// WorkflowID is the workflow id of its runs; Temporal appends the time.
+	WorkflowID string
+	// Workflow is the registered name.
+	Workflow string
+	// Summary is shown by Temporal's Web UI for each run.
 	Summary string
 	Every   time.Duration
 	Input   any
 }
 
-// reconcileEvery is how often debris is looked for: what it repairs is rare,
-// and a stranded file should not wait for people to notice.
+// reconcileEvery is the interval of reconciliations: orphans are rare, and an orphaned
+// file waits at most this long.
 const reconcileEvery = 10 * time.Minute
 
-// Scanning is the schedule that scans all servers that are due.
+// Scanning returns the schedule that scans due servers at the interval.
 func Scanning(every time.Duration) Recurring {
 	return Recurring{
 		ID: ingest.ScheduleID, WorkflowID: scheduledScanID, Workflow: workflows.NameScanAllServers, Every: every,
-		Summary: "servers that are due",
+		Summary: "due servers",
 		Input:   workflows.ScanAllServersInput{Source: "schedule", Tick: every},
 	}
 }
 
-// Reconciling is the schedule that finds what faults have left behind.
+// Reconciling returns the schedule of reconciliations.
 func Reconciling() Recurring {
 	return Recurring{
 		ID: ingest.ReconcileScheduleID, WorkflowID: "reconcile/schedule", Workflow: workflows.NameReconcile, Every: reconcileEvery,
-		Summary: "files without a workflow, debris, missing objects",
+		Summary: "files without a workflow, orphaned bytes, missing objects",
 		Input:   workflows.ReconcileInput{},
 	}
 }
 
-// EnsureSchedule creates a schedule, or changes it to what it should be.
-// Whether it is paused is an operator's decision and stays.
+// EnsureSchedule creates or updates a schedule and returns what it did. A pause is kept,
+// because an operator set it.
 func (o Client) EnsureSchedule(ctx context.Context, r Recurring) (string, error) {
 	c, err := o.connect(ctx)
 	if err != nil {
@@ -168,7 +170,7 @@ func (o Client) updateSchedule(ctx context.Context, c client.Client, r Recurring
 		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
 			schedule := in.Description.Schedule
 			paused = schedule.State != nil && schedule.State.Paused
-			changed = !r.is(schedule)
+			changed = !r.equals(schedule)
 			if !changed {
 				return nil, temporal.ErrSkipScheduleUpdate
 			}
@@ -204,9 +206,9 @@ func (r Recurring) options() client.ScheduleOptions {
 	}
 }
 
-// is spares a schedule that is right already: an update resets the time of its
-// next action.
-func (r Recurring) is(schedule client.Schedule) bool {
+// equals reports whether the schedule needs no update. An update would reset the time of
+// its next action.
+func (r Recurring) equals(schedule client.Schedule) bool {
 	action, ok := schedule.Action.(*client.ScheduleWorkflowAction)
 	return ok && schedule.Spec != nil && schedule.Policy != nil &&
 		action.TaskQueue == ingest.TaskQueue && action.StaticSummary == r.Summary && fmt.Sprint(action.Workflow) == r.Workflow &&

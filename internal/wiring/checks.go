@@ -10,8 +10,8 @@ import (
 	"stevedore/internal/store"
 )
 
-// checks asks about the object store and the broker only where this process
-// knows how to reach them; only workers must.
+// checks returns the checks of readiness. Object store and broker are checked only if
+// they are configured: only workers need them.
 func (p *Parts) checks() []operations.Check {
 	temporal := p.orchestrator()
 	checks := []operations.Check{
@@ -62,7 +62,8 @@ func (p *Parts) checkDatabase(ctx context.Context) error {
 	return db.SchemaCurrent(ctx)
 }
 
-// checkCanary is checkKeyset without a look at every server: probes ask often.
+// checkCanary is CheckKeyset without the credentials of every server: readiness probes
+// are frequent.
 func (p *Parts) checkCanary(ctx context.Context) error {
 	keys, ledger, err := p.keysAndLedger(ctx)
 	if err != nil {

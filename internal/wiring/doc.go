@@ -1,4 +1,4 @@
-// Package wiring opens the parts of the service from the configuration, once for every
-// process, and prepares them: schema, keyset, bucket, queue, search attributes and
+// Package wiring opens the service's adapters from the configuration, for every process,
+// and sets up what they need: schema, keyset, bucket, queue, search attributes and
 // schedules.
 package wiring

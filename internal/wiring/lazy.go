@@ -2,12 +2,12 @@ package wiring
 
 import "context"
 
-// lazy opens a part when it is first needed and keeps it. A failed try is not
-// kept: the next user tries again.
+// lazy opens a part on first use and keeps it. A failure is not kept: the next use tries
+// again. It is safe for concurrent use.
 type lazy[T any] struct {
 	open func(ctx context.Context) (T, error)
-	// slot holds the part once it is open. Whoever takes it is the only one
-	// that opens; a channel, unlike a mutex, can be waited for with a context.
+	// slot has one value. The goroutine that receives it is the only one that may open
+	// the part. Unlike a mutex, a channel can be awaited with a context.
 	slot chan opened[T]
 }
 
@@ -22,7 +22,7 @@ func newLazy[T any](open func(ctx context.Context) (T, error)) *lazy[T] {
 	return l
 }
 
-// get returns the part. Its context bounds the opening, too.
+// get returns the part and opens it if necessary, bounded by the context.
 func (l *lazy[T]) get(ctx context.Context) (part T, err error) {
 	var o opened[T]
 	select {
@@ -41,7 +41,7 @@ func (l *lazy[T]) get(ctx context.Context) (part T, err error) {
 	return part, nil
 }
 
-// peek returns the part if it is open, and waits for nothing.
+// peek returns the part if it is open, without waiting.
 func (l *lazy[T]) peek() (part T, ok bool) {
 	select {
 	case o := <-l.slot:
@@ -52,7 +52,7 @@ func (l *lazy[T]) peek() (part T, ok bool) {
 	}
 }
 
-// close calls fn with the part if it was opened.
+// close calls fn with the part if it is open.
 func (l *lazy[T]) close(fn func(T)) {
 	o := <-l.slot
 	if o.ok {

@@ -9,36 +9,36 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Step is one part of setting stevedore up. Doing it again changes nothing.
+// Step is a step of Setup. It may be repeated and then changes nothing.
 type Step struct {
-	// Name is what is set up, e.g. "database".
+	// Name is the part that the step sets up, such as "database".
 	Name string
-	// Run returns what it did or found, as a short phrase.
+	// Run sets it up and returns what it did or found, as a short phrase.
 	Run func(ctx context.Context) (done string, err error)
-	// Needs names an earlier step; without its success this one is left out.
+	// Needs names an earlier step. If that fails, this one is skipped. Empty means none.
 	Needs string
 }
 
-// StepReport is what became of a step.
+// StepReport is the result of a step.
 type StepReport struct {
 	Name string
-	// Done says what was done or found; empty on failure.
+	// Done is a short phrase about what was done or found; empty on failure.
 	Done string
-	// Err is why it failed; Skipped says that it was left out because of
-	// another step's failure.
-	Err     error
+	// Err is the failure, or the reason for which the step was skipped.
+	Err error
+	// Skipped: the step did not run, because a step that it needs failed.
 	Skipped bool
 }
 
-// SetupError says which steps failed.
+// SetupError lists failed steps.
 type SetupError struct {
-	// Failed holds the failed steps' reports, those left out not included.
+	// Failed has the reports of failed steps, without skipped ones.
 	Failed []StepReport
-	// Total is how many steps there are.
+	// Total is the number of steps.
 	Total int
 }
 
-// Error names each failure on one line.
+// Error returns the name and message of each failed step, on one line.
 func (e *SetupError) Error() string {
 	if len(e.Failed) == 1 {
 		return fmt.Sprintf("%s: %s", e.Failed[0].Name, ingest.Message(e.Failed[0].Err))
@@ -50,7 +50,7 @@ func (e *SetupError) Error() string {
 	return text
 }
 
-// Unwrap returns the causes.
+// Unwrap returns the errors of the failed steps.
 func (e *SetupError) Unwrap() []error {
 	errs := make([]error, len(e.Failed))
 	for i, failed := range e.Failed {
@@ -62,8 +62,9 @@ func (e *SetupError) Unwrap() []error {
 // StepDatabase is the name of the step that migrates the schema.
 const StepDatabase = "database"
 
-// Setup runs all steps, or only the named ones, whose needs succeeded. It calls report
-// for each and returns an error around a *SetupError when any failed. It may be repeated.
+// Setup runs all steps, or only the named ones, and calls report for each. A failed step
+// does not prevent steps that do not need it. If any failed, Setup returns an error with
+// a *SetupError in its chain. It may be repeated.
 func (p *Parts) Setup(ctx context.Context, report func(StepReport), only ...string) error {
 	return setUp(ctx, p.steps(), report, only...)
 }
@@ -98,7 +99,7 @@ func setUp(ctx context.Context, steps []Step, report func(StepReport), only ...s
 	return nil
 }
 
-// setupKind is permanent as soon as one failure is.
+// setupKind returns the kind of the first permanent failure, otherwise KindTransient.
 func setupKind(e *SetupError) ingest.Kind {
 	for _, failed := range e.Failed {
 		if kind := ingest.KindOf(failed.Err); kind.Permanent() {

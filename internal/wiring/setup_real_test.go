@@ -25,8 +25,8 @@ import (
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// realParts are the stack's with a database, bucket, queue and namespace of
-// the test's own; bucket and queue do not exist yet.
+// realParts returns parts with an isolated database, bucket, queue and namespace. Bucket
+// and queue do not exist yet.
 func realParts(t *testing.T) *Parts {
 	t.Helper()
 	database, bucket, queue := services.Database(t), services.Bucket(t), services.Queue(t)
@@ -85,11 +85,11 @@ func TestScheduleChangesAndStaysPaused(t *testing.T) {
 	require.True(t, strings.HasPrefix(done, "changed") && strings.Contains(done, "paused"), done)
 	described, err := schedule.Describe(ctx)
 	require.NoError(t, err)
-	require.True(t, described.Schedule.State.Paused, "a pause is an operator's decision")
+	require.True(t, described.Schedule.State.Paused, "an operator set the pause")
 	require.Equal(t, 2*time.Hour, described.Schedule.Spec.Intervals[0].Every)
 }
 
-func TestReadyOnRealPartsNamesThoseThatAreDown(t *testing.T) {
+func TestReadyOnRealPartsNamesPartsThatAreDown(t *testing.T) {
 	t.Parallel()
 	status := map[string]error{}
 	for _, part := range realParts(t).Operations().Ready(context.Background()) {
@@ -102,8 +102,8 @@ func TestReadyOnRealPartsNamesThoseThatAreDown(t *testing.T) {
 	require.ErrorContains(t, status[operations.PartBroker], "queue")
 }
 
-// TestFault74_ForeignKeyset: a keyset of another installation is refused by set-up,
-// by readiness, before anything is sealed and when the service starts.
+// TestFault74_ForeignKeyset: a keyset of another installation is refused by setup, by
+// readiness, before credentials are encrypted, and at the start of the service.
 func TestFault74_ForeignKeyset(t *testing.T) {
 	t.Parallel()
 	p, ctx := realParts(t), t.Context()
@@ -122,19 +122,19 @@ func TestFault74_ForeignKeyset(t *testing.T) {
 
 	require.NoError(t, os.Remove(path))
 	err = newParts(p.cfg, quiet).Setup(ctx, func(StepReport) {}, "keyset")
-	require.ErrorContains(t, err, "restore it from your backup", "set-up makes no second one")
+	require.ErrorContains(t, err, "restore it from your backup", "setup creates no second one")
 	require.NoError(t, credentials.Generate(path))
 	for name, parts := range map[string]*Parts{"running": p, "started": newParts(p.cfg, quiet)} {
-		require.ErrorContains(t, parts.CheckKeyset(ctx), "not the one of this database", name)
+		require.ErrorContains(t, parts.CheckKeyset(ctx), "does not belong to this database", name)
 		checks := parts.checks()
 		i := slices.IndexFunc(checks, func(c operations.Check) bool { return c.Part == operations.PartKeyset })
-		require.ErrorContains(t, checks[i].Run(ctx), "not the one of this database", name)
+		require.ErrorContains(t, checks[i].Run(ctx), "does not belong to this database", name)
 		a := parts.Operations()
 		err := add(a, "refused")
 		require.Equal(t, ingest.KindInvalid, ingest.KindOf(err), name)
-		require.ErrorContains(t, err, "not the one of this database", name)
+		require.ErrorContains(t, err, "does not belong to this database", name)
 		_, err = a.RotateKey(ctx, operations.RotateRequest{})
-		require.ErrorContains(t, err, "not the one of this database", name)
+		require.ErrorContains(t, err, "does not belong to this database", name)
 	}
 
 	require.NoError(t, os.WriteFile(path, mine, 0o600))

@@ -10,16 +10,16 @@ import (
 	"stevedore/internal/ingest"
 )
 
-func TestSetupGoesOnPastFailures(t *testing.T) {
+func TestSetupContinuesAfterFailures(t *testing.T) {
 	t.Parallel()
 	ok := func(context.Context) (string, error) { return "done", nil }
 	broken := func(context.Context) (string, error) {
-		return "half", ingest.Errorf(ingest.KindTransient, "the broker is away: start it")
+		return "half", ingest.Errorf(ingest.KindTransient, "the broker does not respond: start it")
 	}
 	steps := []Step{{Name: "a", Run: ok}, {Name: "b", Run: broken}, {Name: "c", Run: ok, Needs: "b"}, {Name: "d", Run: ok}}
 	var reports []StepReport
 	err := setUp(context.Background(), steps, func(r StepReport) { reports = append(reports, r) })
-	require.EqualError(t, errors.Unwrap(err), "b: the broker is away: start it")
+	require.EqualError(t, errors.Unwrap(err), "b: the broker does not respond: start it")
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 	require.Len(t, reports, 4)
 	require.Equal(t, "done", reports[0].Done)
@@ -39,7 +39,7 @@ func TestSetupOnly(t *testing.T) {
 	require.Equal(t, []string{"b"}, ran)
 }
 
-func TestLazyOpensOnceAndForgetsFailures(t *testing.T) {
+func TestLazyKeepsThePartAndNoFailure(t *testing.T) {
 	t.Parallel()
 	tries := 0
 	l := newLazy(func(context.Context) (int, error) {

@@ -12,7 +12,7 @@ import (
 	"stevedore/internal/store"
 )
 
-// steps are what Setup does.
+// steps returns the steps of Setup, in their order.
 func (p *Parts) steps() []Step {
 	temporal := p.orchestrator()
 	return []Step{
@@ -39,7 +39,7 @@ func (p *Parts) migrate(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// A database without our tables says so; anything else comes up again below.
+	// The error is ignored: it is returned again by the migration if that cannot fix it.
 	if db.SchemaCurrent(ctx) == nil {
 		return "already there: the schema is current", nil
 	}
@@ -63,13 +63,13 @@ func (p *Parts) ensureKeyset(ctx context.Context) (string, error) {
 		if err := generate(ctx, path, ledger); err != nil {
 			return "", err
 		}
-		done = "made " + path + ": back it up, without it no stored credential can be read"
+		done = "created " + path + ": back it up; without it stored credentials cannot be decrypted"
 	}
 	return done, p.CheckKeyset(ctx)
 }
 
-// generate makes the first keyset of an installation. Another one could not open
-// what is stored.
+// generate creates the first keyset of an installation. It refuses to create another one,
+// which could not decrypt the stored credentials.
 func generate(ctx context.Context, path string, canaries credentials.Canaries) error {
 	kept, err := canaries.KeysetCanary(ctx)
 	if err != nil {
@@ -81,12 +81,12 @@ func generate(ctx context.Context, path string, canaries credentials.Canaries) e
 	}
 	err = credentials.Generate(path)
 	if errors.Is(err, fs.ErrExist) {
-		return nil // another setup was faster
+		return nil // created by a concurrent setup
 	}
 	return err
 }
 
-// CheckKeyset refuses, with KindInvalid, a keyset that is not the ledger's.
+// CheckKeyset returns an error of KindInvalid if the keyset is not the one of the ledger.
 func (p *Parts) CheckKeyset(ctx context.Context) error {
 	keys, ledger, err := p.keysAndLedger(ctx)
 	if err != nil {
@@ -115,6 +115,6 @@ func (p *Parts) ensureTopology(ctx context.Context) (string, error) {
 	if publisher.Ping(ctx) == nil {
 		done = "already there: queue " + p.cfg.AMQP.Queue
 	}
-	// Ping does not see the binding to an exchange, so declare all the same.
+	// Declare in any case, because Ping does not check the binding to the exchange.
 	return done, publisher.EnsureTopology(ctx)
 }

@@ -22,21 +22,22 @@ import (
 	"stevedore/internal/store"
 )
 
-// fewConns suits processes that serve people.
-const fewConns = 4
+// maxConns bounds the database connections of a process. Workers have their own limit.
+const maxConns = 4
 
-// Options differ between processes. The zero value is right for commands.
+// Options are the settings that differ between processes. The zero value is for commands.
 type Options struct {
 	// TaskQueue is the workers' shared queue; default ingest.TaskQueue.
 	TaskQueue string
-	// StatementTimeout bounds each statement; default none, for audits and set-up.
+	// StatementTimeout bounds each database statement; 0 means no bound, for audits and
+	// setup.
 	StatementTimeout time.Duration
-	// Metrics, may be nil, counts calls of Temporal.
+	// Metrics, which may be nil, receives the metrics of the Temporal client.
 	Metrics client.MetricsHandler
 }
 
-// New returns the parts that the configuration names. Each is opened when it is first
-// needed, so that New cannot fail and a part that is down affects only its users.
+// New returns the configured parts. Each is opened on first use, so that New cannot fail,
+// and a part that is down affects only operations that use it.
 func New(cfg config.Config, log *slog.Logger, options Options) *Parts {
 	p := newParts(cfg, log)
 	p.taskQueue, p.statements = cmp.Or(options.TaskQueue, ingest.TaskQueue), options.StatementTimeout
@@ -46,7 +47,7 @@ func New(cfg config.Config, log *slog.Logger, options Options) *Parts {
 	return p
 }
 
-// Operations returns the operator's operations on the parts.
+// Operations returns the operator actions on the parts.
 func (p *Parts) Operations() *operations.Service {
 	return operations.New(operations.Deps{
 		Ledger:       func(ctx context.Context) (operations.Ledger, error) { return p.store.get(ctx) },
@@ -68,7 +69,7 @@ func (p *Parts) Access() *access.Service {
 	return access.New(func(ctx context.Context) (access.Ledger, error) { return p.store.get(ctx) })
 }
 
-// Parts are the adapters, each opened when it is first needed.
+// Parts are the adapters, each opened on first use. It is safe for concurrent use.
 type Parts struct {
 	cfg      config.Config
 	log      *slog.Logger
@@ -77,9 +78,9 @@ type Parts struct {
 	objects  *lazy[*objstore.Store]
 	bus      *lazy[*amqp.Publisher]
 	temporal *lazy[client.Client]
-	// namespace is Temporal's, that of the client; taskQueue is the workers'.
+	// namespace is the Temporal client's, taskQueue the workers' shared queue.
 	namespace, taskQueue string
-	// statements bounds each statement; 0 for audits and set-up, which take long.
+	// statements bounds each database statement; 0 means no bound.
 	statements time.Duration
 }
 
@@ -107,15 +108,15 @@ func newParts(cfg config.Config, log *slog.Logger) *Parts {
 		temporal:  newLazy(func(ctx context.Context) (client.Client, error) { return orchestrator.Dial(ctx, cfg, log) }),
 	}
 	p.store = newLazy(func(ctx context.Context) (*store.Store, error) {
-		return store.New(ctx, store.Config{DatabaseURL: cfg.Database.URL.Reveal(), MaxConns: fewConns, StatementTimeout: p.statements})
+		return store.New(ctx, store.Config{DatabaseURL: cfg.Database.URL.Reveal(), MaxConns: maxConns, StatementTimeout: p.statements})
 	})
 	return p
 }
 
 var errNoKeyset = ingest.Errorf(ingest.KindInvalid,
-	"STEVEDORE_KEYSET_FILE is not set: name the file with the keys that encrypt SFTP credentials; `stevedore setup` makes it")
+	"STEVEDORE_KEYSET_FILE is not set: set it to the file with the keys that encrypt SFTP credentials; `stevedore setup` creates it")
 
-// Pool returns the state of the connections to the database; false while there are none.
+// Pool returns the state of the database connections; false before the first use.
 func (p *Parts) Pool() (store.PoolStats, bool) {
 	db, ok := p.store.peek()
 	if !ok {
@@ -136,11 +137,11 @@ func (p *Parts) Close() {
 	p.store.close((*store.Store).Close)
 }
 
-// prober opens the keyset only when a server is tested.
+// prober tests servers. It opens the keyset on the first test.
 type prober struct{ p *Parts }
 
-// Probe implements Prober with a connection of its own, so that a test never
-// finds a connection that worked earlier.
+// Probe implements Prober. It always opens a new connection: a pooled one would not show
+// that log-ins fail.
 func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (operations.ProbeResult, error) {
 	cfg, secrets, err := t.p.sftp(ctx)
 	if err != nil {
@@ -175,18 +176,18 @@ func probe(ctx context.Context, cfg sftp.Config, secrets sftp.Secrets, server in
 	}, err
 }
 
-// lister opens the keyset at once: without it no server could be listed, which
-// is not the servers' fault.
+// lister returns a lister. It opens the keyset immediately, so that a missing keyset is
+// not reported as an error of each server.
 func (p *Parts) lister(ctx context.Context) (operations.Lister, error) {
 	cfg, secrets, err := p.sftp(ctx)
 	return lister{cfg, secrets}, err
 }
 
-// personsWait is how long a person's test or listing waits for a connection to become
-// free on a server that bears few.
-const personsWait = 10 * time.Second
+// connectionWait bounds the wait of a test or audit for a free connection to a server
+// with a connection limit.
+const connectionWait = 10 * time.Second
 
-// sftp returns how workers connect to servers, and the credentials.
+// sftp returns the workers' configuration of connections, and the credentials.
 func (p *Parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
 	db, err := p.store.get(ctx)
 	if err != nil {
@@ -194,12 +195,13 @@ func (p *Parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
 	}
 	secrets, err := p.sealer.get(ctx)
 	return sftp.Config{
-		AllowNetworks: p.cfg.SFTP.AllowNetworks, Passwords: db, Connections: db, Directory: db, Log: p.log, ConnectionWait: personsWait,
+		AllowNetworks: p.cfg.SFTP.AllowNetworks, Passwords: db, Connections: db, Directory: db, Log: p.log, ConnectionWait: connectionWait,
 	}, secrets, err
 }
 
+// lister lists servers for audits.
 type lister struct {
-	// cfg is that of workers, so that an audit sees what a scan would see.
+	// cfg is the workers' configuration, so that audits and scans see the same entries.
 	cfg     sftp.Config
 	secrets sftp.Secrets
 }
