@@ -34,7 +34,7 @@ type IngestInMemoryResult struct {
 func (a *Activities) IngestInMemory(ctx context.Context, in IngestInMemoryInput) (result IngestInMemoryResult, err error) {
 	release, err := a.Memory.Acquire(ctx, in.Size)
 	if err != nil {
-		return result, applicationError(ingest.Wrap(ingest.KindTransient, err, "the worker's memory budget had no room for %d bytes in time", in.Size))
+		return result, applicationError(ingest.Wrap(ingest.KindTransient, err, "the worker's memory budget had no space for %d bytes in time", in.Size))
 	}
 	defer release()
 	file, server, err := a.startInMemory(ctx, in)

@@ -38,7 +38,7 @@ func TestFault42_StoreReallyFull(t *testing.T) {
 	require.NoError(t, os.Remove(ballast))
 	h.AwaitScans(scan)
 	h.AwaitIngest(waiting.UUID)
-	requireRetryRecorded(t, h, waiting.UUID, "no room for bucket")
+	requireRetryRecorded(t, h, waiting.UUID, "has no space for bucket")
 	h.RequireExactlyOnce()
 }
 

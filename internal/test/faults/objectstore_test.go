@@ -209,7 +209,7 @@ func TestFault42_StoreFull(t *testing.T) {
 			acme.Write("a.bin", content)
 			h.StartWorker()
 			scan := h.Scan()
-			waiting := h.File(acme.Path("a.bin"), waitsFor("no room for bucket "+h.S3.Bucket))
+			waiting := h.File(acme.Path("a.bin"), waitsFor("has no space for bucket "+h.S3.Bucket))
 			assert.Equal(t, ingest.StatusUploading, waiting.Status)
 			sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, sandbox.Timeout, tick)
 			assert.FileExists(t, acme.Path("a.bin"), "the source is the only copy")
@@ -217,7 +217,7 @@ func TestFault42_StoreFull(t *testing.T) {
 			proxy.harm(nil, nil)
 			h.AwaitScans(scan)
 			h.AwaitIngest(waiting.UUID)
-			requireRetryRecorded(t, h, waiting.UUID, "no room")
+			requireRetryRecorded(t, h, waiting.UUID, "has no space")
 			assert.NoFileExists(t, acme.Path("a.bin"))
 			acme.Write("a.bin", content) // for the oracle, which compares with the source
 			h.RequireExactlyOnce()
