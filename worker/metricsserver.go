@@ -21,7 +21,7 @@ import (
 const (
 	// authTimeout bounds the lookup of a token in the ledger.
 	authTimeout = 5 * time.Second
-	// trustFor is how long a token stays accepted while the ledger is down: metrics are
+	// trustFor is the time for which a token stays accepted while the ledger is down: metrics are
 	// needed most during an outage.
 	trustFor = time.Hour
 

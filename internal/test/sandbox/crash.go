@@ -24,7 +24,7 @@ func CrashPointsOf(mode ingest.Mode) (points []string) {
 	for _, name := range slices.Concat(
 		[]string{"observe", "promote", "finish scan", "reserve slots", "start ingest"},
 		steps[mode],
-		[]string{"announce", "ledger completed", "rename", "remove"},
+		[]string{"publish", "ledger completed", "rename", "remove"},
 		// Parking, retry by an operator, and a vanished file.
 		[]string{"ledger error", "ledger ready", "ledger vanished"},
 	) {
@@ -197,7 +197,7 @@ type crashAnnouncer struct {
 
 // Publish implements its interface with crash points.
 func (a crashAnnouncer) Publish(ctx context.Context, m ingest.Notification) (ingest.Receipt, error) {
-	return around(a.c, "announce", func() (ingest.Receipt, error) { return a.Publisher.Publish(ctx, m) })
+	return around(a.c, "publish", func() (ingest.Receipt, error) { return a.Publisher.Publish(ctx, m) })
 }
 
 type crashSources struct {

@@ -1,4 +1,4 @@
-// Package sandbox gives a test an isolated environment on real services: ledger, keyset,
+// Package sandbox provides a test with an isolated environment on real services: ledger, keyset,
 // bucket, queue, task queue, SFTP servers and workers. It audits the results at the end.
 package sandbox
 
@@ -140,15 +140,15 @@ func defaultTransfer() ingest.TransferSetting {
 	return ingest.TransferSetting(os.Getenv("STEVEDORE_TEST_TRANSFER"))
 }
 
-// InMemory, for AddServer, transfers small files in memory even if
+// InMemory is an option of AddServer that transfers small files in memory even if
 // STEVEDORE_TEST_TRANSFER is staged.
 func InMemory(s *ingest.Server) { s.Transfer = ingest.TransferAuto }
 
-// Staged, for AddServer, stages all files of the server. By default small files are
+// Staged is an option of AddServer that stages all files of the server. By default small files are
 // transferred in memory.
 func Staged(s *ingest.Server) { s.Transfer = ingest.TransferStaged }
 
-// Direct, for AddServer, transfers files directly, except small ones in memory.
+// Direct is an option of AddServer that transfers files directly, except small ones in memory.
 func Direct(s *ingest.Server) { s.Transfer = ingest.TransferDirect }
 
 // Expect makes the audit expect the files of a server that the test registers itself.

@@ -29,7 +29,7 @@ type Reading struct {
 	Open bool
 }
 
-// Make puts a file of any size there, modified now.
+// AddGenerated adds a file of any size, modified now.
 func (s *FaultySFTP) AddGenerated(name string, content *Pattern) *GeneratedFile {
 	generated := &GeneratedFile{content: content, moved: make(chan struct{})}
 	s.mu.Lock()

@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// slowFor is how long the slow file grows: longer than the first listing and the
+	// slowFor is the time during which the slow file grows: longer than the first listing and the
 	// settle time.
 	slowFor = 12 * time.Second
 	// deadline bounds the wait for the last file.

@@ -23,7 +23,7 @@ const startTimeout = 3 * time.Minute
 // Temporal chooses ports for its internal services that another part may take first.
 const startTries = 3
 
-// freeTimeout is how long a port may stay in use after its process has ended.
+// freeTimeout is the maximum time a port stays in use after the end of its process.
 const freeTimeout = 10 * time.Second
 
 // startAll starts the parts concurrently and reports whether any was not running.
