@@ -410,6 +410,20 @@ func TestFilesCursorIsGoodForItsOrder(t *testing.T) {
 	requireProblem(t, b.call("GET", "/api/v1/files?order=size", ""), 400, codeInvalid)
 }
 
+// TestFormatsAreDescribed: messages about formats do not quote regular expressions.
+func TestFormatsAreDescribed(t *testing.T) {
+	t.Parallel()
+	b := setup(&fakeOperations{})
+	for query, want := range map[string]string{
+		"hash=abc": "hash: use a SHA-256 of 64 hex digits", "uuid=x": "uuid: use a uuid, or at least its first 4 hex digits",
+		"error_kind=Bad": "error_kind.0: use a value such as permission",
+	} {
+		body := b.call("GET", "/api/v1/files?"+query, "").Body.String()
+		require.Contains(t, body, want)
+		require.NotContains(t, body, "regular expression")
+	}
+}
+
 func TestFilesFilter(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})

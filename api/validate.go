@@ -132,10 +132,37 @@ func fieldsOf(err error, name string) (fields []ingest.FieldError) {
 		if unsupported := unsupportedProperty.FindStringSubmatch(schema.Reason); unsupported != nil {
 			return []ingest.FieldError{fieldError(join(name, append(schema.JSONPointer(), unsupported[1])), "there is no such field")}
 		}
-		return []ingest.FieldError{fieldError(join(name, schema.JSONPointer()), schema.Reason)}
+		field, reason := join(name, schema.JSONPointer()), schema.Reason
+		if schema.SchemaField == "pattern" {
+			reason = formatOf(field, schema.Schema)
+		}
+		return []ingest.FieldError{fieldError(field, reason)}
 	default:
 		return []ingest.FieldError{fieldError(name, err.Error())}
 	}
+}
+
+const useDuration = "use a duration such as 10s or 5m"
+
+// formats describes the formats of fields. The validator's own message quotes the pattern.
+var formats = map[string]string{
+	"name": "use letters, digits, '-', '_' and '.'", "jump": "use the name of a server", "after_ingest": "use keep, delete or move:/dir",
+	"root_path": "use an absolute folder, or ~/dir", "fingerprint": "use a fingerprint such as SHA256:n4bQ..., with 43 characters after the colon",
+	"hash": "use a SHA-256 of 64 hex digits", "uuid": "use a uuid, or at least its first 4 hex digits", "reason": "use some visible text",
+	"search": "use some visible text", "proxy": "use socks5://host:port or http://host:port",
+	"settle": useDuration, "scan_interval": useDuration, "min_age": useDuration, "sidecar_wait": useDuration,
+	"connect_timeout": useDuration, "login_timeout": useDuration, "answer_timeout": useDuration,
+}
+
+// formatOf returns the format of the field, by its name or by the example of its schema.
+func formatOf(field string, schema *openapi3.Schema) string {
+	if format := formats[field[strings.LastIndex(field, ".")+1:]]; format != "" {
+		return format
+	}
+	if schema.Example != nil {
+		return fmt.Sprintf("use a value such as %v", schema.Example)
+	}
+	return "the format is invalid"
 }
 
 // asIs is errors.As for the outermost error alone: the validator's errors nest.

@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"strings"
 
 	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
@@ -29,7 +28,7 @@ func read[T any](response *http.Response, err error) (value T, _ error) {
 	}
 	if err := json.NewDecoder(response.Body).Decode(&value); err != nil {
 		return value, ingest.Wrap(ingest.KindInvalid, err,
-			"the response of %s is not one of stevedore's API: check STEVEDORE_API_URL and the versions of API and command line", response.Request.URL.Scheme+"://"+response.Request.URL.Scheme+"://"+response.Request.URL.Host)
+			"the response of %s is not one of stevedore's API: check STEVEDORE_API_URL and the versions of API and command line", response.Request.URL.Scheme+"://"+response.Request.URL.Host)
 	}
 	return value, nil
 }
@@ -94,7 +93,7 @@ func (c caller) problem(p openapi.Problem) error {
 		}
 		invalid := &ingest.InvalidError{}
 		for _, field := range *p.Errors {
-			invalid.Fields = append(invalid.Fields, ingest.FieldError{Field: field.Field, Message: fieldMessage(field)})
+			invalid.Fields = append(invalid.Fields, ingest.FieldError{Field: field.Field, Message: ingest.DisplayPath(field.Message)})
 		}
 		return ingest.Wrap(ingest.KindInvalid, invalid, "the API refused the request")
 	case "not_found":
@@ -116,23 +115,6 @@ func (c caller) problem(p openapi.Problem) error {
 		return ingest.Errorf(ingest.KindTransient, "%s", detail)
 	}
 	return ingest.Errorf(ingest.KindInvalid, "%s", detail)
-}
-
-// formats describe the fields that the API compares with a regular expression, which
-// its messages quote.
-var formats = map[string]string{
-	"name": "use letters, digits, '-', '_' and '.'", "after_ingest": "use keep, delete or move:/dir",
-	"fingerprint": "use a fingerprint such as SHA256:n4bQ..., with 43 characters after the colon", "hash": "use a SHA-256 of 64 hex digits",
-	"settle": useDuration, "scan_interval": useDuration, "min_age": useDuration, "sidecar_wait": useDuration,
-}
-
-const useDuration = "use a duration such as 10s or 5m"
-
-func fieldMessage(field openapi.FieldError) string {
-	if strings.Contains(field.Message, "regular expression") {
-		return field.Field + ": " + cmp.Or(formats[field.Field], "the format is invalid")
-	}
-	return ingest.DisplayPath(field.Message)
 }
 
 // requestID identifies the request in the API's log.

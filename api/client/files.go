@@ -49,6 +49,11 @@ func (c *API) File(ctx context.Context, uuidOrPrefix string) (file openapi.File,
 	return openapi.File{}, ingest.Errorf(ingest.KindConflict, "more than one file has a uuid that starts with %q: use more digits", name)
 }
 
+// Failures groups the failed files of a server, by name or uuid; empty means all.
+func (c *API) Failures(ctx context.Context, server string) (openapi.FailureList, error) {
+	return read[openapi.FailureList](c.raw.ListFailures(ctx, &openapi.ListFailuresParams{Server: given(server)}))
+}
+
 // Events returns the events of a file, oldest first.
 func (c *API) Events(ctx context.Context, fileUUID string) (events []openapi.Event, err error) {
 	id, err := parseUUID("file", fileUUID)

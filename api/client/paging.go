@@ -66,6 +66,14 @@ func parseUUID(thing, text string) (uuid.UUID, error) {
 	return id, nil
 }
 
+// given returns a pointer to the text, and nil for an empty one.
+func given(text string) *string {
+	if text == "" {
+		return nil
+	}
+	return &text
+}
+
 // orZero returns the value that the pointer holds, or the zero value.
 func orZero[T any](value *T) T {
 	if value == nil {

@@ -42,11 +42,16 @@ func (c *API) WaitScan(ctx context.Context, scanUUID string, progress func(opena
 	return scan, err
 }
 
-// Listings returns the listings of all servers, the latest first, and ends at the first
-// error.
-func (c *API) Listings(ctx context.Context) iter.Seq2[openapi.Listing, error] {
-	return items(0, func(size int, cursor *string) ([]openapi.Listing, *string, error) {
-		page, err := read[openapi.ScanList](c.raw.ListScans(ctx, &openapi.ListScansParams{Limit: &size, Cursor: cursor}))
+// Listing returns the scan of a server with the id.
+func (c *API) Listing(ctx context.Context, id int64) (openapi.Listing, error) {
+	return read[openapi.Listing](c.raw.GetServerScan(ctx, id))
+}
+
+// Listings returns the scans of a server, by name or uuid, the latest first, and ends at
+// the first error. An empty server means all, a positive limit bounds their number.
+func (c *API) Listings(ctx context.Context, server string, limit int) iter.Seq2[openapi.Listing, error] {
+	return items(limit, func(size int, cursor *string) ([]openapi.Listing, *string, error) {
+		page, err := read[openapi.ScanList](c.raw.ListScans(ctx, &openapi.ListScansParams{Server: given(server), Limit: &size, Cursor: cursor}))
 		return page.Scans, page.NextCursor, err
 	})
 }

@@ -69,16 +69,21 @@ func (c *API) DecideChanges(ctx context.Context, nameOrUUID string, decision ope
 }
 
 // TestServer connects to a server and logs in. With a fingerprint in approval it pins
-// the presented host key first. The result is valid beside an error about the
-// partner's server.
+// the presented host key first. With sample it also lists files. The result is valid
+// beside an error about the partner's server.
 func (c *API) TestServer(ctx context.Context, nameOrUUID string, approval openapi.HostKeyApproval, sample bool) (openapi.ServerTest, error) {
-	var response *http.Response
-	var err error
 	if approval.Fingerprint == "" {
-		response, err = c.raw.TestServer(ctx, nameOrUUID, &openapi.TestServerParams{Sample: &sample})
-	} else {
-		response, err = c.raw.ApproveHostKey(ctx, nameOrUUID, &openapi.ApproveHostKeyParams{Sample: &sample}, approval)
+		return tested(c.raw.TestServer(ctx, nameOrUUID, &openapi.TestServerParams{Sample: &sample}))
 	}
+	return tested(c.raw.ApproveHostKey(ctx, nameOrUUID, &openapi.ApproveHostKeyParams{Sample: &sample}, approval))
+}
+
+// TestSettings tests settings as TestServer does and saves nothing.
+func (c *API) TestSettings(ctx context.Context, settings openapi.ServerSettings, sample bool) (openapi.ServerTest, error) {
+	return tested(c.raw.TestServerSettings(ctx, &openapi.TestServerSettingsParams{Sample: &sample}, settings))
+}
+
+func tested(response *http.Response, err error) (openapi.ServerTest, error) {
 	test, err := read[openapi.ServerTest](response, err)
 	if err == nil && !test.Ok {
 		err = ingest.Errorf(ingest.Kind(orZero(test.ErrorKind)), "%s", orZero(test.Error))

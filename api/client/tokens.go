@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"iter"
 
 	"stevedore/api/openapi"
 )
@@ -20,4 +21,14 @@ func (c *API) ListTokens(ctx context.Context) ([]openapi.Token, error) {
 // RevokeToken revokes a token.
 func (c *API) RevokeToken(ctx context.Context, name string) (openapi.Token, error) {
 	return read[openapi.Token](c.raw.RevokeToken(ctx, name))
+}
+
+// AuditLog returns the entries of the audit log, the latest first, and ends at the first
+// error. A positive limit bounds their number.
+func (c *API) AuditLog(ctx context.Context, params openapi.ListAuditLogParams, limit int) iter.Seq2[openapi.AuditEntry, error] {
+	return items(limit, func(size int, cursor *string) ([]openapi.AuditEntry, *string, error) {
+		params.Limit, params.Cursor = &size, cursor
+		page, err := read[openapi.AuditPage](c.raw.ListAuditLog(ctx, &params))
+		return page.Entries, page.NextCursor, err
+	})
 }

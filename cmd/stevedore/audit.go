@@ -66,13 +66,6 @@ Exit code 9 means differences. With all other codes but 0 the audit is incomplet
 	return cmd
 }
 
-func givenList(list []string) *[]string {
-	if len(list) == 0 {
-		return nil
-	}
-	return &list
-}
-
 func (a *app) auditListCommand() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
@@ -85,7 +78,7 @@ func (a *app) auditListCommand() *cobra.Command {
 				})
 		}),
 	}
-	cmd.Flags().IntVar(&limit, "limit", 20, "at most `N` audits; 0 is all")
+	addLimit(cmd, &limit, "audits")
 	return cmd
 }
 

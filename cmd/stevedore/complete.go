@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -75,6 +78,34 @@ func serverNames(ctx context.Context, api *client.API, _ string, add func(value,
 		}
 	}
 	return err
+}
+
+// errorKinds completes the kinds of errors of failed files.
+func errorKinds(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
+	failures, err := api.Failures(ctx, "")
+	files := map[string]int64{}
+	for _, g := range failures.Groups {
+		files[g.ErrorKind] += g.Count
+	}
+	for _, kind := range slices.Sorted(maps.Keys(files)) {
+		if kind != "" {
+			add(kind, ingest.Counted(files[kind], "file", "files"))
+		}
+	}
+	return err
+}
+
+// scanIDs completes the ids of the latest scans of servers. The API does not list the
+// uuids of scans.
+func scanIDs(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
+	add(latest, "the latest scan of each server")
+	for l, err := range api.Listings(ctx, "", maxCompletions) {
+		if err != nil {
+			return err
+		}
+		add(strconv.FormatInt(l.ID, 10), l.Server+" "+clock(l.StartedAt)+" by "+requester(l))
+	}
+	return nil
 }
 
 // fileUUIDs completes the latest files, or those whose uuid has the prefix once it is

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	codeBlocks = regexp.MustCompile("(?ms)^```(?:sh)?\n(.*?)^```$")
+	codeBlocks = regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$")
 	invocation = regexp.MustCompile(`(?m)(?:^|[ ;|])(?:bin/)?stevedore ([a-z].*)$`)
 	shellWord  = regexp.MustCompile(`'[^']*'|"[^"]*"|[^\s'"]+`)
 	shellEnd   = regexp.MustCompile(`^(#.*|[|;&>]+)$`)
@@ -29,7 +29,10 @@ func TestDocumentedCommandsExist(t *testing.T) {
 		text, err := os.ReadFile(page)
 		require.NoError(t, err)
 		for _, block := range codeBlocks.FindAllStringSubmatch(strings.ReplaceAll(string(text), "\\\n", " "), -1) {
-			for _, line := range invocation.FindAllStringSubmatch(block[1], -1) {
+			if block[1] != "" && block[1] != "sh" {
+				continue
+			}
+			for _, line := range invocation.FindAllStringSubmatch(block[2], -1) {
 				seen++
 				assert.NoError(t, parse(words(line[1])), "%s: stevedore %s", page, line[1])
 			}

@@ -65,6 +65,9 @@ type fakeOperations struct {
 	tokens []ingest.Token
 
 	listings []ingest.Scan
+	failures []ingest.FailureGroup
+	log      []ingest.AuditEntry
+	draft    operations.NewServer
 	parts    []operations.PartStatus
 
 	audited     []string
@@ -164,8 +167,21 @@ func (f *fakeOperations) ActOnFiles(_ context.Context, req operations.BulkReques
 }
 
 func (f *fakeOperations) TestServer(_ context.Context, _ string, ask operations.TestRequest) (operations.TestResult, error) {
+	return f.test(ask)
+}
+
+func (f *fakeOperations) TestSettings(_ context.Context, in operations.NewServer, sample bool) (operations.TestResult, error) {
+	f.draft = in
+	return f.test(operations.TestRequest{Sample: sample})
+}
+
+func (f *fakeOperations) test(ask operations.TestRequest) (operations.TestResult, error) {
 	f.asked = ask
-	return f.tested, f.err
+	result := f.tested
+	if ask.Sample {
+		result.Presented.Sample = &operations.Sample{Taken: 2, Paths: []string{"/in/a.csv", "/in/b.csv"}, Unmatched: ingest.Unmatched{Count: 1, Example: "/in/a.bak"}}
+	}
+	return result, f.err
 }
 
 func (f *fakeOperations) ResolveChanges(_ context.Context, name string, decision ingest.ChangesDecision, part, reason string) (int64, error) {
@@ -299,6 +315,23 @@ func (f *fakeOperations) ListAudits(ctx context.Context, _ int64, _ int) (ingest
 
 func (f *fakeOperations) ListScans(context.Context, string, int64, int) (ingest.Page[ingest.Scan], error) {
 	return ingest.Page[ingest.Scan]{Items: f.listings}, f.err
+}
+
+func (f *fakeOperations) GetServerScan(_ context.Context, id int64) (ingest.Scan, error) {
+	for _, listing := range f.listings {
+		if listing.ID == id {
+			return listing, nil
+		}
+	}
+	return ingest.Scan{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "there is no listing %d", id)
+}
+
+func (f *fakeOperations) ListFailures(context.Context, string) ([]ingest.FailureGroup, bool, error) {
+	return f.failures, len(f.failures) > 1, f.err
+}
+
+func (f *fakeOperations) AuditLog(context.Context, int64, int) (ingest.Page[ingest.AuditEntry], error) {
+	return ingest.Page[ingest.AuditEntry]{Items: f.log}, f.err
 }
 
 // call is the outcome of one call of the program.

@@ -11,7 +11,7 @@ import (
 )
 
 func (a *app) fileCommand() *cobra.Command {
-	cmd := group("file", "List and show files; retry, skip, renotify and reprocess them", a.fileListCommand())
+	cmd := group("file", "List and show files; retry, skip, renotify and reprocess them", a.fileListCommand(), a.fileFailuresCommand())
 	for _, named := range append(a.fileActionCommands(), a.fileShowCommand()) {
 		cmd.AddCommand(a.completeArgs(named, fileUUIDs))
 	}
@@ -34,7 +34,7 @@ is interrupted: on a terminal a table with progress, attempts and reasons;
 elsewhere a line for each change, and a last line for a file that leaves the list.`,
 		Example: `  stevedore file list --server acme --status error
   stevedore file list --path '**/*.csv' --from 24h -o jsonl
-  stevedore file list --newest --limit 20
+  stevedore file list --search invoice --newest --limit 20
   stevedore file list --watch`,
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
 			selection, err := selected.selection(a.now())
@@ -47,13 +47,11 @@ elsewhere a line for each change, and a last line for a file that leaves the lis
 				return errEndlessArray
 			}
 			params := openapi.ListFilesParams{
-				Server: selection.Server, Path: selection.Path, From: selection.From, To: selection.To, Hash: selection.Hash, Left: given(left),
+				Server: selection.Server, Path: selection.Path, Search: selection.Search, ErrorKind: selection.ErrorKind, Step: selection.Step,
+				From: selection.From, To: selection.To, Hash: selection.Hash, Left: given(left), Status: givenList(statuses),
 			}
 			if newest {
 				params.Order = given(openapi.FileOrder(ingest.OrderNewest))
-			}
-			if len(statuses) > 0 {
-				params.Status = &statuses
 			}
 			if watch {
 				return a.watchFiles(ctx, api, params, limit)

@@ -49,10 +49,14 @@ func TestFileListFilters(t *testing.T) {
 	t.Parallel()
 	ops := world()
 	before := time.Now().Add(-48 * time.Hour)
-	got := execute(t, ops, args("file", "list", "--newest", "--path", "/in/*", "--from", "2d", "--to", "1h"))
+	got := execute(t, ops, args("file", "list", "--newest", "--path", "/in/*", "--from", "2d", "--to", "1h",
+		"--search", "Invoice", "--error-kind", "permission,auth", "--error-kind", "slow", "--error-step", "download,notify"))
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, "/in/*", ops.filter.Path)
 	require.Equal(t, ingest.OrderNewest, ops.filter.Order)
+	require.Equal(t, "Invoice", ops.filter.Search)
+	require.Equal(t, []ingest.Kind{ingest.KindPermission, ingest.KindAuth, ingest.KindSlow}, ops.filter.ErrorKinds)
+	require.Equal(t, []ingest.Step{ingest.StepDownload, ingest.StepNotify}, ops.filter.ErrorSteps)
 	require.WithinDuration(t, before, ops.filter.From, time.Minute)
 	require.WithinDuration(t, time.Now().Add(-time.Hour), ops.filter.To, time.Minute)
 }
@@ -135,7 +139,8 @@ func TestBulkActionsCountAndAsk(t *testing.T) {
 	ops := world()
 	hash := strings.Repeat("AB", 32)
 	got := execute(t, ops, args("file", "retry", "--server", "acme", "--path", "*.csv", "--hash", hash, "--from", "2026-01-01",
-		"--to", "2026-01-02T00:00:00+01:00", "--step", "upload", "--reason", "it is back"), person("y\n"))
+		"--to", "2026-01-02T00:00:00+01:00", "--step", "upload", "--reason", "it is back",
+		"--search", "a", "--error-kind", "permission", "--error-step", "upload"), person("y\n"))
 	require.Equal(t, 0, got.code, got.errors)
 	require.Contains(t, got.errors, "retry 3 failed file(s)? [y/N]")
 	require.Equal(t, "retry: 3 of 3 file(s)\n", got.out)
@@ -143,7 +148,7 @@ func TestBulkActionsCountAndAsk(t *testing.T) {
 	three := int64(3)
 	want := operations.BulkRequest{
 		Filter: ingest.FileFilter{
-			Server: "acme", Path: "*.csv", Hash: strings.ToLower(hash),
+			Server: "acme", Path: "*.csv", Search: "a", Hash: strings.ToLower(hash), ErrorKinds: []ingest.Kind{ingest.KindPermission}, ErrorSteps: []ingest.Step{ingest.StepUpload},
 			From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 1, 23, 0, 0, 0, time.UTC),
 		},
 		Action: operations.Retry, Expected: &three,
@@ -151,6 +156,10 @@ func TestBulkActionsCountAndAsk(t *testing.T) {
 	}
 	require.Equal(t, want, ops.bulk[1], "the action is the confirmed one")
 	require.Equal(t, "behind-2", ops.bulk[2].Cursor)
+
+	ops = world()
+	require.Equal(t, 0, execute(t, ops, args("file", "retry", "--error-step", "notify", "--dry-run")).code, "one filter is enough")
+	require.Equal(t, []ingest.Step{ingest.StepNotify}, ops.bulk[0].Filter.ErrorSteps)
 
 	ops = world()
 	require.Equal(t, 1, execute(t, ops, args("file", "skip", "--all"), person("n\n")).code)

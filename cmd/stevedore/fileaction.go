@@ -54,13 +54,14 @@ func (a *app) fileActionCommand(action client.Action, short, long, example strin
 		Use: string(action) + " UUID...", Short: short, Long: long, Example: example, Args: cobra.ArbitraryArgs,
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			selection, err := f.selected.selection(a.now())
-			bulk := f.all || f.dryRun || !f.selected.empty()
+			filtered := selection != openapi.FileSelection{}
+			bulk := f.all || f.dryRun || filtered
 			switch {
 			case err != nil:
 				return err
 			case bulk && len(args) > 0:
 				return usageErrorf("uuids and filters exclude each other")
-			case bulk && !f.all && f.selected.empty():
+			case bulk && !f.all && !filtered:
 				return usageErrorf("--dry-run requires a filter or --all")
 			case bulk:
 				return a.actOnAll(ctx, api, f, selection)

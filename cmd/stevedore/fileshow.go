@@ -137,17 +137,25 @@ func since(before, now time.Time) string {
 func details(values map[string]any) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		var text string
-		switch typed := values[name].(type) {
-		case string:
-			text = typed
-		case float64:
-			text = strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(typed, 'f', 3, 64), "0"), ".")
-		default:
-			encoded, _ := json.Marshal(typed) // it was JSON before
-			text = string(encoded)
-		}
-		parts = append(parts, name+"="+text)
+		parts = append(parts, name+"="+detail(values[name]))
 	}
 	return safe(strings.Join(parts, " "))
+}
+
+// detail returns a value that was decoded from JSON. A change is "before -> after".
+func detail(value any) string {
+	switch typed := value.(type) {
+	case string:
+		return typed
+	case float64:
+		return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(typed, 'f', 3, 64), "0"), ".")
+	case map[string]any:
+		before, isChange := typed["from"]
+		after, complete := typed["to"]
+		if isChange && complete && len(typed) == 2 {
+			return detail(before) + " -> " + detail(after)
+		}
+	}
+	encoded, _ := json.Marshal(value)
+	return string(encoded)
 }

@@ -110,6 +110,11 @@ func addYes(cmd *cobra.Command, yes *bool) {
 	cmd.Flags().BoolVarP(yes, "yes", "y", false, "do not ask for confirmation")
 }
 
+// addLimit adds the flag that bounds a list, by default to 20.
+func addLimit(cmd *cobra.Command, limit *int, things string) {
+	cmd.Flags().IntVar(limit, "limit", 20, "at most `N` "+things+"; 0 is all")
+}
+
 // addServers adds the flag that selects servers.
 func (a *app) addServers(cmd *cobra.Command, servers *[]string) {
 	cmd.Flags().StringArrayVar(servers, "server", nil, "only the server with this `NAME` or uuid; may be repeated")
@@ -117,22 +122,33 @@ func (a *app) addServers(cmd *cobra.Command, servers *[]string) {
 }
 
 // selectFlags are the flags that select files.
-type selectFlags struct{ server, path, hash, from, to string }
+type selectFlags struct {
+	server, path, search, hash, from, to string
+	kinds                                []string
+	steps                                []openapi.ErrorStep
+}
 
 func (f *selectFlags) register(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.server, "server", "", "only files of the server with this `NAME` or uuid")
 	flags.StringVar(&f.path, "path", "", "only files whose path matches the `GLOB`: '*' within a folder, '**' across, e.g. '**/*.csv'")
+	flags.StringVar(&f.search, "search", "", "only files whose path contains the `TEXT` in any case; also the beginning of a uuid, or a SHA-256")
+	flags.StringSliceVar(&f.kinds, "error-kind", nil, "only files whose last failure is of this `KIND`, e.g. permission; may be repeated or separated by commas")
+	addChoice(cmd, flags, "error-step", "", "only files whose last failure was in this `STEP`; may be repeated or separated by commas", &choice[openapi.ErrorStep]{
+		values: []openapi.ErrorStep{
+			openapi.ErrorStepDiscover, openapi.ErrorStepDownload, openapi.ErrorStepVerify, openapi.ErrorStepUpload, openapi.ErrorStepTransfer,
+			openapi.ErrorStepNotify, openapi.ErrorStepAfterIngest,
+		}, list: true, set: func(step openapi.ErrorStep) { f.steps = append(f.steps, step) },
+	})
 	flags.StringVar(&f.from, "from", "", "only files first seen at this `TIME` or later: 2026-01-31, 2026-01-31T12:00:00Z, or 24h or 7d ago")
 	flags.StringVar(&f.to, "to", "", "only files first seen before this `TIME`")
 	flags.StringVar(&f.hash, "hash", "", "only files whose content has this `SHA-256`")
 	a.completeFlag(cmd, "server", serverNames)
+	a.completeFlag(cmd, "error-kind", errorKinds)
 }
 
-// empty reports whether the flags select all files.
-func (f *selectFlags) empty() bool { return *f == selectFlags{} }
-
-// selection returns the selection that the flags describe.
+// selection returns the selection that the flags describe. It is the zero value without
+// filters.
 func (f *selectFlags) selection(now time.Time) (s openapi.FileSelection, err error) {
 	hash := strings.ToLower(f.hash)
 	if hash != "" && (len(hash) != 64 || strings.Trim(hash, "0123456789abcdef") != "") {
@@ -143,7 +159,10 @@ func (f *selectFlags) selection(now time.Time) (s openapi.FileSelection, err err
 		return s, err
 	}
 	to, err := parseTime("to", f.to, now, -1)
-	return openapi.FileSelection{Server: given(f.server), Path: given(f.path), Hash: given(hash), From: given(from), To: given(to)}, err
+	return openapi.FileSelection{
+		Server: given(f.server), Path: given(f.path), Search: given(f.search), ErrorKind: givenList(f.kinds), Step: givenList(f.steps),
+		Hash: given(hash), From: given(from), To: given(to),
+	}, err
 }
 
 // parseTime parses a date, a time, or a distance from now such as 24h or 7d, which the

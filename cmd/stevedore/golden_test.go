@@ -102,8 +102,20 @@ func world() *fakeOperations {
 		tested:  operations.TestResult{Server: ingest.Server{UUID: testUUID, Name: "acme", RootPath: "/"}, Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAA", Software: "SSH-2.0-x\x1b[1m", Entries: 3}},
 		matched: 3,
 		listings: []ingest.Scan{
-			{ID: 2, ServerUUID: testUUID, ServerName: "acme", StartedAt: at.Add(time.Minute), FinishedAt: at.Add(time.Hour), ScanCounts: ingest.ScanCounts{Seen: 12, New: 3, Settling: 1, InProgress: 2}, Note: "2 files match no pattern\x1b"},
-			{ID: 1, ServerUUID: testUUID, ServerName: "acme", StartedAt: at.Add(-time.Hour), FinishedAt: at},
+			{ID: 2, ServerUUID: testUUID, ServerName: "acme", StartedAt: at.Add(time.Minute), FinishedAt: at.Add(time.Hour), ScanCounts: ingest.ScanCounts{Seen: 12, New: 3, Settling: 1, InProgress: 2, Errors: 1}, Note: "the clock is 2 h ahead\x1b",
+				Excluded: ingest.Unmatched{Count: 2, Example: "/outbox/a.bak"}, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceManual, RequestedBy: "alice"},
+				Unread: ingest.Unread{Count: 1, Folders: []ingest.UnreadFolder{{Path: "/outbox/private", Reason: "may not be read by user in"}}}},
+			{ID: 1, ServerUUID: testUUID, ServerName: "acme", StartedAt: at.Add(-time.Hour), FinishedAt: at, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceSchedule}},
+		},
+		failures: []ingest.FailureGroup{
+			{ServerUUID: testUUID, ServerName: "acme", Kind: ingest.KindPermission, Step: ingest.StepDownload, Count: 12, Since: at, Latest: at.Add(time.Hour), FileUUID: hostile.UUID, Message: "open acme:/in/a: permission denied\x1b"},
+			{ServerUUID: testUUID, ServerName: "acme", Count: 1, Since: at, Latest: at, FileUUID: testUUID},
+		},
+		log: []ingest.AuditEntry{
+			{ID: 2, At: at.Add(time.Hour), Actor: "alice", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Details: map[string]any{
+				"server_uuid": testUUID, "changes": map[string]any{"port": map[string]any{"from": 22, "to": 2222}, "include": map[string]any{"from": []string{}, "to": []string{"*.csv"}}},
+			}},
+			{ID: 1, At: at, Actor: "cli:ann", Role: ingest.RoleOperator, Action: "scan.start", Target: testUUID, Details: map[string]any{"servers": []string{"acme"}}},
 		},
 	}
 	for _, s := range []ingest.Server{
@@ -125,17 +137,17 @@ func TestGolden(t *testing.T) {
 	for group, lines := range map[string][]string{
 		"server": {
 			"server list", "80: server list", "120: server list", "server list -o json", "server list -o jsonl", "server show acme", "80: server show globex", "server show acme -o json",
-			"server test acme", "server test acme -o json", "server rm acme --yes", "server pause acme", "server resume acme", "server changes acme", "server show unknown\x1b[31m",
+			"server test acme", "server test acme --list", "server add --name new --host h --username u --path /new --test", "server add --host h --test -o json", "server test acme -o json", "server rm acme --yes", "server pause acme", "server resume acme", "server changes acme", "server show unknown\x1b[31m",
 			"server edit acme --port x", "server add --transfer strem", "server add --follow-links=maybe", "server add --settle 10", "server add --min-size 1e3", "server add --identity sise",
 			"server test acme --expires 30d", "server test acme --approve MD5:00", "server rm acme", "server edit acme",
 		},
 		"file": {
 			"file list", "80: file list", "120: file list", "file list -o json", "file list -o jsonl", "file show 1f0f", "80: file show 1f0f", "file show 3f0f", "file show 3f0f -o json",
-			"file retry --server acme --dry-run", "file retry --server acme --dry-run -o json", "file retry 1f0f --step downlod", "file list --status eror,ready", "file list --from yesterday",
+			"file retry --server acme --dry-run", "file retry --server acme --dry-run -o json", "file retry 1f0f --step downlod", "file list --status eror,ready", "file list --from yesterday", "file failures", "80: file failures", "file failures -o jsonl", "file list --error-step downlod", "file retry --search a --error-kind permission,auth --error-step download --dry-run", "file list --error-kind Bad",
 			"file list --limit many", "file list --watch -o json", "file list --sever acme", "file list --hash abc", "file show zz", "file list --watch=perhaps", "file skip", "file lst",
 		},
-		"scan":  {"scan", "scan --wait", "scan --wait -o json", "scan show latest", "80: scan show latest", "scan show 5f0f0f0f-1111-4222-8333-444444444444", "scan show latest -o jsonl", "scan show 5f0f", "scan shw"},
-		"audit": {"audit", "audit --server acme --deep", "audit -o json", "audit -o jsonl", "audit list", "80: audit list", "audit show latest", "audit show ffff", "audit acme"},
+		"scan":  {"scan", "scan --wait", "scan --wait -o json", "scan show latest", "80: scan show latest", "scan show 5f0f0f0f-1111-4222-8333-444444444444", "scan show latest -o jsonl", "scan show 5f0f", "scan list", "80: scan list", "scan list -o jsonl", "scan show 2", "scan show 9", "scan shw"},
+		"audit": {"audit", "audit --server acme --deep", "audit -o json", "audit -o jsonl", "audit list", "80: audit list", "audit show latest", "audit show ffff", "audit acme", "audit-log list", "80: audit-log list", "audit-log list -o jsonl"},
 		"token": {"token list", "80: token list", "token list -o json", "token revoke ci --yes", "token revoke ci", "token create --name ci --role admn", "token create --name ci --role viewer --expires 30", "token revoke unknown --yes"},
 		"other": {"key rotate --keyset-file /k", "key rotate --keyset-file /k -o json", "sevrer list", "-o yaml version", "-x", "version now"},
 	} {

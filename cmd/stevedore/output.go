@@ -206,6 +206,14 @@ func given[T comparable](value T) *T {
 	return &value
 }
 
+// givenList returns a pointer to the list, and nil for an empty one.
+func givenList[T any](list []T) *[]T {
+	if len(list) == 0 {
+		return nil
+	}
+	return &list
+}
+
 // value returns the value that the pointer holds; nil is the zero value.
 func value[T any](pointer *T) T {
 	if pointer == nil {

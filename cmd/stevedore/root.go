@@ -43,7 +43,7 @@ func (a *app) rootCommand() *cobra.Command {
 	a.addConfigFlags(root)
 	root.AddCommand(
 		a.setupCommand(), a.migrateCommand(), a.workerCommand(), a.apiCommand(), a.serverCommand(),
-		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.tokenCommand(), a.keyCommand(), a.breakGlassCommand(),
+		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.auditLogCommand(), a.tokenCommand(), a.keyCommand(), a.breakGlassCommand(),
 		a.configCommand(), a.versionCommand(),
 	)
 	return root

@@ -59,18 +59,14 @@ be later, or when files wait for the partner, for example for a done-marker.`,
 	}
 	a.addServers(cmd, &servers)
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until all files found have ended or failed")
-	cmd.AddCommand(a.scanShowCommand())
+	cmd.AddCommand(a.scanListCommand(), a.scanShowCommand())
 	return cmd
 }
 
 // workerInterval is the interval at which a waiting command looks for a worker.
 const workerInterval = 10 * time.Second
 
-// startTimeout is the time after which a scan that has not started is reported. The API
-// reports a stopped worker only after a minute and a half.
-const startTimeout = 25 * time.Second
-
-// workerCheck notes once that no worker polls. Without a worker a scan makes no progress,
+// workerCheck notes once that no worker runs. Without a worker a scan makes no progress,
 // which would look like a hang.
 type workerCheck struct {
 	app   *app
@@ -78,30 +74,21 @@ type workerCheck struct {
 	at    time.Time
 }
 
-func (w *workerCheck) note(text string) {
-	if !w.noted {
-		w.app.note("%s", text)
-	}
-	w.noted = true
-}
-
 func (w *workerCheck) check(ctx context.Context, api *client.API) {
-	if time.Since(w.at) < workerInterval {
+	if w.noted || time.Since(w.at) < workerInterval {
 		return
 	}
 	w.at = time.Now()
 	if err := api.CheckPart(ctx, operations.PartWorker); err != nil && ctx.Err() == nil {
-		w.note(message(err))
+		w.noted = true
+		w.app.note("%s", message(err))
 	}
 }
 
 func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.ScanAccepted, worker *workerCheck) error {
-	progress, begun := &progress{app: a}, a.now()
+	progress := &progress{app: a}
 	scan, err := api.WaitScan(ctx, accepted.ScanUUID, func(s openapi.Scan) {
 		worker.check(ctx, api)
-		if len(s.Servers) == 0 && a.now().Sub(begun) > startTimeout {
-			worker.note("no worker has started the scan for " + startTimeout.String() + ": check that `stevedore worker` runs")
-		}
 		progress.scan(s)
 	})
 	progress.end()

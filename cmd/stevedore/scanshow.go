@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,14 +22,54 @@ type scanShowResult struct {
 	Listings []openapi.Listing `json:"listings"`
 }
 
+func (a *app) scanListCommand() *cobra.Command {
+	var server string
+	var limit int
+	cmd := &cobra.Command{
+		Use: "list", Short: "List scans of servers, the latest first", Args: none,
+		Long: `Lists what scans found on each server and who requested them. "stevedore scan
+show ID" shows what was skipped and why.`,
+		Example: "  stevedore scan list --server acme --limit 5",
+		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
+			return printAll(a.newList(listingTitles...), api.Listings(ctx, server, max(0, limit)), "no scans yet: start one with `stevedore scan`", a.listingCells)
+		}),
+	}
+	cmd.Flags().StringVar(&server, "server", "", "only scans of the server with this `NAME` or uuid")
+	a.completeFlag(cmd, "server", serverNames)
+	addLimit(cmd, &limit, "scans")
+	return cmd
+}
+
+var listingTitles = []string{"ID", "SERVER", "STARTED", "BY", "SEEN", "NEW", "SETTLING", "EXCLUDED", "RESULT"}
+
+func (a *app) listingCells(l openapi.Listing) []string {
+	result := "ok"
+	switch {
+	case l.Error != nil:
+		result = "FAILED: " + safe(a.cause(l.Server, *l.Error))
+	case l.FinishedAt == nil:
+		result = "running"
+	case l.Errors > 0:
+		result = ingest.Counted(l.Errors, "unreadable folder", "unreadable folders")
+	}
+	return []string{
+		fmt.Sprint(l.ID), safe(l.Server), a.when(l.StartedAt), dash(requester(l)), fmt.Sprint(l.Seen), fmt.Sprint(l.New), fmt.Sprint(l.Settling),
+		fmt.Sprint(l.Excluded), result,
+	}
+}
+
+// requester returns the name of the token that requested a scan, or else its source.
+func requester(l openapi.Listing) string { return cmp.Or(value(l.RequestedBy), value(l.Source)) }
+
 func (a *app) scanShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "show UUID|latest", Short: "Show what a scan found on each server",
-		Long: `Shows for each server of a scan how many entries it listed, which of them were
-new, settle or were skipped, and why a listing failed. "latest" shows the latest
-listing of each server.`,
+		Use: "show UUID|ID|latest", Short: "Show what a scan found on each server",
+		Long: `Shows for each server of a scan who requested it, how many entries it listed,
+which of them were new, settle, or were skipped and why, and why a listing failed.
+An id of "stevedore scan list" shows one server; "latest" shows the latest scan of
+each server.`,
 		Example: "  stevedore scan show latest\n  stevedore scan show 2f1c0a52-6c0e-4a56-9d0f-0a3c6c6f2f5e",
-		Args:    exactly("scan uuid, or latest,"),
+		Args:    exactly("scan uuid, id or latest,"),
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			result, err := findScan(ctx, api, args[0])
 			if err != nil {
@@ -36,19 +78,23 @@ listing of each server.`,
 			return a.show(result, func(t *table) { a.rowsOfListings(t, result) })
 		}),
 	}
-	return a.completeArgs(cmd, func(_ context.Context, _ *client.API, _ string, add func(string, string)) error {
-		add(latest, "the latest listing of each server")
-		return nil
-	})
+	return a.completeArgs(cmd, scanIDs)
 }
 
 // maxListings bounds the listings that are searched for those of a scan.
 const maxListings = 5000
 
-func findScan(ctx context.Context, api *client.API, uuidOrLatest string) (scanShowResult, error) {
-	result := scanShowResult{Listings: []openapi.Listing{}}
+// findScan returns the scan with the uuid, the scan of a server with the id, or the
+// latest scan of each server.
+func findScan(ctx context.Context, api *client.API, name string) (result scanShowResult, err error) {
+	result.Listings = []openapi.Listing{}
+	if id, err := strconv.ParseInt(name, 10, 64); err == nil {
+		listing, err := api.Listing(ctx, id)
+		result.Listings = append(result.Listings, listing)
+		return result, err
+	}
 	wanted := map[string]bool{}
-	if uuidOrLatest == latest {
+	if name == latest {
 		servers, err := api.ListServers(ctx)
 		if err != nil {
 			return result, err
@@ -57,7 +103,7 @@ func findScan(ctx context.Context, api *client.API, uuidOrLatest string) (scanSh
 			wanted[server.ServerUUID] = true
 		}
 	} else {
-		scan, err := api.Scan(ctx, uuidOrLatest)
+		scan, err := api.Scan(ctx, name)
 		switch {
 		case ingest.IsKind(err, ingest.KindInvalid):
 			return result, usageError{err}
@@ -69,14 +115,11 @@ func findScan(ctx context.Context, api *client.API, uuidOrLatest string) (scanSh
 			wanted[server.ServerUUID] = true
 		}
 	}
-	searched := 0
-	for listing, err := range api.Listings(ctx) {
+	for listing, err := range api.Listings(ctx, "", maxListings) {
 		if err != nil {
 			return result, err
 		}
-		searched++
-		before := result.Scan != nil && listing.StartedAt.Before(result.Scan.StartedAt)
-		if len(wanted) == 0 || before || searched > maxListings {
+		if len(wanted) == 0 || result.Scan != nil && listing.StartedAt.Before(result.Scan.StartedAt) {
 			break
 		}
 		if wanted[listing.ServerUUID] {
@@ -107,34 +150,35 @@ func (a *app) rowsOfListings(t *table, r scanShowResult) {
 		t.text("no server has been listed yet")
 		return
 	}
-	t.columns("SERVER", "STARTED", "SEEN", "NEW", "SETTLING", "SKIPPED", "REJECTED", "RESULT")
+	t.columns(listingTitles...)
 	for _, l := range r.Listings {
-		result := "ok"
-		switch {
-		case l.Error != nil:
-			result = "FAILED: " + safe(a.cause(l.Server, *l.Error))
-		case l.FinishedAt == nil:
-			result = "running"
-		}
-		t.row(safe(l.Server), a.when(l.StartedAt), fmt.Sprint(l.Seen), fmt.Sprint(l.New), fmt.Sprint(l.Settling), fmt.Sprint(l.InProgress+l.Alone), fmt.Sprint(l.Rejected), result)
+		t.row(a.listingCells(l)...)
 	}
 	t.text("")
 	t.columns()
 	for _, l := range r.Listings {
-		note := func(n int64, one, several string) {
-			if n > 0 {
-				t.row(safe(l.Server), ingest.Counted(n, one, several))
-			}
-		}
-		note(l.InProgress, "file in progress is skipped", "files in progress are skipped")
-		note(l.Alone, "done-marker or checksum file without a file is skipped", "done-markers and checksum files without a file are skipped")
-		note(l.Rejected, "entry with an unsafe name or kind is rejected", "entries with unsafe names or kinds are rejected")
-		note(l.Errors, "folder could not be read", "folders could not be read")
-		for _, folder := range l.Unreadable[:min(len(l.Unreadable), shownUnreadable)] {
-			t.row(safe(l.Server), safe(folder.Path+" "+folder.Reason))
-		}
-		if l.Note != nil {
-			t.row(safe(l.Server), safe(*l.Note))
+		for _, note := range skipped(l) {
+			t.row(safe(l.Server), safe(note))
 		}
 	}
+}
+
+// skipped describes the entries that a scan did not record, and why.
+func skipped(l openapi.Listing) (notes []string) {
+	add := func(n int64, one, several string) {
+		if n > 0 {
+			notes = append(notes, ingest.Counted(n, one, several))
+		}
+	}
+	excluded := ingest.Unmatched{Count: l.Excluded, Example: value(l.ExcludedExample)}.Note(l.Seen)
+	if !strings.Contains(value(l.Note), excluded) {
+		notes = append(notes, excluded)
+	}
+	add(l.InProgress, "file in progress is skipped", "files in progress are skipped")
+	add(l.Alone, "done-marker or checksum file without a file is skipped", "done-markers and checksum files without a file are skipped")
+	add(l.Rejected, "entry with an unsafe name or kind is rejected", "entries with unsafe names or kinds are rejected")
+	for _, folder := range l.Unreadable[:min(len(l.Unreadable), shownUnreadable)] {
+		notes = append(notes, folder.Path+" "+folder.Reason)
+	}
+	return append(notes, nonEmpty(value(l.Note))...)
 }

@@ -46,6 +46,26 @@ func TestServerAddDefaultsAndFiles(t *testing.T) {
 	require.Equal(t, testUUID, shown["server_uuid"])
 }
 
+func TestServerAddTestSavesNothing(t *testing.T) {
+	t.Parallel()
+	ops := world()
+	line := args("server", "add", "--name", "new", "--host", "h", "--username", "u", "--path", "/new", "--include", "*.csv", "--test", "--password-file", "-")
+	got := execute(t, ops, line, stdin("secret\n"))
+	require.Equal(t, exitOK, got.code, got.errors)
+	require.Contains(t, got.out, "2 files match")
+	require.Contains(t, got.out, "1 entry is excluded by the patterns, e.g. /in/a.bak")
+	require.True(t, ops.asked.Sample)
+	require.Equal(t, "secret", string(ops.draft.Credentials.Password))
+	require.Equal(t, []string{"*.csv"}, ops.draft.Server.Include)
+	require.Empty(t, ops.added.Server.Name)
+
+	ops.err = ingest.Errorf(ingest.KindAuth, "the server refused the password")
+	got = execute(t, ops, line, stdin("secret\n"))
+	require.Equal(t, exitPermanent, got.code)
+	require.Contains(t, got.out, "FAILED")
+	require.Contains(t, got.errors, "the server refused the password")
+}
+
 func TestServerTestShowsTheKeyBesideTheError(t *testing.T) {
 	t.Parallel()
 	ops := world()

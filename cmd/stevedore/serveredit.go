@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/spf13/cobra"
@@ -10,13 +11,17 @@ import (
 )
 
 func (a *app) serverAddCommand() *cobra.Command {
+	var test bool
 	cmd := &cobra.Command{
 		Use: "add", Short: "Add a server", Args: none,
 		Long: `Adds a server and prints its uuid. Passwords and keys are read from files, or
 with '-' from stdin, and are stored encrypted.
 
 stevedore does not log in to a server without a pinned host key: set --host-key,
-or run 'stevedore server test NAME' and approve the presented key.`,
+or run 'stevedore server test NAME' and approve the presented key.
+
+--test only tests the settings as 'stevedore server test --list' does: it logs in
+and lists the files that the patterns include. Nothing is saved.`,
 		Example: "  stevedore server add --name acme --host sftp.acme.example --username in --password-file acme.pw --path /outbox",
 	}
 	flags := newSettingFlags(cmd)
@@ -24,6 +29,11 @@ or run 'stevedore server test NAME' and approve the presented key.`,
 		settings, err := flags.given(a.stdin)
 		if err != nil {
 			return err
+		}
+		if test {
+			draft := openapi.Server{Name: cmp.Or(value(settings.Name), "draft"), RootPath: cmp.Or(value(settings.RootPath), "/")}
+			result, err := api.TestSettings(ctx, settings, true)
+			return a.showTest(draft, result, err)
 		}
 		server, err := api.AddServer(ctx, settings)
 		if err != nil {
@@ -34,6 +44,7 @@ or run 'stevedore server test NAME' and approve the presented key.`,
 		}
 		return a.showText(server, "%s", server.ServerUUID)
 	})
+	cmd.Flags().BoolVar(&test, "test", false, "test the settings and list the included files, without saving anything")
 	return cmd
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -15,7 +16,8 @@ import (
 
 // testResult is a server test as JSON.
 type testResult struct {
-	Server     string `json:"server"`
+	Server string `json:"server"`
+	// ServerUUID is empty for a server that is not saved.
 	ServerUUID string `json:"server_uuid"`
 	openapi.ServerTest
 }
@@ -23,14 +25,14 @@ type testResult struct {
 func (a *app) serverTestCommand() *cobra.Command {
 	var approval openapi.HostKeyApproval
 	var expires string
-	var sample bool
+	var list bool
 	cmd := &cobra.Command{
 		Use: "test NAME", Short: "Connect to a server, compare its host key, log in and list the root folder",
 		Long: `Connects to the server as a worker does. Without a pinned host key no
 credentials are sent: the command prints the presented key. Compare its
 fingerprint with the partner's, then pin it with --approve. A successful test
 ends a suspension.`,
-		Example: "  stevedore server test acme\n  stevedore server test acme --approve SHA256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg",
+		Example: "  stevedore server test acme --list\n  stevedore server test acme --approve SHA256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg",
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			if print := approval.Fingerprint; print != "" && !strings.HasPrefix(print, "SHA256:") {
 				return usageErrorf("--approve %q: use a fingerprint like SHA256:n4bQgYhM..., as `ssh-keygen -l` prints it", safe(print))
@@ -45,32 +47,30 @@ ends a suspension.`,
 			if !last.IsZero() {
 				approval.Expires = given(last.Format(time.DateOnly))
 			}
-			return a.testServer(ctx, api, args[0], approval, sample)
+			return a.testServer(ctx, api, args[0], approval, list)
 		}),
 	}
 	cmd.Flags().StringVar(&approval.Fingerprint, "approve", "", "pin the presented host key if it has this `FINGERPRINT`; pinned keys stay")
 	cmd.Flags().StringVar(&expires, "expires", "", "with --approve: `TIME` of expiry of the key, 365d or 2027-01-31; the key is valid on that day (default never)")
-	cmd.Flags().BoolVar(&sample, "sample", false, "also list files that match the patterns, for at most 15 seconds")
+	cmd.Flags().BoolVar(&list, "list", false, "also list files that the patterns include, and count those that they exclude, for at most 15 seconds")
 	return cmd
 }
 
-func (a *app) testServer(ctx context.Context, api *client.API, name string, approval openapi.HostKeyApproval, sample bool) error {
+func (a *app) testServer(ctx context.Context, api *client.API, name string, approval openapi.HostKeyApproval, list bool) error {
 	server, _, err := api.Server(ctx, name)
 	if err != nil {
 		return err
 	}
-	test, err := api.TestServer(ctx, server.ServerUUID, approval, sample)
+	test, err := api.TestServer(ctx, server.ServerUUID, approval, list)
+	return a.showTest(server, test, err)
+}
+
+// showTest prints the result of a test and returns its error.
+func (a *app) showTest(server openapi.Server, test openapi.ServerTest, err error) error {
 	if err != nil && test.Error == nil {
 		return err // there is no result
 	}
-	if printErr := a.showTest(server, test); printErr != nil {
-		return printErr
-	}
-	return err
-}
-
-func (a *app) showTest(server openapi.Server, test openapi.ServerTest) error {
-	return a.show(testResult{server.Name, server.ServerUUID, test}, func(t *table) {
+	printErr := a.show(testResult{server.Name, server.ServerUUID, test}, func(t *table) {
 		if test.Fingerprint != nil {
 			t.row("fingerprint", *test.Fingerprint)
 			t.row("host key", safe(value(test.HostKey)))
@@ -89,6 +89,7 @@ func (a *app) showTest(server openapi.Server, test openapi.ServerTest) error {
 		t.row("login", fmt.Sprintf("ok in %d ms; %s has %s", test.LatencyMs, safe(server.RootPath), ingest.Counted(int64(test.Entries), "entry", "entries")))
 		rowsOfDetails(t, test)
 	})
+	return cmp.Or(printErr, err)
 }
 
 // rowsOfDetails adds the negotiated algorithms and the sample.
@@ -113,7 +114,7 @@ func rowsOfDetails(t *table, test openapi.ServerTest) {
 	if !s.Complete {
 		least = "at least "
 	}
-	t.row("sample", fmt.Sprintf("%s%s, %d rejected, %s", least, ingest.Counted(s.Taken, "file matches", "files match"), s.Rejected,
+	t.row("files", fmt.Sprintf("%s%s, %d rejected, %s", least, ingest.Counted(s.Taken, "file matches", "files match"), s.Rejected,
 		ingest.Counted(s.Unreadable, "unreadable folder", "unreadable folders")))
 	excluded := ingest.Unmatched{Count: s.LeftOut, Example: value(s.LeftOutExample)}
 	for _, line := range append(nonEmpty(excluded.Note(s.Taken)), s.Paths...) {

@@ -36,7 +36,7 @@ func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action Act
 		if taken, err := s.d.Orchestrator.Accepted(ctx, file.UUID, string(action)); taken && err == nil {
 			return file, nil
 		}
-		return file, ingest.Errorf(ingest.KindConflict, "%s is %s: %s is for files that are %s%s",
+		return file, ingest.Errorf(ingest.KindConflict, "%s is %s: %s requires status %s%s",
 			ingest.Summary(file.RemotePath), file.Status, action, wanted, orSkip(file.Status))
 	}
 	d.Actor = access.From(ctx).Name
@@ -59,7 +59,7 @@ func wantedStatus(action Action, file ingest.File) ingest.Status {
 // orSkip returns a hint for a file that has not started.
 func orSkip(status ingest.Status) string {
 	if notBegun(status) {
-		return "; one that has not begun can be skipped"
+		return "; a file that has not started can be skipped"
 	}
 	return ""
 }

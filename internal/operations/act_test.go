@@ -108,7 +108,7 @@ func TestAFileThatHasNotBegunCanBeSkipped(t *testing.T) {
 	_, err = b.ActOnFile(t.Context(), "uuid-1", Retry, workflows.OperatorAction{Reason: "x"})
 	require.ErrorContains(t, err, "can be skipped")
 	_, err = b.ActOnFile(t.Context(), "uuid-3", Skip, workflows.OperatorAction{Reason: "x"})
-	require.ErrorContains(t, err, "skip is for files that are error")
+	require.ErrorContains(t, err, "/in/c.csv is downloading: skip requires status error")
 
 	bulk := func(filter ingest.FileFilter, action Action) int64 {
 		result, err := b.ActOnFiles(t.Context(), BulkRequest{Filter: filter, Action: action, DryRun: true})
