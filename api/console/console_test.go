@@ -503,7 +503,19 @@ func TestServerForm(t *testing.T) {
 	require.Contains(t, refused.Body.String(), "Use a duration such as")
 
 	f.err = nil
-	f.servers = []ingest.Server{{UUID: "s1", Name: "acme", PasswordEncrypted: []byte("sealed")}}
+	form.Set("settle", "")
+	form.Set("port", "22")
+	form.Set("after_ingest", "move")
+	form.Set("move_to", " /done")
+	post(c, "/servers", form)
+	require.EqualValues(t, "move:/done", f.added.Server.AfterIngest)
+	f.servers = []ingest.Server{{UUID: "s1", Name: "acme", PasswordEncrypted: []byte("sealed"), AfterIngest: "move:/done", Transfer: ingest.TransferAuto, MaxDepth: ingest.MaxDepth}}
+	page := get(c, "/servers/acme/edit").Body.String()
+	require.Contains(t, page, `name="after_ingest" value="move" checked`)
+	require.Contains(t, page, `name="move_to" value="/done"`)
+	require.Contains(t, page, "<details><summary>Advanced settings", "folded without advanced settings")
+	f.servers[0].MinAge = time.Minute
+	require.Contains(t, get(c, "/servers/acme/edit").Body.String(), "<details open><summary>Advanced settings")
 	form.Set("port", "22")
 	form.Set("settle", "5s")
 	form.Set("version", "v7")

@@ -167,7 +167,7 @@ var fieldHints = map[string]string{
 	"sidecar_wait": "Use a time from 0s to 168h.",
 	"done_marker":  "Use a file name; * is the name of the file, e.g. *.done.",
 	"transfer":     "Choose one of the options.",
-	"after_ingest": "Use keep, delete or move:/dir.",
+	"after_ingest": "Choose an action; the folder must be an absolute path.",
 	"on_collision": "Choose one of the options.",
 	"role":         "Choose one of the options.",
 	"expires":      "Use a whole number of days from 1 to 3650.",

@@ -56,7 +56,7 @@ var russian = map[string]string{
 
 	// Layout.
 	"Overview": "Обзор", "Servers": "Серверы", "Files": "Файлы", "Scans": "Сканирования", "Audit log": "Журнал действий", "Tokens": "Токены",
-	"Main": "Главное меню", "Skip to content": "К содержанию", "Log in": "Войти", "Log out": "Выйти", "Role: %s": "Роль: %s",
+	"Menu": "Меню", "Main": "Главное меню", "Skip to content": "К содержанию", "Log in": "Войти", "Log out": "Выйти", "Role: %s": "Роль: %s",
 	"Pause updates": "Пауза", "Resume updates": "Продолжить",
 	"Pause or resume live updates":                        "Приостановить или возобновить обновление страницы",
 	"Show times in UTC, in local time or relative to now": "Показывать время в UTC, местное или относительно текущего",
@@ -188,8 +188,8 @@ var russian = map[string]string{
 	"Minimum rate": "Минимальная скорость", "Bytes per second; a slower transfer is deferred. 0 disables.": "Байт в секунду; более медленная передача откладывается. 0 — отключить.",
 	"Proxy": "Прокси", "Address of a proxy: socks5://host:port or http://host:port.": "Адрес прокси: socks5://host:port или http://host:port",
 	"Jump host": "Промежуточный сервер", "Name of another configured server through which this one is reached.": "Имя другого настроенного сервера, через который доступен этот.",
-	"Approved host keys": "Подтверждённые ключи сервера", "none": "нет", "Root folder": "Корневая папка", "Taken": "Что забирается",
-	"all files": "все файлы", "but not": "кроме", "Concurrency": "Параллельность", "Scan interval": "Интервал сканирования",
+	"Approved host keys": "Подтверждённые ключи сервера", "none": "нет", "Root folder": "Корневая папка",
+	"all files": "все файлы", "Concurrency": "Параллельность", "Scan interval": "Интервал сканирования",
 	"Settle time": "Время стабилизации", "Minimum age": "Минимальный возраст", "Done-marker": "Маркер готовности",
 	"After ingest": "После приёма", "Folder depth": "Глубина папок",
 	"Read once": "Читать один раз", "yes": "да", "Legacy SSH algorithms": "Устаревшие алгоритмы SSH", "allowed": "разрешены",
@@ -213,6 +213,8 @@ var russian = map[string]string{
 	"Time without changes before a file is ingested; default if empty": "Время без изменений до приёма файла; пусто — по умолчанию",
 	"Files wait for this companion; * is the file name, e.g. *.done":   "Файл ожидает этот маркер; * — имя файла, например *.done",
 	"Wait for a checksum file":                                         "Ждать файл контрольной суммы", "Maximum wait after the settle time": "Максимальное ожидание после времени стабилизации",
+	"Leave on the server": "Оставить на сервере", "Delete": "Удалить", "Move to a folder": "Переместить в папку", "Folder": "Папка",
+	"Absolute, e.g. /done; only for moved files": "Полный путь, например /done; только для перемещения",
 	"Source file": "Исходный файл", "If the target exists": "Если целевой файл существует",
 	"rename": "переименовать", "overwrite": "заменить", "keep": "оставить на месте",
 	"Read once: the server deletes a file when it is opened": "Читать один раз: сервер удаляет файл при открытии",
@@ -307,7 +309,7 @@ var russian = map[string]string{
 	"Use a time from 0s to 24h.":                               "Введите время от 0s до 24h.",
 	"Use a time from 0s to 168h.":                              "Введите время от 0s до 168h.",
 	"Use a file name; * is the name of the file, e.g. *.done.": "Нужно имя файла; * — имя основного файла, например *.done.",
-	"Use keep, delete or move:/dir.":                           "Введите keep, delete или move:/dir.",
+	"Choose an action; the folder must be an absolute path.":                           "Выберите действие; путь к папке должен быть полным.",
 	"Choose one of the options.":                               "Выберите один из вариантов.",
 	"Use a whole number of days from 1 to 3650.":               "Введите целое число дней от 1 до 3650.",
 

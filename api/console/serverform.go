@@ -43,30 +43,41 @@ func (f serverForm) rest() (list []notice) {
 // formFields lists the fields that show their own problems.
 var formFields = []string{
 	"name", "host", "port", "username", "password", "private_key", "passphrase", "certificate", "host_keys", "root_path", "include", "exclude", "max_parallel",
-	"settle", "scan_interval", "transfer", "after_ingest", "on_collision", "min_age", "done_marker", "sidecar_wait", "max_depth",
+	"settle", "scan_interval", "transfer", "after_ingest", "move_to", "on_collision", "min_age", "done_marker", "sidecar_wait", "max_depth",
 }
 
 func isOption(field string) bool {
 	return slices.ContainsFunc(ingest.OptionTable, func(info ingest.OptionInfo) bool { return info.Field == field })
 }
 
-// optionsOpen reports whether any of the options is set or wrong: then they are
-// not folded away.
-func (f serverForm) optionsOpen() bool {
-	var typed, defaults ingest.Options
-	for _, info := range ingest.OptionTable {
-		if len(f.wrong[info.Field]) > 0 || info.SetText(&typed, f.value(info.Field)) != nil {
+// advancedDefaults are the values of new servers in the folded part of the form.
+var advancedDefaults = url.Values{
+	"transfer": {string(ingest.TransferAuto)}, "max_depth": {strconv.Itoa(ingest.MaxDepth)}, "min_age": {"0s"}, "sidecar_wait": {"0s"}, "done_marker": {""},
+	"read_once": {""}, "legacy_algorithms": {""},
+}
+
+// advanced reports whether an advanced setting is invalid or differs from its default; then
+// they are unfolded.
+func (f serverForm) advanced() bool {
+	for field := range advancedDefaults {
+		if len(f.wrong[field]) > 0 || f.value(field) != advancedDefaults.Get(field) {
 			return true
 		}
 	}
-	return !reflect.DeepEqual(typed, defaults)
+	var entered, defaults ingest.Options
+	for _, info := range ingest.OptionTable {
+		if len(f.wrong[info.Field]) > 0 || info.SetText(&entered, f.value(info.Field)) != nil {
+			return true
+		}
+	}
+	return !reflect.DeepEqual(entered, defaults)
 }
 
 func (c *Console) newServer(_ *http.Request, v *view) (answer, error) {
-	form := serverForm{new: true, values: url.Values{
-		"port": {"22"}, "root_path": {"/"}, "max_parallel": {"4"}, "transfer": {string(ingest.TransferAuto)}, "after_ingest": {"keep"}, "on_collision": {"rename"},
-		"max_depth": {strconv.Itoa(ingest.MaxDepth)}, "min_age": {"0s"}, "sidecar_wait": {"0s"},
-	}}
+	form := serverForm{new: true, values: maps.Clone(advancedDefaults)}
+	for field, value := range map[string]string{"port": "22", "root_path": "/", "max_parallel": "4", "after_ingest": "keep", "on_collision": "rename"} {
+		form.values.Set(field, value)
+	}
 	return answer{title: v.T("Add a server"), body: serverFormView(v, form)}, nil
 }
 
@@ -87,10 +98,13 @@ func valuesOf(s ingest.Server) url.Values {
 		"name": {s.Name}, "host": {s.Host}, "port": {strconv.Itoa(s.Port)}, "username": {s.Username},
 		"host_keys": {strings.Join(s.HostKeys, "\n")}, "root_path": {s.RootPath}, "include": {strings.Join(s.Include, "\n")},
 		"exclude": {strings.Join(s.Exclude, "\n")}, "max_parallel": {strconv.Itoa(s.MaxParallel)}, "settle": {s.Settle.String()},
-		"scan_interval": {s.ScanInterval.String()}, "transfer": {string(s.Transfer)}, "after_ingest": {string(s.AfterIngest)}, "on_collision": {string(s.OnCollision)},
+		"scan_interval": {s.ScanInterval.String()}, "transfer": {string(s.Transfer)}, "on_collision": {string(s.OnCollision)},
 		"min_age": {s.MinAge.String()}, "done_marker": {s.DoneMarker}, "sidecar_wait": {s.SidecarWait.String()},
 		"max_depth": {strconv.Itoa(s.MaxDepth)},
 	}
+	after, folder, _ := strings.Cut(string(s.AfterIngest), ":")
+	values.Set("after_ingest", after)
+	values.Set("move_to", folder)
 	for _, info := range ingest.OptionTable {
 		switch text := info.Text(s.Options); {
 		case !info.Switch():
@@ -144,10 +158,19 @@ func (f *serverForm) read(v *view) func(*ingest.Server) {
 		s.HostKeys, s.Include, s.Exclude = lines(f.value("host_keys")), lines(f.value("include")), lines(f.value("exclude"))
 		s.RootPath, s.DoneMarker = f.value("root_path"), strings.TrimSpace(f.value("done_marker"))
 		s.Transfer = ingest.TransferSetting(f.value("transfer"))
-		s.AfterIngest, s.OnCollision = ingest.AfterIngest(strings.TrimSpace(f.value("after_ingest"))), ingest.Collision(f.value("on_collision"))
+		s.AfterIngest, s.OnCollision = f.afterIngest(), ingest.Collision(f.value("on_collision"))
 		s.Settle, s.ScanInterval, s.MinAge, s.SidecarWait = settle, interval, age, wait
 		s.ReadOnce, s.LegacyAlgorithms = f.checked("read_once"), f.checked("legacy_algorithms")
 	}
+}
+
+// afterIngest returns the setting of the radio buttons and the folder.
+func (f serverForm) afterIngest() ingest.AfterIngest {
+	after := f.value("after_ingest")
+	if after == "move" {
+		after += ":" + strings.TrimSpace(f.value("move_to"))
+	}
+	return ingest.AfterIngest(after)
 }
 
 func lines(text string) (list []string) {

@@ -167,9 +167,7 @@ func (c *Console) removeServer(r *http.Request, v *view) (answer, error) {
 	return answer{goTo: "/servers", notice: plain(v.T("Server removed. Delivered files stay in the ledger."))}, err
 }
 
-// health of a server, as one word with a sign.
-type badge struct{ class, sign, word string }
-
+// healthOf returns the badge of a server.
 func healthOf(s ingest.Server, late bool) badge {
 	switch {
 	case !s.Active:

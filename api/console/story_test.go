@@ -55,7 +55,7 @@ func TestUserAddsAServerAndWatchesAFileArrive(t *testing.T) {
 
 	p.press("Test connection")
 	p.sees("not pinned yet")
-	fingerprint, err := chromedp.Run(p.ctx, chromedp.Text("#fingerprint"))
+	fingerprint, err := chromedp.Run(p.ctx, chromedp.Text("#fingerprint code"))
 	require.NoError(t, err)
 	require.Contains(t, fingerprint, "SHA256:")
 	p.photo("server-approve-key")

@@ -73,13 +73,13 @@ func (c *Console) revokeToken(r *http.Request, v *view) (answer, error) {
 }
 
 // tokenState returns the badge of a token.
-func tokenState(t ingest.Token, now time.Time) (class, sign, word string) {
+func tokenState(t ingest.Token, now time.Time) badge {
 	switch {
 	case !t.RevokedAt.IsZero():
-		return "idle", "⊘", "revoked"
+		return badge{"idle", "⊘", "revoked"}
 	case !t.ExpiresAt.IsZero() && !t.ExpiresAt.After(now):
-		return "idle", "–", "expired"
+		return badge{"idle", "–", "expired"}
 	default:
-		return "good", "✓", "valid"
+		return badge{"good", "✓", "valid"}
 	}
 }
