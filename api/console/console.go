@@ -90,6 +90,7 @@ func (c *Console) routes() []route {
 		{"GET /servers", ingest.RoleViewer, c.servers},
 		{"GET /servers/new", ingest.RoleAdmin, c.newServer},
 		{"POST /servers", ingest.RoleAdmin, c.addServer},
+		{"POST /servers/test", ingest.RoleAdmin, c.testSettings},
 		{"GET /servers/{server}", ingest.RoleViewer, c.server},
 		{"GET /servers/{server}/edit", ingest.RoleAdmin, c.editServer},
 		{"POST /servers/{server}/edit", ingest.RoleAdmin, c.saveServer},
@@ -108,6 +109,7 @@ func (c *Console) routes() []route {
 		{"POST /files/{file}/decide", ingest.RoleOperator, c.decideFile},
 
 		{"GET /scans", ingest.RoleViewer, c.scans},
+		{"GET /scans/{scan}", ingest.RoleViewer, c.scan},
 		{"GET /audits", ingest.RoleViewer, c.audits},
 		{"POST /audits", ingest.RoleOperator, c.startAudit},
 		{"GET /audits/{audit}", ingest.RoleViewer, c.audit},

@@ -46,6 +46,7 @@ type fake struct {
 	audits      []ingest.AuditRun
 	differences []ingest.AuditDifference
 	hours       []ingest.HourStats
+	failures    []ingest.FailureGroup
 
 	err     error
 	done    []string
@@ -166,6 +167,26 @@ func (f *fake) ListScans(context.Context, string, int64, int) (ingest.Page[inges
 	return ingest.Page[ingest.Scan]{Items: f.scans}, nil
 }
 
+func (f *fake) GetServerScan(context.Context, int64) (ingest.Scan, error) { return f.scans[0], f.err }
+
+func (f *fake) ListFailures(context.Context, string) ([]ingest.FailureGroup, bool, error) {
+	return f.failures, false, f.err
+}
+
+func (f *fake) Statistics(_ context.Context, _ string, period ingest.Period) (ingest.Statistics, error) {
+	s := ingest.NewStatistics(period, noon)
+	for _, hour := range f.hours {
+		s.Add(hour)
+	}
+	return s, f.err
+}
+
+func (f *fake) TestSettings(_ context.Context, in operations.NewServer, sample bool) (operations.TestResult, error) {
+	f.added = in
+	f.done = append(f.done, fmt.Sprint("test settings ", sample))
+	return f.tested, f.err
+}
+
 func (f *fake) ListReconciliations(context.Context, int64, int) (ingest.Page[ingest.Reconciliation], error) {
 	return ingest.Page[ingest.Reconciliation]{Items: []ingest.Reconciliation{{StartedAt: noon, FinishedAt: noon, Requeued: 2, Findings: []string{"x"}}}}, nil
 }
@@ -232,7 +253,7 @@ func send(c *Console, r *http.Request, headers []string) *httptest.ResponseRecor
 // requestOf fills a route's pattern with names.
 func requestOf(pattern string) (method, path string) {
 	method, path, _ = strings.Cut(pattern, " ")
-	return method, strings.NewReplacer("{$}", "", "{server}", "acme", "{file}", "f1", "{name}", "ci", "{audit}", "a1").Replace(path)
+	return method, strings.NewReplacer("{$}", "", "{server}", "acme", "{file}", "f1", "{name}", "ci", "{audit}", "a1", "{scan}", "1").Replace(path)
 }
 
 func TestNothingIsShownWithoutLoggingIn(t *testing.T) {
@@ -333,7 +354,11 @@ func full(role ingest.Role) (*fake, *Console) {
 	f.audits = []ingest.AuditRun{{UUID: "a1", Actor: hostile, State: ingest.AuditFailed, Error: hostile}}
 	f.differences = []ingest.AuditDifference{{Seq: 1, Mark: "-", What: hostile, Why: hostile, FileUUID: "f1"}}
 	f.entries = []ingest.AuditEntry{{ID: 1, At: noon, Actor: hostile, Action: "server.edit", Target: hostile, Details: map[string]any{"x": hostile}}}
-	f.scans = []ingest.Scan{{ID: 1, ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: hostile}}
+	f.scans = []ingest.Scan{{
+		ID: 1, ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: hostile,
+		ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceManual, RequestedBy: hostile}, Excluded: ingest.Unmatched{Count: 3, Example: hostile},
+	}}
+	f.failures = []ingest.FailureGroup{{ServerName: "acme", Kind: ingest.KindPermission, Step: ingest.StepDownload, Count: 2, Since: noon, Message: hostile}}
 	f.progress = map[string]orchestrator.Progress{"f1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: hostile}}
 	return f, c
 }
@@ -341,7 +366,7 @@ func full(role ingest.Role) (*fake, *Console) {
 func TestHostileNamesAreInert(t *testing.T) {
 	t.Parallel()
 	_, c := full(ingest.RoleAdmin)
-	for _, path := range []string{"/", "/servers", "/servers/acme", "/files", "/files/f1", "/scans", "/changes", "/tokens", "/servers/acme/edit", "/audits", "/audits/a1"} {
+	for _, path := range []string{"/", "/servers", "/servers/acme", "/files", "/files/f1", "/scans", "/scans/1", "/changes", "/tokens", "/servers/acme/edit", "/audits", "/audits/a1"} {
 		for _, language := range []string{"en", "ru"} {
 			answer := get(c, path, "Accept-Language", language)
 			require.Equal(t, http.StatusOK, answer.Code, path)
@@ -408,17 +433,19 @@ func TestAFileSaysWhyItWaits(t *testing.T) {
 func TestFiltersAreKeptInTheAddress(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleViewer)
-	page := get(c, "/files?status=error&status=nonsense&server=acme&path=%2A%2A%2F%2A.csv&from=2026-02-01T00%3A00&after=99")
+	page := get(c, "/files?status=error&status=nonsense&error_kind=permission&step=download&server=acme&path=%2A%2A%2F%2A.csv&from=2026-02-01T00%3A00&after=99")
 	require.Equal(t, http.StatusOK, page.Code)
 	require.Equal(t, ingest.FileFilter{
-		Server: "acme", Statuses: []ingest.Status{ingest.StatusError}, Path: "**/*.csv", From: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC),
+		Server: "acme", Statuses: []ingest.Status{ingest.StatusError}, Path: "**/*.csv", ErrorKinds: []ingest.Kind{ingest.KindPermission}, ErrorSteps: []ingest.Step{ingest.StepDownload}, From: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC),
 		AfterID: 99, Limit: filesPerPage, Order: ingest.OrderNewest,
 	}, f.filter)
 	body := page.Body.String()
-	require.Contains(t, body, `after=7&amp;from=2026-02-01T00%3A00&amp;path=%2A%2A%2F%2A.csv&amp;server=acme&amp;status=error`)
+	require.Contains(t, body, `after=7&amp;error_kind=permission&amp;from=2026-02-01T00%3A00&amp;path=%2A%2A%2F%2A.csv&amp;server=acme&amp;status=error&amp;step=download`)
+	body = get(c, "/files?status=error&server=acme&path=%2A%2A%2F%2A.csv&from=2026-02-01T00%3A00").Body.String()
 	require.Contains(t, body, "stevedore file list --status error --server acme --path &#39;**/*.csv&#39; --from 2026-02-01T00:00:00Z")
 	require.NotContains(t, body, `name="action"`, "a viewer decides nothing")
-	require.Equal(t, http.StatusBadRequest, get(c, "/files?hash=xyz").Code)
+	require.NotContains(t, get(c, "/files?search=abc").Body.String(), "stevedore file list", "the command has no search")
+	require.Equal(t, "abc", f.filter.Search)
 	require.Equal(t, http.StatusBadRequest, get(c, "/files?from=yesterday").Code)
 }
 
@@ -594,6 +621,10 @@ func (o overviewOf) Overview(context.Context) (operations.Overview, error) {
 	return operations.Overview{}, nil
 }
 
+func (o overviewOf) Statistics(context.Context, string, ingest.Period) (ingest.Statistics, error) {
+	return ingest.NewStatistics(ingest.PeriodDay, noon), nil
+}
+
 func TestPartsThatAreDownAreNamed(t *testing.T) {
 	t.Parallel()
 	f, c := as(ingest.RoleViewer)
@@ -686,9 +717,9 @@ func TestThroughputAndFailuresOfEachServer(t *testing.T) {
 	f.hours[3].Completed, f.hours[3].Bytes, f.hours[3].Failures, f.hours[9].Completed = 3, 5<<20, 1, 1
 	for _, path := range []string{"/servers/acme", "/"} {
 		page := get(c, path).Body.String()
-		require.Contains(t, page, "4 files completed · 5 MiB · 1 failure<", path)
+		require.Contains(t, page, "4 files completed · 5 MiB · 1 failure", path)
 		require.Contains(t, page, "UTC: 3 files completed · 5 MiB · 1 failure<", path)
-		require.Equal(t, 24, strings.Count(page, `class="slot"`), path)
+		require.Equal(t, 48, strings.Count(page, `class="slot"`), "files and bytes of %s", path)
 	}
 	for _, path := range []string{"/servers", "/"} {
 		_, spark, _ := strings.Cut(get(c, path).Body.String(), `class="spark"`)
@@ -698,8 +729,8 @@ func TestThroughputAndFailuresOfEachServer(t *testing.T) {
 		require.Contains(t, spark, "By the hour: 4 files completed · 5 MiB · 1 failure")
 	}
 	page := get(c, "/").Body.String()
-	require.Contains(t, page, `<a href="#hours"><strong>1</strong><span>failed in 24 h`, "the link leads to what was counted")
-	require.Contains(t, page, `id="hours"`)
+	require.Contains(t, page, `<a href="#activity"><strong>1</strong><span>failed in 24 h`, "the link leads to what was counted")
+	require.Contains(t, page, `id="activity"`)
 }
 
 func TestAssetsAreCompressed(t *testing.T) {
@@ -735,4 +766,88 @@ func TestEmptyCellsAreEmpty(t *testing.T) {
 	f, c := full(ingest.RoleViewer)
 	f.servers[0].LastError = ""
 	require.Contains(t, get(c, "/servers").Body.String(), `<td data-label="Last error" class="why"></td>`)
+}
+
+func TestSettingsAreTestedBeforeTheyAreSaved(t *testing.T) {
+	t.Parallel()
+	f, c := as(ingest.RoleAdmin)
+	f.tested = operations.TestResult{Server: ingest.Server{UUID: "s1"}, Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAAkey"}}
+	f.tested.Presented.Sample = &operations.Sample{Taken: 2, Rejected: 1, Unreadable: 1, Paths: []string{"a.csv"}, Unmatched: ingest.Unmatched{Count: 3, Example: "b.tmp"}}
+	form := url.Values{"name": {"acme"}, "host": {"h"}, "port": {"22"}, "password": {"canary"}, "sample": {"yes"}}
+	page := post(c, "/servers/test", form)
+	require.Equal(t, http.StatusOK, page.Code)
+	require.Equal(t, []string{"test settings true"}, f.done)
+	require.Equal(t, "canary", string(f.added.Credentials.Password))
+	for _, text := range []string{"SHA256:abc", "ssh-ed25519 AAAAkey", "a.csv", "Excluded by patterns: 3, e.g. b.tmp", "Unreadable folders: 1", `value="acme"`} {
+		require.Contains(t, page.Body.String(), text)
+	}
+	require.NotContains(t, page.Body.String(), "canary")
+
+	f.tested = operations.TestResult{}
+	f.err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{{Field: "host", Message: "host: use a name"}}}, "no")
+	page = post(c, "/servers/test", form)
+	require.Equal(t, http.StatusOK, page.Code, "htmx shows only successful answers")
+	_, draft, _ := strings.Cut(page.Body.String(), `id="draft"`)
+	require.Contains(t, draft, "host: use a name")
+}
+
+func TestFailuresAreGroupedByCause(t *testing.T) {
+	t.Parallel()
+	_, c := full(ingest.RoleOperator)
+	page := get(c, "/").Body.String()
+	query := "error_kind=permission&amp;server=acme&amp;status=error&amp;step=download"
+	require.Contains(t, page, `href="/files?`+query+`">2 failed files</a>`)
+	require.Contains(t, page, `<input type="hidden" name="query" value="`+query+`">`)
+	require.Contains(t, page, "Access denied.")
+	_, c = full(ingest.RoleViewer)
+	require.NotContains(t, get(c, "/").Body.String(), `action="/files/decide"`)
+}
+
+func TestScanShowsWhatItExcluded(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleViewer)
+	f.scans[0].Excluded.Example, f.scans[0].RequestedBy = "b.tmp", "ann"
+	page := get(c, "/scans/1").Body.String()
+	for _, text := range []string{"Excluded by the patterns", "<code>b.tmp</code>", "ann", `<strong>3</strong>`} {
+		require.Contains(t, page, text)
+	}
+	require.Equal(t, http.StatusNotFound, get(c, "/scans/x").Code)
+	f.scans[0].Source = ingest.SourceSchedule
+	require.Contains(t, get(c, "/scans").Body.String(), `<td data-label="Requested by">schedule</td>`)
+}
+
+func TestActivityOfPeriods(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleViewer)
+	require.Contains(t, get(c, "/").Body.String(), "No files completed or failed in this period.")
+	f.hours = []ingest.HourStats{{Start: noon.AddDate(0, 0, -8), Completed: 3, Bytes: 3 << 20}}
+	require.Contains(t, get(c, "/?period=7d").Body.String(), "No files completed or failed in this period.")
+	page := get(c, "/?period=30d").Body.String()
+	for _, text := range []string{"3 files completed · 3 MiB", "<span>02-24</span>", "<span>4 MiB</span>", "<span>2 MiB</span>", `href="/?period=30d" aria-current`} {
+		require.Contains(t, page, text)
+	}
+	require.Equal(t, 60, strings.Count(page, `class="slot"`))
+	for n, want := range map[int64]int64{0: 2, 3: 4, 11: 20, 999: 1000, 1001: 2048, 5 << 20: 6 << 20} {
+		require.Equal(t, want, axisTop(n), n)
+	}
+}
+
+// TestProblemsAreNeverHealthy: servers that workers do not list successfully have another
+// badge.
+func TestProblemsAreNeverHealthy(t *testing.T) {
+	t.Parallel()
+	healthy := ingest.Server{Active: true, State: ingest.ServerOK, HostKeys: []string{"key"}, LastScanAt: noon}
+	require.Equal(t, "healthy", healthOf(healthy, false).word)
+	for want, change := range map[string]func(*ingest.Server){
+		"host key not approved": func(s *ingest.Server) { s.HostKeys = nil },
+		"scan failed":           func(s *ingest.Server) { s.LastError = "connection refused" },
+		"suspended":             func(s *ingest.Server) { s.State = ingest.ServerSuspended },
+		"paused":                func(s *ingest.Server) { s.Active = false },
+		"not scanned yet":       func(s *ingest.Server) { s.LastScanAt = time.Time{} },
+	} {
+		server := healthy
+		change(&server)
+		require.Equal(t, want, healthOf(server, false).word)
+	}
+	require.Equal(t, "scan overdue", healthOf(healthy, true).word)
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -27,9 +28,12 @@ const (
 type fileQuery struct {
 	statuses []ingest.Status
 	server   string
+	// search is a part of the path, the beginning of a uuid, or a SHA-256.
+	search   string
 	path     string
+	kind     ingest.Kind
+	step     ingest.Step
 	from, to string
-	hash     string
 	after    int64
 }
 
@@ -38,8 +42,13 @@ const minute = "2006-01-02T15:04"
 
 func readFileQuery(values url.Values) fileQuery {
 	q := fileQuery{
-		server: values.Get("server"), path: values.Get("path"), from: values.Get("from"), to: values.Get("to"),
-		hash: strings.ToLower(strings.TrimSpace(values.Get("hash"))),
+		server: values.Get("server"), search: strings.TrimSpace(values.Get("search")), path: values.Get("path"), from: values.Get("from"), to: values.Get("to"),
+	}
+	if kind := ingest.Kind(values.Get("error_kind")); kindTexts[kind] != "" {
+		q.kind = kind
+	}
+	if step := ingest.Step(values.Get("step")); stepNames[step] != "" {
+		q.step = step
 	}
 	for _, name := range values["status"] {
 		if status := ingest.Status(name); slices.Contains(ingest.Statuses, status) && !slices.Contains(q.statuses, status) {
@@ -53,10 +62,13 @@ func readFileQuery(values url.Values) fileQuery {
 // filter converts the query for the ledger, or returns its problem.
 func (q fileQuery) filter() (ingest.FileFilter, error) {
 	filter := ingest.FileFilter{
-		Server: q.server, Statuses: q.statuses, Path: q.path, Hash: q.hash, AfterID: q.after, Limit: filesPerPage, Order: ingest.OrderNewest,
+		Server: q.server, Statuses: q.statuses, Search: q.search, Path: q.path, AfterID: q.after, Limit: filesPerPage, Order: ingest.OrderNewest,
 	}
-	if q.hash != "" && (len(q.hash) != 64 || strings.Trim(q.hash, "0123456789abcdef") != "") {
-		return filter, newError(ingest.KindInvalid, nil, "SHA-256: use its 64 hexadecimal digits.")
+	if q.kind != "" {
+		filter.ErrorKinds = []ingest.Kind{q.kind}
+	}
+	if q.step != "" {
+		filter.ErrorSteps = []ingest.Step{q.step}
 	}
 	for _, bound := range []struct {
 		text string
@@ -80,7 +92,9 @@ func (q fileQuery) values() url.Values {
 	for _, status := range q.statuses {
 		values.Add("status", string(status))
 	}
-	for name, value := range map[string]string{"server": q.server, "path": q.path, "from": q.from, "to": q.to, "hash": q.hash} {
+	for name, value := range map[string]string{
+		"server": q.server, "search": q.search, "path": q.path, "error_kind": string(q.kind), "step": string(q.step), "from": q.from, "to": q.to,
+	} {
 		if value != "" {
 			values.Set(name, value)
 		}
@@ -104,6 +118,33 @@ func (q fileQuery) has(s ingest.Status) bool { return slices.Contains(q.statuses
 
 // empty reports whether there is no filter.
 func (q fileQuery) empty() bool { return len(q.values()) == 0 }
+
+// filtered reports whether a filter of the folded part is set.
+func (q fileQuery) filtered() bool {
+	q.search, q.server = "", ""
+	return !q.empty()
+}
+
+func serverOptions(servers []ingest.Server) (options [][2]string) {
+	for _, server := range servers {
+		options = append(options, [2]string{server.Name, server.Name})
+	}
+	return options
+}
+
+func kindOptions(v *view) (options [][2]string) {
+	for _, kind := range slices.Sorted(maps.Keys(kindTexts)) {
+		options = append(options, [2]string{string(kind), v.kind(kind)})
+	}
+	return options
+}
+
+func stepOptions(v *view) (options [][2]string) {
+	for _, info := range ingest.Steps {
+		options = append(options, [2]string{string(info.Step), v.step(info.Step)})
+	}
+	return options
+}
 
 // filesPage is the content of the files page.
 type filesPage struct {

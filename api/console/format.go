@@ -142,8 +142,3 @@ func fixed(f float64) string { return fmt.Sprintf("%.1f", f) }
 func (v *view) happened(h ingest.HourStats) string {
 	return v.T("%d files completed", h.Completed) + " · " + v.bytes(h.Bytes) + " · " + v.T("%d failures", h.Failures)
 }
-
-// hour summarizes one hour.
-func (v *view) hour(h ingest.HourStats) string {
-	return h.Start.UTC().Format("15:04") + " UTC: " + v.happened(h)
-}

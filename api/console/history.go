@@ -46,6 +46,31 @@ func (c *Console) changes(r *http.Request, v *view) (answer, error) {
 	return answer{title: v.T("Audit log"), body: changesView(v, page, before(r))}, nil
 }
 
+func (c *Console) scan(r *http.Request, v *view) (answer, error) {
+	id, err := strconv.ParseInt(r.PathValue("scan"), 10, 64)
+	if err != nil {
+		return answer{}, errNoPage
+	}
+	scan, err := c.d.Operations.GetServerScan(r.Context(), id)
+	return answer{title: v.T("Scan"), body: scanView(v, scan)}, err
+}
+
+// duration returns the duration of a scan, or that it is running.
+func (v *view) duration(s ingest.Scan) string {
+	if s.FinishedAt.IsZero() {
+		return v.T("running")
+	}
+	return v.span(s.FinishedAt.Sub(s.StartedAt))
+}
+
+// requestedBy returns who requested a scan; empty for scans of old releases.
+func requestedBy(v *view, s ingest.Scan) string {
+	if s.Source == ingest.SourceSchedule {
+		return v.T("schedule")
+	}
+	return ingest.DisplayPath(s.RequestedBy)
+}
+
 // repaired summarizes a reconciliation.
 func (v *view) repaired(run ingest.Reconciliation) (list []string) {
 	for _, part := range []struct {

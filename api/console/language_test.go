@@ -49,7 +49,7 @@ func used(t *testing.T) map[string]bool {
 	for _, status := range ingest.Statuses {
 		keys[string(status)] = true
 	}
-	for _, words := range []iter.Seq[string]{maps.Values(stepNames), maps.Values(eventNames), maps.Values(modeNames), maps.Values(transferNames)} {
+	for _, words := range []iter.Seq[string]{maps.Values(stepNames), maps.Values(eventNames), maps.Values(modeNames), maps.Values(transferNames), maps.Values(periodNames)} {
 		for word := range words {
 			keys[word] = true
 		}

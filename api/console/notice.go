@@ -146,6 +146,17 @@ var kindTexts = map[ingest.Kind]string{
 	ingest.KindSourceGone:         "The source disappeared after it was read.",
 }
 
+// kind describes a kind of error; unknown kinds are unchanged.
+func (v *view) kind(k ingest.Kind) string {
+	switch text := kindTexts[k]; {
+	case text != "":
+		return v.T(text)
+	case k == "":
+		return v.T("Unknown cause.")
+	}
+	return string(k)
+}
+
 // fieldHints describes the valid values of a form's fields.
 var fieldHints = map[string]string{
 	"name":         "Use 1 to 63 letters, digits, '-', '_' or '.'.",

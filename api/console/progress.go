@@ -50,8 +50,11 @@ func (v *view) attempt(p orchestrator.Progress) (s notice) {
 	return s
 }
 
-// cli returns the command that lists the same files.
+// cli returns the command that lists the same files; empty if the command lacks a filter.
 func (p filesPage) cli() string {
+	if p.query.search != "" || p.query.kind != "" || p.query.step != "" {
+		return ""
+	}
 	words := []string{"stevedore file list"}
 	add := func(flag, value string) {
 		if value != "" {
@@ -65,7 +68,6 @@ func (p filesPage) cli() string {
 	add("--path", p.query.path)
 	add("--from", inUTC(p.query.from))
 	add("--to", inUTC(p.query.to))
-	add("--hash", p.query.hash)
 	return strings.Join(words, " ")
 }
 

@@ -94,7 +94,8 @@ func populated() (*fake, *Console) {
 	}
 	f.progress = map[string]orchestrator.Progress{"1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(time.Minute), Failure: english, Done: 1, Total: 2, Rate: 1, Running: true}}
 	f.entries = []ingest.AuditEntry{{At: noon, Actor: "ann", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Details: map[string]any{"role": english}}}
-	f.scans = []ingest.Scan{{ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: english}, {ServerName: "acme", StartedAt: noon}}
+	f.failures = []ingest.FailureGroup{{ServerName: "acme", Kind: ingest.KindPermission, Step: ingest.StepDownload, Count: 2, Since: noon, Message: english}, {ServerName: "acme", Count: 1}}
+	f.scans = []ingest.Scan{{ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: english, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceSchedule}}, {ServerName: "acme", StartedAt: noon}}
 	f.parts = []operations.PartStatus{
 		{Part: operations.PartPostgres, Err: errors.New(english)}, {Part: operations.PartTemporal, Err: errors.New(english)}, {Part: operations.PartWorker, Err: errors.New(english)},
 		{Part: operations.PartObjectStore, Err: errors.New(english)}, {Part: operations.PartBroker, Err: errors.New(english)},
@@ -110,7 +111,7 @@ func TestEveryPageIsRussian(t *testing.T) {
 	f, c := populated()
 	for _, path := range []string{
 		"/", "/servers", "/servers/acme", "/servers/new", "/servers/acme/edit", "/files", "/files?status=error&server=acme", "/files/1", "/scans", "/scans?server=acme",
-		"/changes", "/tokens", "/audits", "/audits/1", "/health",
+		"/changes", "/tokens", "/audits", "/audits/1", "/health", "/scans/1", "/?period=30d",
 	} {
 		answer := get(c, path, inRussian...)
 		require.Equal(t, http.StatusOK, answer.Code, path)
@@ -142,7 +143,6 @@ func TestEveryRefusalIsRussian(t *testing.T) {
 	}
 	refusal("no page", http.StatusNotFound, get(c, "/nowhere", inRussian...))
 	refusal("no server", http.StatusNotFound, get(c, "/servers/other", inRussian...))
-	refusal("hash", http.StatusBadRequest, get(c, "/files?hash=x", inRussian...))
 	refusal("from", http.StatusBadRequest, get(c, "/files?from=x", inRussian...))
 	refusal("to", http.StatusBadRequest, get(c, "/files?to=x", inRussian...))
 	refusal("language", http.StatusBadRequest, post(c, "/language", url.Values{"language": {"!"}}, inRussian...))

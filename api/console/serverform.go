@@ -23,6 +23,10 @@ type serverForm struct {
 	// name and version identify the edited server; empty for a new one.
 	name, version            string
 	hasPassword, hasKey, new bool
+	// tested is set by a test of the settings; test is its result unless they are invalid.
+	tested  bool
+	test    *operations.TestResult
+	problem notice
 }
 
 func (f serverForm) value(field string) string { return f.values.Get(field) }
@@ -205,14 +209,12 @@ func (c *Console) addServer(r *http.Request, v *view) (answer, error) {
 		return answer{}, err
 	}
 	form.new = true
-	settings := form.read(v)
+	in := form.newServer(r, v)
 	again := answer{title: v.T("Add a server"), status: http.StatusBadRequest}
 	if len(form.wrong) > 0 {
 		again.body = serverFormView(v, form.again())
 		return again, nil
 	}
-	in := operations.NewServer{Credentials: ingest.Credentials{Password: []byte(r.PostFormValue("password")), PrivateKey: keyOf(r)}, KeyExtras: extrasOf(r)}
-	settings(&in.Server)
 	server, err := c.d.Operations.AddServer(r.Context(), in)
 	switch {
 	case err == nil:
@@ -223,6 +225,37 @@ func (c *Console) addServer(r *http.Request, v *view) (answer, error) {
 	default:
 		return answer{}, err
 	}
+}
+
+// newServer returns the entered server.
+func (f *serverForm) newServer(r *http.Request, v *view) operations.NewServer {
+	in := operations.NewServer{Credentials: ingest.Credentials{Password: []byte(r.PostFormValue("password")), PrivateKey: keyOf(r)}, KeyExtras: extrasOf(r)}
+	f.read(v)(&in.Server)
+	return in
+}
+
+// testSettings tests the entered settings without saving them. The answer has status 200
+// even for invalid settings, because htmx shows only successful answers.
+func (c *Console) testSettings(r *http.Request, v *view) (answer, error) {
+	form, err := readServerForm(r)
+	if err != nil {
+		return answer{}, err
+	}
+	form.new, form.tested = true, true
+	in := form.newServer(r, v)
+	if len(form.wrong) == 0 {
+		result, err := c.d.Operations.TestSettings(r.Context(), in, r.PostFormValue("sample") != "")
+		switch {
+		case result.Server.UUID != "":
+			form.test = &result
+			if err != nil {
+				form.problem = v.explain(err)
+			}
+		case !form.invalidated(v, err):
+			return answer{}, err
+		}
+	}
+	return answer{title: v.T("Add a server"), body: serverFormView(v, form.again())}, nil
 }
 
 func (c *Console) saveServer(r *http.Request, v *view) (answer, error) {

@@ -42,6 +42,8 @@ type serverPage struct {
 	server ingest.Server
 	facts  operations.ServerOverview
 	scans  []ingest.Scan
+	// statistics is the activity of a period.
+	statistics ingest.Statistics
 	// test is the result of a connection test, problem its failure.
 	test    *operations.TestResult
 	problem notice
@@ -66,6 +68,9 @@ func (c *Console) showServer(r *http.Request, v *view, page serverPage) (answer,
 		return answer{}, err
 	}
 	page.scans = scans.Items
+	if page.statistics, err = c.d.Operations.Statistics(r.Context(), page.server.UUID, periodOf(r)); err != nil {
+		return answer{}, err
+	}
 	return answer{title: page.server.Name, body: serverView(v, page)}, nil
 }
 
@@ -97,14 +102,14 @@ func (c *Console) test(r *http.Request, v *view, approve string) (answer, error)
 
 func (c *Console) scanServer(r *http.Request, v *view) (answer, error) {
 	name := r.PathValue("server")
-	return c.scan(r, v, []string{name}, "/servers/"+name)
+	return c.startScan(r, v, []string{name}, "/servers/"+name)
 }
 
 func (c *Console) scanAll(r *http.Request, v *view) (answer, error) {
-	return c.scan(r, v, nil, localPath(r.PostFormValue("next")))
+	return c.startScan(r, v, nil, localPath(r.PostFormValue("next")))
 }
 
-func (c *Console) scan(r *http.Request, v *view, servers []string, back string) (answer, error) {
+func (c *Console) startScan(r *http.Request, v *view, servers []string, back string) (answer, error) {
 	_, err := c.d.Operations.StartScan(r.Context(), servers)
 	switch {
 	case ingest.IsKind(err, ingest.KindInvalid), ingest.IsKind(err, ingest.KindConflict):

@@ -50,12 +50,16 @@ func TestUserAddsAServerAndWatchesAFileArrive(t *testing.T) {
 	p.accessible("server form")
 	p.fill("name", "acme")
 	p.fill("private_key", string(sshd.PrivateKeyPEM))
-	p.press("Save")
+	p.press("Test connection")
+	p.sees("its host key is not pinned yet")
+	p.photo("server-form-tested")
+	p.accessible("server form after a test")
+	p.press("Save") // the private key was kept
 	p.sees("Server added")
 
 	p.press("Test connection")
 	p.sees("not pinned yet")
-	fingerprint, err := chromedp.Run(p.ctx, chromedp.Text("#fingerprint code"))
+	fingerprint, err := chromedp.Run(p.ctx, chromedp.Text("#test dd code"))
 	require.NoError(t, err)
 	require.Contains(t, fingerprint, "SHA256:")
 	p.photo("server-approve-key")
