@@ -9,8 +9,8 @@ import (
 	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
+	"stevedore/internal/store"
 	"stevedore/internal/telemetry"
-	"stevedore/internal/wiring"
 )
 
 // scrapeTimeout bounds the collection of metrics. Prometheus's default timeout is 10
@@ -82,10 +82,9 @@ func measuredServer(s operations.ServerOverview, at time.Time) telemetry.Server 
 }
 
 // pool returns the state of the API's connections to the database.
-func pool(parts *wiring.Parts) (telemetry.Pool, bool) {
-	stats, ok := parts.Pool()
+func pool(stats store.PoolStats) telemetry.Pool {
 	return telemetry.Pool{
 		InUse: stats.InUse, Idle: stats.Idle, Max: stats.Max,
 		Acquires: stats.Acquires, Waited: stats.Waited, WaitSeconds: stats.WaitTime.Seconds(),
-	}, ok
+	}
 }

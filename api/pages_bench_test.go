@@ -68,8 +68,8 @@ func BenchmarkPages(b *testing.B) {
 		require.NoError(b, err)
 	}
 	// What Temporal adds to files in flight is bounded by a time-out and left out.
-	ops := operations.New(operations.Deps{Ledger: operations.Provide[operations.Ledger](ledger), Orchestrator: &fakeEngine{}})
-	tokens := access.New(operations.Provide[access.Ledger](ledger))
+	ops := operations.New(operations.Deps{Ledger: ledger, Orchestrator: &fakeEngine{}})
+	tokens := access.New(ledger)
 	handler := NewHandler(Deps{
 		Operations: ops, Access: tokens, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6,
 	})

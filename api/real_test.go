@@ -143,12 +143,12 @@ func setupReal(t *testing.T) *realBundle {
 	line := string(ssh.MarshalAuthorizedKey(key))
 	b.prober.presented = operations.ProbeResult{Fingerprint: ssh.FingerprintSHA256(key), KeyLine: line[:len(line)-1], Software: "SSH-2.0-x", Entries: 3}
 	ops := operations.New(operations.Deps{
-		Ledger: operations.Provide[operations.Ledger](ledger), Sealer: operations.Provide[operations.Sealer](fakeSealer{}),
+		Ledger: ledger, Sealer: operations.Provide[operations.Sealer](fakeSealer{}),
 		Prober: operations.Provide[operations.Prober](b.prober), Orchestrator: b.engine, NewUUID: uuid.NewString,
 		Checks:   []operations.Check{{Part: "temporal", Run: func(context.Context) error { return b.engine.failure() }}},
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
 	})
-	b.admin, b.tokens = ops, access.New(operations.Provide[access.Ledger](ledger))
+	b.admin, b.tokens = ops, access.New(ledger)
 	b.handler = NewHandler(Deps{Operations: ops, Access: b.tokens, StartTimeout: time.Minute, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6})
 	return b
 }

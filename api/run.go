@@ -45,12 +45,15 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	if err != nil {
 		return err
 	}
-	parts := wiring.New(cfg, log, wiring.Options{StatementTimeout: statementTimeout, Metrics: metrics.Temporal()})
+	parts, err := wiring.New(cfg, log, wiring.Options{StatementTimeout: statementTimeout, Metrics: metrics.Temporal()})
+	if err != nil {
+		return err
+	}
 	defer parts.Close()
 	if err := refuseForeignKeyset(ctx, parts, cfg.Credentials.KeysetFile, log); err != nil {
 		return err
 	}
-	metrics.WatchPool(func() (telemetry.Pool, bool) { return pool(parts) })
+	metrics.WatchPool(func() (telemetry.Pool, bool) { return pool(parts.Pool()), true })
 	handler := NewHandler(Deps{
 		Operations: parts.Operations(), Access: parts.Access(), Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done(),
 		TrustedProxies: cfg.API.TrustedProxies, Metrics: metrics,
@@ -71,7 +74,10 @@ func ServePrivately(ctx context.Context, cfg config.Config, log *slog.Logger, ve
 	if err != nil {
 		return "", "", nil, errors.Join(err, listener.Close())
 	}
-	parts := wiring.New(cfg, log, wiring.Options{StatementTimeout: statementTimeout, Metrics: metrics.Temporal()})
+	parts, err := wiring.New(cfg, log, wiring.Options{StatementTimeout: statementTimeout, Metrics: metrics.Temporal()})
+	if err != nil {
+		return "", "", nil, errors.Join(err, listener.Close())
+	}
 	if err := refuseForeignKeyset(ctx, parts, cfg.Credentials.KeysetFile, log); err != nil {
 		parts.Close()
 		return "", "", nil, errors.Join(err, listener.Close())

@@ -125,7 +125,7 @@ func TestATerminatedAuditDoesNotBlockTheNext(t *testing.T) {
 		return d
 	})
 	ops := operations.New(operations.Deps{
-		Ledger: operations.Provide[operations.Ledger](h.Store), NewUUID: uuid.NewString,
+		Ledger: h.Store, NewUUID: uuid.NewString,
 		Orchestrator: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
 	})
 	first, err := ops.StartAudit(h.Ctx, nil, false)
@@ -157,7 +157,7 @@ func TestATerminatedAuditDoesNotBlockTheNext(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, ingest.AuditRunning, run.State, "its workflow may start any moment")
 	later := operations.New(operations.Deps{
-		Ledger: operations.Provide[operations.Ledger](h.Store), NewUUID: uuid.NewString, Now: func() time.Time { return time.Now().Add(2 * time.Minute) },
+		Ledger: h.Store, NewUUID: uuid.NewString, Now: func() time.Time { return time.Now().Add(2 * time.Minute) },
 		Orchestrator: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
 	})
 	run, err = later.GetAudit(h.Ctx, lost)

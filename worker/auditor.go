@@ -19,7 +19,10 @@ type auditor struct {
 
 // Audit implements activities.Auditor.
 func (a auditor) Audit(ctx context.Context, servers []string, deep bool, report func(ingest.AuditDifference) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
-	parts := wiring.New(a.cfg, a.log, wiring.Options{})
+	parts, err := wiring.New(a.cfg, a.log, wiring.Options{})
+	if err != nil {
+		return ingest.AuditCounts{}, err
+	}
 	defer parts.Close()
 	return parts.Operations().Audit(ctx, operations.AuditRequest{Servers: servers, Deep: deep, Progress: progress}, report)
 }

@@ -18,7 +18,6 @@ import (
 	"stevedore/internal/access"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
-	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/telemetry"
 	"stevedore/internal/test/sandbox"
@@ -111,7 +110,7 @@ func TestMetrics(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, status)
 		require.NotContains(t, text, "stevedore_")
 	}
-	_, token, err := access.New(operations.Provide[access.Ledger](h.Store)).
+	_, token, err := access.New(h.Store).
 		CreateToken(h.Ctx, access.NewToken{Name: "prometheus", Role: ingest.RoleViewer})
 	require.NoError(t, err)
 	status, text = scraped(t, url+"/metrics", "Bearer "+token)

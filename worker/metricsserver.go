@@ -45,7 +45,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 // metricsHandler serves /livez, /readyz and, to requests with a token, /metrics.
 func metricsHandler(cfg config.Config, w *adapters, metrics *telemetry.Worker, log *slog.Logger) http.Handler {
 	guard := access.NewGuard(access.GuardConfig{
-		Access: access.New(func(context.Context) (access.Ledger, error) { return w.store, nil }),
+		Access: access.New(w.store),
 		Token:  cfg.API.Token.Reveal(), TrustFor: trustFor,
 	})
 	mux := http.NewServeMux()

@@ -118,14 +118,14 @@ func setup(t *testing.T) *bundle {
 	t.Cleanup(ledger.Close)
 	b := &bundle{ledger: ledger, engine: &engine{}}
 	b.admin = operations.New(operations.Deps{
-		Ledger: operations.Provide[operations.Ledger](ledger), Sealer: operations.Provide[operations.Sealer](sealer{}), Orchestrator: b.engine, NewUUID: uuid.NewString,
+		Ledger: ledger, Sealer: operations.Provide[operations.Sealer](sealer{}), Orchestrator: b.engine, NewUUID: uuid.NewString,
 		Checks: []operations.Check{{Part: operations.PartWorker, Run: func(context.Context) error {
 			return ingest.Errorf(ingest.KindTransient, "no worker polls")
 		}}},
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
 	})
 	log := slog.New(slog.DiscardHandler)
-	server := httptest.NewServer(api.NewHandler(api.Deps{Operations: b.admin, Access: access.New(operations.Provide[access.Ledger](ledger)), StartTimeout: time.Minute, Token: bootstrap, Log: log, RequestsPerSecond: 1e6}))
+	server := httptest.NewServer(api.NewHandler(api.Deps{Operations: b.admin, Access: access.New(ledger), StartTimeout: time.Minute, Token: bootstrap, Log: log, RequestsPerSecond: 1e6}))
 	t.Cleanup(server.Close)
 	b.url = server.URL
 	b.API = newClient(t, server.URL, bootstrap)

@@ -88,7 +88,8 @@ func (p *user) serve(settings []string) {
 	environ := append(append(slices.Clone(p.Env), "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS")), settings...)
 	cfg, err := config.Load(config.Options{Environ: environ})
 	require.NoError(p.t, err)
-	parts := wiring.New(cfg, services.Logger(p.t), wiring.Options{TaskQueue: p.Queue})
+	parts, err := wiring.New(cfg, services.Logger(p.t), wiring.Options{TaskQueue: p.Queue})
+	require.NoError(p.t, err)
 	p.t.Cleanup(parts.Close)
 	stopping, stop := context.WithCancel(context.Background())
 	served := httptest.NewServer(api.NewHandler(api.Deps{

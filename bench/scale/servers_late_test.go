@@ -43,7 +43,8 @@ func (f *fleet) watchLateness() *lateness {
 		"TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"), "STEVEDORE_SCAN_INTERVAL="+f.size.interval.String())})
 	require.NoError(f.T, err)
 	log := slog.New(slog.DiscardHandler)
-	parts := wiring.New(cfg, log, wiring.Options{TaskQueue: f.Queue})
+	parts, err := wiring.New(cfg, log, wiring.Options{TaskQueue: f.Queue})
+	require.NoError(f.T, err)
 	f.T.Cleanup(parts.Close)
 	l := &lateness{f: f, late: map[string]bool{}}
 	l.api = httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), Access: parts.Access(), Token: apiToken, Log: log}))

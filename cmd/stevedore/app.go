@@ -31,7 +31,7 @@ type app struct {
 	poll time.Duration
 	now  func() time.Time
 	// open opens the parts of the service, servePrivately an API for one command.
-	open           func(cfg config.Config, log *slog.Logger) installation
+	open           func(cfg config.Config, log *slog.Logger) (installation, error)
 	servePrivately privateAPI
 	runWorker      daemon
 	runAPI         daemon

@@ -33,7 +33,10 @@ func (a *app) withParts(ctx context.Context, command string, component config.Co
 		return err
 	}
 	log := a.logger(cfg)
-	parts := a.open(cfg, log)
+	parts, err := a.open(cfg, log)
+	if err != nil {
+		return err
+	}
 	defer parts.Close()
 	// Read access to the configuration is full access.
 	err = fn(access.As(ctx, ingest.Principal{Name: user(), Role: ingest.RoleAdmin}), parts)

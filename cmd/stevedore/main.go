@@ -27,9 +27,12 @@ func main() {
 		interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		refresh:     time.Second,
 		now:         time.Now,
-		open: func(cfg config.Config, log *slog.Logger) installation {
-			parts := wiring.New(cfg, log, wiring.Options{})
-			return installed{parts, parts.Operations()}
+		open: func(cfg config.Config, log *slog.Logger) (installation, error) {
+			parts, err := wiring.New(cfg, log, wiring.Options{})
+			if err != nil {
+				return nil, err
+			}
+			return installed{parts, parts.Operations()}, nil
 		},
 		servePrivately: func(ctx context.Context, cfg config.Config, log *slog.Logger, actor string) (string, string, func(), error) {
 			return api.ServePrivately(ctx, cfg, log, readVersion().Version, actor)

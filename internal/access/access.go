@@ -71,13 +71,12 @@ type Ledger interface {
 
 // Service implements Access on a ledger. It is safe for concurrent use.
 type Service struct {
-	ledger func(context.Context) (Ledger, error)
+	ledger Ledger
 	now    func() time.Time
 }
 
-// New returns a Service. It calls ledger for each operation, so that the ledger may be
-// opened when it is first needed.
-func New(ledger func(context.Context) (Ledger, error)) *Service {
+// New returns a Service on the ledger.
+func New(ledger Ledger) *Service {
 	return &Service{ledger: ledger, now: time.Now}
 }
 

@@ -65,6 +65,6 @@ type bundle struct {
 
 func setup() *bundle {
 	b := &bundle{ledger: &fakeLedger{}}
-	b.Service = New(func(context.Context) (Ledger, error) { return b.ledger, nil })
+	b.Service = New(b.ledger)
 	return b
 }

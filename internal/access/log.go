@@ -28,10 +28,6 @@ func Record(ctx context.Context, to Recorder, action, target string, details map
 // AuditLog returns a page of the audit log before the entry with the id, the latest
 // entry first; 0 begins with the latest.
 func (s *Service) AuditLog(ctx context.Context, beforeID int64, limit int) (page ingest.Page[ingest.AuditEntry], err error) {
-	ledger, err := s.ledger(ctx)
-	if err != nil {
-		return page, err
-	}
-	entries, err := ledger.AuditLog(ctx, beforeID, limit)
+	entries, err := s.ledger.AuditLog(ctx, beforeID, limit)
 	return ingest.PageOf(entries, limit, func(e ingest.AuditEntry) int64 { return e.ID }), err
 }

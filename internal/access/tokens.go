@@ -36,15 +36,11 @@ func (s *Service) CreateToken(ctx context.Context, in NewToken) (token ingest.To
 		token.ExpiresAt = s.now().Add(in.Expires).UTC().Truncate(time.Second)
 		details["expires_at"] = token.ExpiresAt
 	}
-	ledger, err := s.ledger(ctx)
-	if err != nil {
-		return token, "", err
-	}
-	if _, err := Record(ctx, ledger, "token.create", in.Name, details); err != nil {
+	if _, err := Record(ctx, s.ledger, "token.create", in.Name, details); err != nil {
 		return token, "", err
 	}
 	secret = secretPrefix + newSecret()
-	token, err = ledger.AddToken(ctx, DigestOf(secret), token)
+	token, err = s.ledger.AddToken(ctx, DigestOf(secret), token)
 	if err != nil {
 		return token, "", fmt.Errorf("add token %q: %w", in.Name, err)
 	}
@@ -67,23 +63,15 @@ func (in NewToken) check() error {
 
 // ListTokens implements Tokens.
 func (s *Service) ListTokens(ctx context.Context) ([]ingest.Token, error) {
-	ledger, err := s.ledger(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return ledger.Tokens(ctx, maxTokens)
+	return s.ledger.Tokens(ctx, maxTokens)
 }
 
 // RevokeToken implements Tokens.
 func (s *Service) RevokeToken(ctx context.Context, name string) (ingest.Token, error) {
-	ledger, err := s.ledger(ctx)
-	if err != nil {
+	if _, err := Record(ctx, s.ledger, "token.revoke", name, nil); err != nil {
 		return ingest.Token{}, err
 	}
-	if _, err := Record(ctx, ledger, "token.revoke", name, nil); err != nil {
-		return ingest.Token{}, err
-	}
-	token, err := ledger.RevokeToken(ctx, name)
+	token, err := s.ledger.RevokeToken(ctx, name)
 	if isMissing(err) {
 		return ingest.Token{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no token is called %q: `stevedore token list` shows all", ingest.Summary(name))
 	}
@@ -92,11 +80,7 @@ func (s *Service) RevokeToken(ctx context.Context, name string) (ingest.Token, e
 
 // Authenticate implements Tokens.
 func (s *Service) Authenticate(ctx context.Context, digest Digest) (ingest.Principal, error) {
-	ledger, err := s.ledger(ctx)
-	if err != nil {
-		return ingest.Principal{}, err
-	}
-	token, valid, err := ledger.UseToken(ctx, digest)
+	token, valid, err := s.ledger.UseToken(ctx, digest)
 	if isMissing(err) || err == nil && !valid {
 		return ingest.Principal{}, ErrRefused
 	}

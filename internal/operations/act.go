@@ -73,19 +73,16 @@ func notBegun(status ingest.Status) bool {
 // skipNotBegun skips a file without a workflow. No workflow would ever skip it: its server
 // may be paused, or the file that it waits for may never arrive.
 func (s *Service) skipNotBegun(ctx context.Context, file ingest.File, d workflows.OperatorAction) error {
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return err
-	}
 	by := ingest.OperatorAction{Action: ingest.ActionSkip, Actor: access.From(ctx).Name, Reason: ingest.DisplayPath(d.Reason), Verified: true}
 	details := map[string]any{"path": ingest.DisplayPath(file.RemotePath), "server": file.ServerName, "reason": by.Reason}
+	var err error
 	if by.Entry, err = s.record(ctx, "file.skip", file.UUID, details); err != nil {
 		return err
 	}
 	by.Key = by.Entry
-	skipped, err := ledger.SkipNotStarted(ctx, file, by)
+	skipped, err := s.d.Ledger.SkipNotStarted(ctx, file, by)
 	if err == nil && !skipped {
-		err = ingest.Errorf(ingest.KindConflict, "%s has just begun: a file on its way can be skipped once it ends in error", ingest.Summary(file.RemotePath))
+		err = ingest.Errorf(ingest.KindConflict, "%s has just started: a file in flight can be skipped once it has failed", ingest.Summary(file.RemotePath))
 	}
 	return err
 }

@@ -104,7 +104,7 @@ func TestAFileThatHasNotBegunCanBeSkipped(t *testing.T) {
 	require.Equal(t, []string{"uuid-1 never comes"}, b.ledger.decided)
 	require.Equal(t, "file.skip", b.ledger.audited[0].Action)
 	_, err = b.ActOnFile(t.Context(), "uuid-2", Skip, workflows.OperatorAction{Reason: "x"})
-	require.ErrorContains(t, err, "has just begun")
+	require.ErrorContains(t, err, "has just started")
 	_, err = b.ActOnFile(t.Context(), "uuid-1", Retry, workflows.OperatorAction{Reason: "x"})
 	require.ErrorContains(t, err, "can be skipped")
 	_, err = b.ActOnFile(t.Context(), "uuid-3", Skip, workflows.OperatorAction{Reason: "x"})

@@ -36,10 +36,7 @@ func (s *Service) Audit(ctx context.Context, req AuditRequest, fn func(ingest.Au
 	if err != nil {
 		return ingest.AuditCounts{}, err
 	}
-	auditor := &audit.Auditor{Deep: req.Deep, Now: s.d.Now, Report: fn, Progress: req.Progress}
-	if auditor.Ledger, err = s.d.AuditLedger(ctx); err != nil {
-		return ingest.AuditCounts{}, err
-	}
+	auditor := &audit.Auditor{Ledger: s.d.AuditLedger, Deep: req.Deep, Now: s.d.Now, Report: fn, Progress: req.Progress}
 	if auditor.Objects, err = s.d.Objects(ctx); err != nil {
 		return ingest.AuditCounts{}, err
 	}

@@ -25,41 +25,33 @@ func (s *Service) StartAudit(ctx context.Context, servers []string, deep bool) (
 			run.Servers, names = append(run.Servers, server.UUID), append(names, server.Name)
 		}
 	}
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return ingest.AuditRun{}, err
-	}
-	if err := s.closeLostAudits(ctx, ledger); err != nil {
+	if err := s.closeLostAudits(ctx); err != nil {
 		return ingest.AuditRun{}, err
 	}
 	if _, err := s.record(ctx, "audit.start", run.UUID, map[string]any{"servers": names, "deep": deep}); err != nil {
 		return ingest.AuditRun{}, err
 	}
-	if err := ledger.AddAuditRun(ctx, run); err != nil {
+	if err := s.d.Ledger.AddAuditRun(ctx, run); err != nil {
 		return ingest.AuditRun{}, err
 	}
 	if err := s.d.Orchestrator.StartAudit(ctx, run.UUID); err != nil {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		return ingest.AuditRun{}, errors.Join(err, ledger.EndAudit(closing, run.UUID, "it could not be started: "+ingest.Message(err)))
+		return ingest.AuditRun{}, errors.Join(err, s.d.Ledger.EndAudit(closing, run.UUID, "it could not be started: "+ingest.Message(err)))
 	}
-	return ledger.AuditRun(ctx, run.UUID)
+	return s.d.Ledger.AuditRun(ctx, run.UUID)
 }
 
 // GetAudit implements Audits.
 func (s *Service) GetAudit(ctx context.Context, runUUID string) (ingest.AuditRun, error) {
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return ingest.AuditRun{}, err
-	}
-	run, err := ledger.AuditRun(ctx, runUUID)
+	run, err := s.d.Ledger.AuditRun(ctx, runUUID)
 	if isMissing(err) {
 		return run, notFound("no audit has the uuid %q", ingest.Summary(runUUID))
 	}
 	if err != nil {
 		return run, err
 	}
-	return s.closeIfLost(ctx, ledger, run)
+	return s.closeIfLost(ctx, run)
 }
 
 // startGrace is the time after an audit was recorded in which its workflow may be missing,
@@ -71,7 +63,7 @@ const lostAudit = "its workflow was ended from outside: start another audit"
 
 // closeIfLost ends an audit whose workflow was terminated and returns its current state.
 // While Temporal does not answer, it changes nothing.
-func (s *Service) closeIfLost(ctx context.Context, ledger Ledger, run ingest.AuditRun) (ingest.AuditRun, error) {
+func (s *Service) closeIfLost(ctx context.Context, run ingest.AuditRun) (ingest.AuditRun, error) {
 	if run.State != ingest.AuditRunning {
 		return run, nil
 	}
@@ -83,33 +75,29 @@ func (s *Service) closeIfLost(ctx context.Context, ledger Ledger, run ingest.Aud
 	case err != nil, running:
 		return run, nil
 	}
-	if err := ledger.EndAudit(ctx, run.UUID, lostAudit); err != nil {
+	if err := s.d.Ledger.EndAudit(ctx, run.UUID, lostAudit); err != nil {
 		return run, err
 	}
-	return ledger.AuditRun(ctx, run.UUID)
+	return s.d.Ledger.AuditRun(ctx, run.UUID)
 }
 
 // recentAudits bounds the audits that are checked for a running one: one runs at a time.
 const recentAudits = 10
 
 // closeLostAudits ends audits whose workflow was terminated: they would block a new audit.
-func (s *Service) closeLostAudits(ctx context.Context, ledger Ledger) error {
-	runs, err := ledger.AuditRuns(ctx, 0, recentAudits)
+func (s *Service) closeLostAudits(ctx context.Context) error {
+	runs, err := s.d.Ledger.AuditRuns(ctx, 0, recentAudits)
 	for i := 0; i < len(runs) && err == nil; i++ {
-		_, err = s.closeIfLost(ctx, ledger, runs[i])
+		_, err = s.closeIfLost(ctx, runs[i])
 	}
 	return err
 }
 
 // ListAudits implements Audits.
 func (s *Service) ListAudits(ctx context.Context, beforeID int64, limit int) (page ingest.Page[ingest.AuditRun], err error) {
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return page, err
-	}
-	runs, err := ledger.AuditRuns(ctx, beforeID, limit)
+	runs, err := s.d.Ledger.AuditRuns(ctx, beforeID, limit)
 	for i := 0; i < len(runs) && err == nil; i++ {
-		runs[i], err = s.closeIfLost(ctx, ledger, runs[i])
+		runs[i], err = s.closeIfLost(ctx, runs[i])
 	}
 	return ingest.PageOf(runs, limit, func(r ingest.AuditRun) int64 { return r.ID }), err
 }
@@ -119,10 +107,6 @@ func (s *Service) AuditDifferences(ctx context.Context, runUUID string, afterSeq
 	if _, err := s.GetAudit(ctx, runUUID); err != nil {
 		return page, err
 	}
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return page, err
-	}
-	found, err := ledger.AuditDifferences(ctx, runUUID, afterSeq, limit)
+	found, err := s.d.Ledger.AuditDifferences(ctx, runUUID, afterSeq, limit)
 	return ingest.PageOf(found, limit, func(d ingest.AuditDifference) int64 { return d.Seq }), err
 }

@@ -75,12 +75,11 @@ func (s *Service) ActOnFiles(ctx context.Context, req BulkRequest) (BulkResult, 
 	if req.Filter.AfterID, err = readBulkCursor(req.Cursor); err != nil {
 		return BulkResult{}, err
 	}
-	ledger, err := s.resolve(ctx, &req.Filter)
-	if err != nil {
+	if err = s.resolve(ctx, &req.Filter); err != nil {
 		return BulkResult{}, err
 	}
 	var result BulkResult
-	if result.Matched, err = ledger.CountMatching(ctx, req.Filter); err != nil {
+	if result.Matched, err = s.d.Ledger.CountMatching(ctx, req.Filter); err != nil {
 		return result, err
 	}
 	result.Remaining = result.Matched
@@ -90,7 +89,7 @@ func (s *Service) ActOnFiles(ctx context.Context, req BulkRequest) (BulkResult, 
 	if req.DryRun || result.Matched == 0 {
 		return result, nil
 	}
-	files, err := ledger.Files(ctx, req.Filter)
+	files, err := s.d.Ledger.Files(ctx, req.Filter)
 	if err != nil {
 		return result, err
 	}

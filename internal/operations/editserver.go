@@ -52,10 +52,6 @@ func (s *Service) EditServer(ctx context.Context, nameOrUUID, version string, ed
 	if ServerVersion(edited) == seen {
 		return server, nil
 	}
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return ingest.Server{}, err
-	}
 	details := map[string]any{"server_uuid": server.UUID, "changes": changes(server, edited)}
 	if edit.Password != nil || edit.PrivateKey != nil {
 		details["credentials"] = "changed"
@@ -63,7 +59,7 @@ func (s *Service) EditServer(ctx context.Context, nameOrUUID, version string, ed
 	if _, err := s.record(ctx, "server.edit", server.Name, details); err != nil {
 		return ingest.Server{}, err
 	}
-	return ledger.EditServer(ctx, server.UUID, func(current ingest.Server) (ingest.Server, error) {
+	return s.d.Ledger.EditServer(ctx, server.UUID, func(current ingest.Server) (ingest.Server, error) {
 		if err := checkVersion(current, seen); err != nil {
 			return current, err
 		}
@@ -141,10 +137,6 @@ func (s *Service) RemoveServer(ctx context.Context, nameOrUUID, version string) 
 	if err := checkVersion(server, version); err != nil {
 		return ingest.Server{}, err
 	}
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return ingest.Server{}, err
-	}
 	if err := s.jumpedThrough(ctx, server); err != nil {
 		return ingest.Server{}, err
 	}
@@ -153,7 +145,7 @@ func (s *Service) RemoveServer(ctx context.Context, nameOrUUID, version string) 
 		return ingest.Server{}, err
 	}
 	by := ingest.OperatorAction{Action: ingest.ActionSkip, Actor: access.From(ctx).Name, Reason: "server removed", Key: entry, Entry: entry, Verified: true}
-	err = ledger.RemoveServer(ctx, server.UUID, by, func(current ingest.Server) error { return checkVersion(current, version) })
+	err = s.d.Ledger.RemoveServer(ctx, server.UUID, by, func(current ingest.Server) error { return checkVersion(current, version) })
 	if err != nil {
 		return ingest.Server{}, fmt.Errorf("remove server %q: %w", server.Name, err)
 	}

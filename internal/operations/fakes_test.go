@@ -308,7 +308,7 @@ type bundle struct {
 func setup(servers ...ingest.Server) *bundle {
 	b := &bundle{ledger: &fakeLedger{servers: servers}, prober: &fakeProber{}, engine: &fakeEngine{}}
 	b.Service = New(Deps{
-		Ledger: Provide[Ledger](b.ledger), Sealer: Provide[Sealer](fakeSealer{}), Prober: Provide[Prober](b.prober), Orchestrator: b.engine,
+		Ledger: b.ledger, Sealer: Provide[Sealer](fakeSealer{}), Prober: Provide[Prober](b.prober), Orchestrator: b.engine,
 		NewUUID: func() string { return "11111111-2222-4333-8444-555555555555" },
 	})
 	return b

@@ -14,15 +14,14 @@ const (
 
 // ListFiles implements Files.
 func (s *Service) ListFiles(ctx context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
-	ledger, err := s.resolve(ctx, &filter)
-	if err != nil {
+	if err := s.resolve(ctx, &filter); err != nil {
 		return ingest.Page[ingest.File]{}, err
 	}
 	if filter.Limit <= 0 {
 		filter.Limit = DefaultPage
 	}
 	filter.Limit = min(filter.Limit, MaxPage)
-	page, err := ledger.FilesPage(ctx, filter)
+	page, err := s.d.Ledger.FilesPage(ctx, filter)
 	return cutPage(page), err
 }
 
@@ -45,27 +44,21 @@ func cutPage(page ingest.Page[ingest.File]) ingest.Page[ingest.File] {
 
 // CountFiles implements Files.
 func (s *Service) CountFiles(ctx context.Context, filter ingest.FileFilter, limit int64) (ingest.Count, error) {
-	ledger, err := s.resolve(ctx, &filter)
-	if err != nil {
+	if err := s.resolve(ctx, &filter); err != nil {
 		return ingest.Count{}, err
 	}
-	return ledger.CountUpTo(ctx, filter, limit)
+	return s.d.Ledger.CountUpTo(ctx, filter, limit)
 }
 
-// resolve returns the ledger, and puts the server's uuid in place of its name.
-func (s *Service) resolve(ctx context.Context, filter *ingest.FileFilter) (Ledger, error) {
-	ledger, server, err := s.ledgerFor(ctx, filter.Server)
-	filter.Server = server
-	return ledger, err
+// resolve replaces the server's name in the filter by its uuid.
+func (s *Service) resolve(ctx context.Context, filter *ingest.FileFilter) (err error) {
+	filter.Server, err = s.uuidOf(ctx, filter.Server)
+	return err
 }
 
 // GetFile implements Files.
 func (s *Service) GetFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error) {
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return ingest.File{}, err
-	}
-	file, err := ledger.FindFile(ctx, uuidOrPrefix)
+	file, err := s.d.Ledger.FindFile(ctx, uuidOrPrefix)
 	if isMissing(err) {
 		return ingest.File{}, notFound("no file has the uuid %q: `stevedore file list` shows all", ingest.Summary(uuidOrPrefix))
 	}
@@ -78,11 +71,7 @@ func (s *Service) ListFileEvents(ctx context.Context, uuidOrPrefix string, after
 	if err != nil {
 		return page, err
 	}
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return page, err
-	}
-	events, err := ledger.Events(ctx, file.UUID, afterID, limit)
+	events, err := s.d.Ledger.Events(ctx, file.UUID, afterID, limit)
 	return ingest.PageOf(events, limit, func(e ingest.StoredEvent) int64 { return e.ID }), err
 }
 

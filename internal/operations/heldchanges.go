@@ -13,10 +13,6 @@ func (s *Service) ResolveChanges(ctx context.Context, nameOrUUID string, decisio
 	if err != nil {
 		return 0, err
 	}
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return 0, err
-	}
 	if decision != ingest.ChangesTake && decision != ingest.ChangesSame {
 		return 0, ingest.Errorf(ingest.KindInvalid, "decision %q: use %s or %s", decision, ingest.ChangesTake, ingest.ChangesSame)
 	}
@@ -33,7 +29,7 @@ func (s *Service) ResolveChanges(ctx context.Context, nameOrUUID string, decisio
 	if _, err := s.record(ctx, "server.changes", server.Name, details); err != nil {
 		return 0, err
 	}
-	n, err := ledger.DecideChanges(ctx, server.UUID, decision, part, access.From(ctx).Name, reason, s.d.NewUUID())
+	n, err := s.d.Ledger.DecideChanges(ctx, server.UUID, decision, part, access.From(ctx).Name, reason, s.d.NewUUID())
 	if err == nil && decision == ingest.ChangesTake && server.Active && server.State == ingest.ServerOK {
 		// Without it they are taken with the next scan on schedule.
 		_, _ = s.StartScan(ctx, []string{server.UUID})

@@ -119,14 +119,14 @@ func Provide[T any](dependency T) Provider[T] {
 
 // Deps are the dependencies of a Service. Those that no called operation uses may be nil.
 type Deps struct {
-	Ledger Provider[Ledger]
+	Ledger Ledger
 	Sealer Provider[Sealer]
 	// Keyring is what RotateKey changes.
 	Keyring      Provider[Keyring]
 	Prober       Provider[Prober]
 	Orchestrator Orchestrator
 	// AuditLedger, Objects and Lister are compared by audits.
-	AuditLedger Provider[audit.Ledger]
+	AuditLedger audit.Ledger
 	Objects     Provider[audit.Objects]
 	Lister      Provider[Lister]
 	// Checks are the dependencies whose health Ready reports.
@@ -153,7 +153,11 @@ func isMissing(err error) bool {
 }
 
 // Service implements Operations. It is safe for concurrent use.
-type Service struct{ d Deps }
+type Service struct {
+	Events
+	Answers
+	d Deps
+}
 
 var _ Operations = (*Service)(nil)
 
@@ -162,14 +166,10 @@ func New(d Deps) *Service {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	return &Service{d}
+	return &Service{d.Ledger, d.Ledger, d}
 }
 
 // record adds an entry about the context's principal to the audit log, see access.Record.
 func (s *Service) record(ctx context.Context, action, target string, details map[string]any) (key string, err error) {
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return "", err
-	}
-	return access.Record(ctx, ledger, action, target, details)
+	return access.Record(ctx, s.d.Ledger, action, target, details)
 }

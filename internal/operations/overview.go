@@ -37,15 +37,11 @@ type ServerOverview struct {
 
 // Overview implements Monitor.
 func (s *Service) Overview(ctx context.Context) (Overview, error) {
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return Overview{}, err
-	}
 	servers, err := s.ListServers(ctx)
 	if err != nil {
 		return Overview{}, err
 	}
-	stats, err := ledger.Stats(ctx)
+	stats, err := s.d.Ledger.Stats(ctx)
 	if err != nil {
 		return Overview{}, err
 	}

@@ -51,11 +51,7 @@ func (s *Service) RotateKey(ctx context.Context, req RotateRequest) (result Rota
 	if err != nil {
 		return result, err
 	}
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return result, err
-	}
-	if err := keys.Check(ctx, ledger); err != nil {
+	if err := keys.Check(ctx, s.d.Ledger); err != nil {
 		return result, err
 	}
 	servers, err := s.sealedServers(ctx, keys)
@@ -80,7 +76,7 @@ func (s *Service) RotateKey(ctx context.Context, req RotateRequest) (result Rota
 	if err := s.resealAll(ctx, keys, servers.behind, req.Progress, &result); err != nil {
 		return result, err
 	}
-	return result, keys.RenewCanary(ctx, ledger)
+	return result, keys.RenewCanary(ctx, s.d.Ledger)
 }
 
 // sealedServers are the servers with credentials.
@@ -131,12 +127,8 @@ func allCurrent(keys Keyring, server ingest.Server) (current bool, err error) {
 }
 
 func (s *Service) resealAll(ctx context.Context, keys Keyring, servers []ingest.Server, progress func(done, total int), result *RotateResult) error {
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return err
-	}
 	for i, server := range servers {
-		_, err := ledger.EditServer(ingest.WithResealing(ctx), server.UUID, func(current ingest.Server) (ingest.Server, error) { return reseal(keys, current) })
+		_, err := s.d.Ledger.EditServer(ingest.WithResealing(ctx), server.UUID, func(current ingest.Server) (ingest.Server, error) { return reseal(keys, current) })
 		var unopened unopenedError
 		switch {
 		case errors.As(err, &unopened):

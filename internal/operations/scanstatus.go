@@ -88,15 +88,11 @@ func (s *Service) countScanned(ctx context.Context, scan orchestrator.Execution,
 	if len(servers) == 0 {
 		return nil // no uuids would mean all servers
 	}
-	ledger, err := s.d.Ledger(ctx)
+	counts, err := s.d.Ledger.CountFilesByServer(ctx, servers)
 	if err != nil {
 		return err
 	}
-	counts, err := ledger.CountFilesByServer(ctx, servers)
-	if err != nil {
-		return err
-	}
-	waits, err := ledger.PartnerWaits(ctx, servers)
+	waits, err := s.d.Ledger.PartnerWaits(ctx, servers)
 	if err != nil {
 		return err
 	}

@@ -41,11 +41,7 @@ func (s *Service) sealer(ctx context.Context) (Sealer, error) {
 	if err != nil {
 		return nil, err
 	}
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return sealer, sealer.Check(ctx, ledger)
+	return sealer, sealer.Check(ctx, s.d.Ledger)
 }
 
 // askAgain refuses to keep a credential for a server that an edit points somewhere
@@ -86,13 +82,13 @@ func (s *Service) keepSealed(ctx context.Context, before, after ingest.Server) (
 // approvePins pins the keys, which an operator has approved, in place of the
 // server's, and seals its credentials with them. Credentials that were not sealed
 // for the server as it is are refused: its row was changed by somebody else.
-func (s *Service) approvePins(ctx context.Context, ledger Ledger, server *ingest.Server, keys []string) error {
+func (s *Service) approvePins(ctx context.Context, server *ingest.Server, keys []string) error {
 	sealer, err := s.sealer(ctx)
 	if err != nil {
 		return err
 	}
 	seen := credentials.WhereOf(*server)
-	return ledger.SetHostKeys(ctx, server.UUID, func(current ingest.Server) (ingest.Server, error) {
+	return s.d.Ledger.SetHostKeys(ctx, server.UUID, func(current ingest.Server) (ingest.Server, error) {
 		if !reflect.DeepEqual(credentials.WhereOf(current), seen) {
 			return current, ingest.Wrap(ingest.KindConflict, ingest.ErrStale, "server %s was changed meanwhile: test it again", current.Name)
 		}

@@ -36,14 +36,10 @@ func (s *Service) AddServer(ctx context.Context, in NewServer) (ingest.Server, e
 	if err := s.seal(ctx, &server, creds); err != nil {
 		return ingest.Server{}, err
 	}
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return ingest.Server{}, err
-	}
 	if _, err := s.record(ctx, "server.create", server.Name, map[string]any{"server_uuid": server.UUID, "settings": settingsOf(server)}); err != nil {
 		return ingest.Server{}, err
 	}
-	added, err := ledger.AddServer(ctx, server)
+	added, err := s.d.Ledger.AddServer(ctx, server)
 	if err != nil {
 		return ingest.Server{}, fmt.Errorf("add server %q: %w", server.Name, err)
 	}
@@ -139,17 +135,13 @@ const pageSize = 1000
 
 // ListServers implements Servers.
 func (s *Service) ListServers(ctx context.Context) ([]ingest.Server, error) {
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return nil, err
-	}
-	left, err := ledger.RemainingByServer(ctx)
+	left, err := s.d.Ledger.RemainingByServer(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var servers []ingest.Server
 	for after := ""; ; {
-		page, err := ledger.Servers(ctx, after, pageSize)
+		page, err := s.d.Ledger.Servers(ctx, after, pageSize)
 		if err != nil {
 			return nil, err
 		}
@@ -166,18 +158,14 @@ func (s *Service) ListServers(ctx context.Context) ([]ingest.Server, error) {
 
 // GetServer implements Servers.
 func (s *Service) GetServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return ingest.Server{}, err
-	}
-	server, err := ledger.ServerByName(ctx, nameOrUUID)
+	server, err := s.d.Ledger.ServerByName(ctx, nameOrUUID)
 	if isMissing(err) {
 		return ingest.Server{}, notFound("no server is called %q: `stevedore server list` shows all", ingest.Summary(nameOrUUID))
 	}
 	if err != nil {
 		return server, err
 	}
-	left, err := ledger.RemainingByServer(ctx)
+	left, err := s.d.Ledger.RemainingByServer(ctx)
 	server.Left = left[server.UUID]
 	return server, err
 }
@@ -191,27 +179,23 @@ func (s *Service) ReadServer(ctx context.Context, nameOrUUID string) (server ing
 
 // PauseServer implements Servers.
 func (s *Service) PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
-	return s.switchServer(ctx, nameOrUUID, "server.pause", Ledger.PauseServer)
+	return s.switchServer(ctx, nameOrUUID, "server.pause", s.d.Ledger.PauseServer)
 }
 
 // ResumeServer implements Servers.
 func (s *Service) ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
-	return s.switchServer(ctx, nameOrUUID, "server.resume", Ledger.ResumeServer)
+	return s.switchServer(ctx, nameOrUUID, "server.resume", s.d.Ledger.ResumeServer)
 }
 
-func (s *Service) switchServer(ctx context.Context, nameOrUUID, action string, change func(Ledger, context.Context, string) error) (ingest.Server, error) {
+func (s *Service) switchServer(ctx context.Context, nameOrUUID, action string, change func(context.Context, string) error) (ingest.Server, error) {
 	server, err := s.GetServer(ctx, nameOrUUID)
-	if err != nil {
-		return ingest.Server{}, err
-	}
-	ledger, err := s.d.Ledger(ctx)
 	if err != nil {
 		return ingest.Server{}, err
 	}
 	if _, err := s.record(ctx, action, server.Name, map[string]any{"server_uuid": server.UUID}); err != nil {
 		return ingest.Server{}, err
 	}
-	if err := change(ledger, ctx, server.UUID); err != nil {
+	if err := change(ctx, server.UUID); err != nil {
 		return ingest.Server{}, fmt.Errorf("switch server %q: %w", server.Name, err)
 	}
 	return s.GetServer(ctx, server.UUID)

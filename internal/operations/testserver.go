@@ -120,14 +120,10 @@ func (s *Service) endSuspension(ctx context.Context, result *TestResult) error {
 	if result.Server.State != ingest.ServerSuspended || !result.Server.Active {
 		return nil
 	}
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return err
-	}
 	if _, err := s.record(ctx, "server.test_resumes", result.Server.Name, map[string]any{"server_uuid": result.Server.UUID}); err != nil {
 		return err
 	}
-	if err := ledger.ResumeServer(ctx, result.Server.UUID); err != nil {
+	if err := s.d.Ledger.ResumeServer(ctx, result.Server.UUID); err != nil {
 		return err
 	}
 	result.Server.State, result.Server.LastError, result.Resumed = ingest.ServerOK, "", true
@@ -154,15 +150,11 @@ func approved(presented ProbeResult, approve string, probe error) error {
 // now with credentials.
 func (s *Service) pin(ctx context.Context, prober Prober, result *TestResult, ask TestRequest) error {
 	keys := addKey(result.Server.HostKeys, ask.line(result.Presented.KeyLine))
-	ledger, err := s.d.Ledger(ctx)
-	if err != nil {
-		return err
-	}
 	details := map[string]any{"server_uuid": result.Server.UUID, "fingerprint": result.Presented.Fingerprint, "expires": ask.Expires}
 	if _, err := s.record(ctx, "server.approve_host_key", result.Server.Name, details); err != nil {
 		return err
 	}
-	if err := s.approvePins(ctx, ledger, &result.Server, keys); err != nil {
+	if err := s.approvePins(ctx, &result.Server, keys); err != nil {
 		return err
 	}
 	result.Pinned = true

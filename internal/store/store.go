@@ -59,6 +59,20 @@ type Store struct {
 // New connects and checks that the database responds. It does not check the schema, so that it
 // also serves migrations; see SchemaCurrent.
 func New(ctx context.Context, cfg Config) (*Store, error) {
+	s, err := Open(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Ping(ctx); err != nil {
+		s.pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// Open returns a Store that connects when it is first used. The only errors are invalid
+// settings.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
 	pc, err := pgxpool.ParseConfig(cfg.DatabaseURL)
 	if err != nil || cfg.DatabaseURL == "" {
 		return nil, errBadURL()
@@ -83,12 +97,7 @@ func New(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("open the connection pool: %w", err)
 	}
 	address := net.JoinHostPort(pc.ConnConfig.Host, strconv.Itoa(int(pc.ConnConfig.Port)))
-	s := &Store{pool: pool, address: address}
-	if err := s.Ping(ctx); err != nil {
-		pool.Close()
-		return nil, err
-	}
-	return s, nil
+	return &Store{pool: pool, address: address}, nil
 }
 
 // errBadURL omits the URL and the parser's message: both may contain the password.

@@ -50,11 +50,11 @@ func newAudited(t *testing.T) *audited {
 		"STEVEDORE_KEYSET_FILE=" + keys, "STEVEDORE_SFTP_ALLOW_NETWORKS=127.0.0.0/8",
 	}})
 	require.NoError(t, err)
-	p := newParts(cfg, quiet)
+	p, err := New(cfg, quiet, Options{})
+	require.NoError(t, err)
 	w.Service = p.Operations()
 	t.Cleanup(p.Close)
-	w.store, err = p.store.get(t.Context())
-	require.NoError(t, err)
+	w.store = p.store
 	w.objects, err = p.objects.get(t.Context())
 	require.NoError(t, err)
 	w.sealer, err = p.sealer.get(t.Context())

@@ -4,10 +4,8 @@ import (
 	"context"
 	"time"
 
-	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
-	"stevedore/internal/store"
 )
 
 // checks returns the checks of readiness. Object store and broker are checked only if
@@ -37,11 +35,7 @@ func (p *Parts) checks() []operations.Check {
 const workerFresh = 25 * time.Second
 
 func (p *Parts) checkWorker(ctx context.Context) error {
-	db, err := p.store.get(ctx)
-	if err != nil {
-		return err
-	}
-	hosts, err := db.Hosts(ctx, workerFresh)
+	hosts, err := p.store.Hosts(ctx, workerFresh)
 	if err != nil {
 		return err
 	}
@@ -52,33 +46,20 @@ func (p *Parts) checkWorker(ctx context.Context) error {
 }
 
 func (p *Parts) checkDatabase(ctx context.Context) error {
-	db, err := p.store.get(ctx)
-	if err != nil {
+	if err := p.store.Ping(ctx); err != nil {
 		return err
 	}
-	if err := db.Ping(ctx); err != nil {
-		return err
-	}
-	return db.SchemaCurrent(ctx)
+	return p.store.SchemaCurrent(ctx)
 }
 
 // checkCanary is CheckKeyset without the credentials of every server: readiness probes
 // are frequent.
 func (p *Parts) checkCanary(ctx context.Context) error {
-	keys, ledger, err := p.keysAndLedger(ctx)
+	keys, err := p.sealer.get(ctx)
 	if err != nil {
 		return err
 	}
-	return keys.Check(ctx, ledger)
-}
-
-func (p *Parts) keysAndLedger(ctx context.Context) (*credentials.Sealer, *store.Store, error) {
-	keys, err := p.sealer.get(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	ledger, err := p.store.get(ctx)
-	return keys, ledger, err
+	return keys.Check(ctx, p.store)
 }
 
 func (p *Parts) checkObjects(ctx context.Context) error {

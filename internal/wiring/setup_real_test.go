@@ -42,7 +42,8 @@ func realParts(t *testing.T) *Parts {
 	}})
 	require.NoError(t, err)
 	require.NoError(t, cfg.Validate(config.ComponentSetup))
-	p := newParts(cfg, quiet)
+	p, err := New(cfg, quiet, Options{})
+	require.NoError(t, err)
 	temporal, namespace := services.TemporalNamespace(t)
 	p.namespace = namespace
 	p.temporal = newLazy(func(context.Context) (client.Client, error) { return temporal, nil })
@@ -121,10 +122,12 @@ func TestFault74_ForeignKeyset(t *testing.T) {
 	}
 
 	require.NoError(t, os.Remove(path))
-	err = newParts(p.cfg, quiet).Setup(ctx, func(StepReport) {}, "keyset")
+	started, err := New(p.cfg, quiet, Options{})
+	require.NoError(t, err)
+	err = started.Setup(ctx, func(StepReport) {}, "keyset")
 	require.ErrorContains(t, err, "restore it from your backup", "setup creates no second one")
 	require.NoError(t, credentials.Generate(path))
-	for name, parts := range map[string]*Parts{"running": p, "started": newParts(p.cfg, quiet)} {
+	for name, parts := range map[string]*Parts{"running": p, "started": started} {
 		require.ErrorContains(t, parts.CheckKeyset(ctx), "does not belong to this database", name)
 		checks := parts.checks()
 		i := slices.IndexFunc(checks, func(c operations.Check) bool { return c.Part == operations.PartKeyset })

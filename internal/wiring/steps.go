@@ -35,18 +35,17 @@ func (p *Parts) steps() []Step {
 }
 
 func (p *Parts) migrate(ctx context.Context) (string, error) {
-	db, err := p.store.get(ctx)
-	if err != nil {
+	if err := p.store.Ping(ctx); err != nil {
 		return "", err
 	}
 	// The error is ignored: it is returned again by the migration if that cannot fix it.
-	if db.SchemaCurrent(ctx) == nil {
+	if p.store.SchemaCurrent(ctx) == nil {
 		return "already there: the schema is current", nil
 	}
 	if err := store.Migrate(ctx, p.cfg.Database.URL.Reveal()); err != nil {
 		return "", err
 	}
-	return "migrated to the current schema", db.SchemaCurrent(ctx)
+	return "migrated to the current schema", p.store.SchemaCurrent(ctx)
 }
 
 func (p *Parts) ensureKeyset(ctx context.Context) (string, error) {
@@ -54,13 +53,9 @@ func (p *Parts) ensureKeyset(ctx context.Context) (string, error) {
 	if path == "" {
 		return "", errNoKeyset
 	}
-	ledger, err := p.store.get(ctx)
-	if err != nil {
-		return "", err
-	}
 	done := "already there: " + path
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := generate(ctx, path, ledger); err != nil {
+		if err := generate(ctx, path, p.store); err != nil {
 			return "", err
 		}
 		done = "created " + path + ": back it up; without it stored credentials cannot be decrypted"
@@ -88,11 +83,11 @@ func generate(ctx context.Context, path string, canaries credentials.Canaries) e
 
 // CheckKeyset returns an error of KindInvalid if the keyset is not the one of the ledger.
 func (p *Parts) CheckKeyset(ctx context.Context) error {
-	keys, ledger, err := p.keysAndLedger(ctx)
+	keys, err := p.sealer.get(ctx)
 	if err != nil {
 		return err
 	}
-	return keys.Fits(ctx, ledger)
+	return keys.Fits(ctx, p.store)
 }
 
 func (p *Parts) ensureBucket(ctx context.Context) (string, error) {

@@ -36,26 +36,15 @@ type Options struct {
 	Metrics client.MetricsHandler
 }
 
-// New returns the configured parts. Each is opened on first use, so that New cannot fail,
-// and a part that is down affects only operations that use it.
-func New(cfg config.Config, log *slog.Logger, options Options) *Parts {
-	p := newParts(cfg, log)
-	p.taskQueue, p.statements = cmp.Or(options.TaskQueue, ingest.TaskQueue), options.StatementTimeout
-	p.temporal = newLazy(func(ctx context.Context) (client.Client, error) {
-		return orchestrator.DialMeasured(ctx, cfg, log, options.Metrics)
-	})
-	return p
-}
-
 // Operations returns the operator actions on the parts.
 func (p *Parts) Operations() *operations.Service {
 	return operations.New(operations.Deps{
-		Ledger:       func(ctx context.Context) (operations.Ledger, error) { return p.store.get(ctx) },
+		Ledger:       p.store,
 		Sealer:       func(ctx context.Context) (operations.Sealer, error) { return p.sealer.get(ctx) },
 		Keyring:      func(ctx context.Context) (operations.Keyring, error) { return p.sealer.get(ctx) },
 		Prober:       func(context.Context) (operations.Prober, error) { return prober{p}, nil },
 		Orchestrator: p.orchestrator(),
-		AuditLedger:  func(ctx context.Context) (audit.Ledger, error) { return p.store.get(ctx) },
+		AuditLedger:  p.store,
 		Objects:      func(ctx context.Context) (audit.Objects, error) { return p.objects.get(ctx) },
 		Lister:       p.lister,
 		Checks:       p.checks(),
@@ -66,27 +55,31 @@ func (p *Parts) Operations() *operations.Service {
 
 // Access returns tokens, sessions and the audit log on the parts.
 func (p *Parts) Access() *access.Service {
-	return access.New(func(ctx context.Context) (access.Ledger, error) { return p.store.get(ctx) })
+	return access.New(p.store)
 }
 
 // Parts are the adapters, each opened on first use. It is safe for concurrent use.
 type Parts struct {
 	cfg      config.Config
 	log      *slog.Logger
-	store    *lazy[*store.Store]
+	store    *store.Store
 	sealer   *lazy[*credentials.Sealer]
 	objects  *lazy[*objstore.Store]
 	bus      *lazy[*amqp.Publisher]
 	temporal *lazy[client.Client]
 	// namespace is the Temporal client's, taskQueue the workers' shared queue.
 	namespace, taskQueue string
-	// statements bounds each database statement; 0 means no bound.
-	statements time.Duration
 }
 
-func newParts(cfg config.Config, log *slog.Logger) *Parts {
-	p := &Parts{
-		cfg: cfg, log: log,
+// New returns the parts that the configuration names. Each connects when it is first
+// needed, so that a part that is down affects only its users. The only errors are
+// settings of the database that cannot be parsed.
+func New(cfg config.Config, log *slog.Logger, options Options) (*Parts, error) {
+	ledger, err := store.Open(context.Background(), store.Config{
+		DatabaseURL: cfg.Database.URL.Reveal(), MaxConns: maxConns, StatementTimeout: options.StatementTimeout,
+	})
+	return &Parts{
+		cfg: cfg, log: log, store: ledger,
 		sealer: newLazy(func(context.Context) (*credentials.Sealer, error) {
 			if cfg.Credentials.KeysetFile == "" {
 				return nil, errNoKeyset
@@ -104,26 +97,18 @@ func newParts(cfg config.Config, log *slog.Logger) *Parts {
 				URL: cfg.AMQP.URL.Reveal(), Exchange: cfg.AMQP.Exchange, RoutingKey: cfg.AMQP.RoutingKey, Queue: cfg.AMQP.Queue,
 			})
 		}),
-		namespace: orchestrator.Namespace(cfg),
-		temporal:  newLazy(func(ctx context.Context) (client.Client, error) { return orchestrator.Dial(ctx, cfg, log) }),
-	}
-	p.store = newLazy(func(ctx context.Context) (*store.Store, error) {
-		return store.New(ctx, store.Config{DatabaseURL: cfg.Database.URL.Reveal(), MaxConns: maxConns, StatementTimeout: p.statements})
-	})
-	return p
+		temporal: newLazy(func(ctx context.Context) (client.Client, error) {
+			return orchestrator.DialMeasured(ctx, cfg, log, options.Metrics)
+		}),
+		namespace: orchestrator.Namespace(cfg), taskQueue: cmp.Or(options.TaskQueue, ingest.TaskQueue),
+	}, err
 }
 
 var errNoKeyset = ingest.Errorf(ingest.KindInvalid,
 	"STEVEDORE_KEYSET_FILE is not set: set it to the file with the keys that encrypt SFTP credentials; `stevedore setup` creates it")
 
-// Pool returns the state of the database connections; false before the first use.
-func (p *Parts) Pool() (store.PoolStats, bool) {
-	db, ok := p.store.peek()
-	if !ok {
-		return store.PoolStats{}, false
-	}
-	return db.PoolStats(), true
-}
+// Pool returns the state of the connections to the database.
+func (p *Parts) Pool() store.PoolStats { return p.store.PoolStats() }
 
 func (p *Parts) orchestrator() orchestrator.Client {
 	return orchestrator.Client{Connect: p.temporal.get, TaskQueue: p.taskQueue}
@@ -134,7 +119,7 @@ func (p *Parts) Close() {
 	p.temporal.close(client.Client.Close)
 	p.bus.close(func(b *amqp.Publisher) { _ = b.Close() })
 	p.objects.close((*objstore.Store).Close)
-	p.store.close((*store.Store).Close)
+	p.store.Close()
 }
 
 // prober tests servers. It opens the keyset on the first test.
@@ -157,11 +142,7 @@ func (t prober) ProbeDraft(ctx context.Context, server ingest.Server, sample boo
 	if err != nil {
 		return operations.ProbeResult{}, err
 	}
-	db, err := t.p.store.get(ctx)
-	if err != nil {
-		return operations.ProbeResult{}, err
-	}
-	drafts := store.DraftLogins{Store: db, DraftUUID: server.UUID}
+	drafts := store.DraftLogins{Store: t.p.store, DraftUUID: server.UUID}
 	cfg.Passwords, cfg.Connections = drafts, drafts
 	return probe(ctx, cfg, secrets, server, sample)
 }
@@ -189,13 +170,9 @@ const connectionWait = 10 * time.Second
 
 // sftp returns the workers' configuration of connections, and the credentials.
 func (p *Parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
-	db, err := p.store.get(ctx)
-	if err != nil {
-		return sftp.Config{}, nil, err
-	}
 	secrets, err := p.sealer.get(ctx)
 	return sftp.Config{
-		AllowNetworks: p.cfg.SFTP.AllowNetworks, Passwords: db, Connections: db, Directory: db, Log: p.log, ConnectionWait: connectionWait,
+		AllowNetworks: p.cfg.SFTP.AllowNetworks, Passwords: p.store, Connections: p.store, Directory: p.store, Log: p.log, ConnectionWait: connectionWait,
 	}, secrets, err
 }
 

@@ -26,7 +26,8 @@ func TestFault46_ObjectDeletedLater(t *testing.T) {
 	h.StartWorker()
 	h.ScanAndWait()
 	h.RequireExactlyOnce()
-	parts := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
+	parts, err := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
+	require.NoError(t, err)
 	t.Cleanup(parts.Close)
 	run := func() (found []ingest.AuditDifference) {
 		_, err := parts.Operations().Audit(h.Ctx, operations.AuditRequest{Deep: true}, func(d ingest.AuditDifference) error {

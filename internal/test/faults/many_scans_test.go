@@ -24,7 +24,7 @@ func TestManyScansAskedForAtOnce(t *testing.T) {
 	tree.File("a.csv", "1")
 	h.StartWorker()
 	ops := operations.New(operations.Deps{
-		Ledger:       operations.Provide[operations.Ledger](h.Store),
+		Ledger:       h.Store,
 		Orchestrator: orchestrator.Client{Connect: operations.Provide[client.Client](h.Temporal), TaskQueue: h.Queue},
 	})
 	const asked = 200

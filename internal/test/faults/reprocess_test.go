@@ -25,7 +25,7 @@ import (
 // operator returns the operations of the operator Ann.
 func operator(h *sandbox.Cluster) (context.Context, *operations.Service) {
 	ops := operations.New(operations.Deps{
-		Ledger:       operations.Provide[operations.Ledger](h.Store),
+		Ledger:       h.Store,
 		Orchestrator: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
 	})
 	return access.As(h.Ctx, ingest.Principal{Name: "ann", Role: ingest.RoleOperator}), ops
@@ -92,9 +92,10 @@ func TestFault76_ObjectLost(t *testing.T) {
 // missing returns the files that an audit reports without an object.
 func missing(h *sandbox.Cluster) (uuids []string) {
 	h.T.Helper()
-	parts := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
+	parts, err := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
+	require.NoError(h.T, err)
 	defer parts.Close()
-	_, err := parts.Operations().Audit(h.Ctx, operations.AuditRequest{}, func(d audit.Difference) error {
+	_, err = parts.Operations().Audit(h.Ctx, operations.AuditRequest{}, func(d audit.Difference) error {
 		if d.Mark == audit.Missing {
 			uuids = append(uuids, d.FileUUID)
 		}
