@@ -72,7 +72,7 @@ func (a *app) auditListCommand() *cobra.Command {
 		Use: "list", Short: "List audits, the latest first", Args: none,
 		Example: "  stevedore audit list --limit 5",
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
-			return printAll(a.newList("UUID", "STARTED", "STATE", "FILES", "DIFFERENCES", "BY"), api.Audits(ctx, max(0, limit)),
+			return printAll(a.newList("UUID", "STARTED", "STATE", "FILES", "DIFFERENCES", "BY"), api.Audits(ctx, limit),
 				"no audits yet: start one with `stevedore audit`", func(r openapi.AuditRun) []string {
 					return []string{r.AuditUUID, a.when(r.StartedAt), string(r.State), fmt.Sprint(r.Files), fmt.Sprint(r.Differences), dash(r.Actor)}
 				})

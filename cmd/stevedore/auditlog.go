@@ -24,7 +24,7 @@ changed settings these are the values before and after. Entries are written befo
 the change. Requires the role admin.`,
 		Example: "  stevedore audit-log list\n  stevedore audit-log list --limit 0 -o jsonl > audit-log.jsonl",
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
-			return printAll(a.newList("TIME", "ACTOR", "ROLE", "ACTION", "TARGET", "DETAILS"), api.AuditLog(ctx, openapi.ListAuditLogParams{}, max(0, limit)),
+			return printAll(a.newList("TIME", "ACTOR", "ROLE", "ACTION", "TARGET", "DETAILS"), api.AuditLog(ctx, openapi.ListAuditLogParams{}, limit),
 				"no changes have been requested yet", func(e openapi.AuditEntry) []string {
 					return []string{a.when(e.At), safe(e.Actor), string(e.Role), safe(e.Action), safe(e.Target), dash(auditDetails(e.Details))}
 				})

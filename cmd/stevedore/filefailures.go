@@ -42,8 +42,7 @@ commands that retry the groups. Each counts the files and asks first.`,
 			return rows.end("no files have failed")
 		}),
 	}
-	cmd.Flags().StringVar(&server, "server", "", "only files of the server with this `NAME` or uuid")
-	a.completeFlag(cmd, "server", serverNames)
+	a.addServer(cmd, &server, "files")
 	return cmd
 }
 

@@ -115,6 +115,12 @@ func addLimit(cmd *cobra.Command, limit *int, things string) {
 	cmd.Flags().IntVar(limit, "limit", 20, "at most `N` "+things+"; 0 is all")
 }
 
+// addServer adds the flag that selects the things of one server.
+func (a *app) addServer(cmd *cobra.Command, server *string, things string) {
+	cmd.Flags().StringVar(server, "server", "", "only "+things+" of the server with this `NAME` or uuid")
+	a.completeFlag(cmd, "server", serverNames)
+}
+
 // addServers adds the flag that selects servers.
 func (a *app) addServers(cmd *cobra.Command, servers *[]string) {
 	cmd.Flags().StringArrayVar(servers, "server", nil, "only the server with this `NAME` or uuid; may be repeated")
@@ -130,7 +136,7 @@ type selectFlags struct {
 
 func (f *selectFlags) register(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.server, "server", "", "only files of the server with this `NAME` or uuid")
+	a.addServer(cmd, &f.server, "files")
 	flags.StringVar(&f.path, "path", "", "only files whose path matches the `GLOB`: '*' within a folder, '**' across, e.g. '**/*.csv'")
 	flags.StringVar(&f.search, "search", "", "only files whose path contains the `TEXT` in any case; also the beginning of a uuid, or a SHA-256")
 	flags.StringSliceVar(&f.kinds, "error-kind", nil, "only files whose last failure is of this `KIND`, e.g. permission; may be repeated or separated by commas")
@@ -143,7 +149,6 @@ func (f *selectFlags) register(a *app, cmd *cobra.Command) {
 	flags.StringVar(&f.from, "from", "", "only files first seen at this `TIME` or later: 2026-01-31, 2026-01-31T12:00:00Z, or 24h or 7d ago")
 	flags.StringVar(&f.to, "to", "", "only files first seen before this `TIME`")
 	flags.StringVar(&f.hash, "hash", "", "only files whose content has this `SHA-256`")
-	a.completeFlag(cmd, "server", serverNames)
 	a.completeFlag(cmd, "error-kind", errorKinds)
 }
 

@@ -134,14 +134,23 @@ func (a *app) rowsOfScan(t *table, scan openapi.Scan, servers []openapi.Server) 
 	}
 	t.columns()
 	for _, server := range servers {
-		shown := server.Unreadable[:min(len(server.Unreadable), shownUnreadable)]
-		for _, f := range shown {
-			t.row(safe(server.Name), "unreadable", safe(f.Path+" "+f.Reason))
-		}
-		if more := server.UnreadableFolders - int64(len(shown)); more > 0 {
-			t.row(safe(server.Name), "unreadable", fmt.Sprintf("and %d more folders", more))
+		for _, text := range unreadable(server.Unreadable, server.UnreadableFolders, shownUnreadable) {
+			t.row(safe(server.Name), "unreadable", safe(text))
 		}
 	}
+}
+
+// unreadable describes up to limit of the folders that could not be read, and counts the
+// others of the total.
+func unreadable(folders []openapi.UnreadableFolder, total int64, limit int) (texts []string) {
+	folders = folders[:min(len(folders), limit)]
+	for _, f := range folders {
+		texts = append(texts, f.Path+" "+f.Reason)
+	}
+	if more := total - int64(len(folders)); more > 0 {
+		texts = append(texts, "and "+ingest.Counted(more, "more folder", "more folders"))
+	}
+	return texts
 }
 
 // err returns nil when nothing is left. Otherwise the message lists all that is left, and

@@ -31,11 +31,10 @@ func (a *app) scanListCommand() *cobra.Command {
 show ID" shows what was skipped and why.`,
 		Example: "  stevedore scan list --server acme --limit 5",
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
-			return printAll(a.newList(listingTitles...), api.Listings(ctx, server, max(0, limit)), "no scans yet: start one with `stevedore scan`", a.listingCells)
+			return printAll(a.newList(listingTitles...), api.Listings(ctx, server, limit), "no scans yet: start one with `stevedore scan`", a.listingCells)
 		}),
 	}
-	cmd.Flags().StringVar(&server, "server", "", "only scans of the server with this `NAME` or uuid")
-	a.completeFlag(cmd, "server", serverNames)
+	a.addServer(cmd, &server, "scans")
 	addLimit(cmd, &limit, "scans")
 	return cmd
 }
@@ -177,8 +176,5 @@ func skipped(l openapi.Listing) (notes []string) {
 	add(l.InProgress, "file in progress is skipped", "files in progress are skipped")
 	add(l.Alone, "done-marker or checksum file without a file is skipped", "done-markers and checksum files without a file are skipped")
 	add(l.Rejected, "entry with an unsafe name or kind is rejected", "entries with unsafe names or kinds are rejected")
-	for _, folder := range l.Unreadable[:min(len(l.Unreadable), shownUnreadable)] {
-		notes = append(notes, folder.Path+" "+folder.Reason)
-	}
-	return append(notes, nonEmpty(value(l.Note))...)
+	return slices.Concat(notes, unreadable(l.Unreadable, l.Errors, shownUnreadable), nonEmpty(value(l.Note)))
 }

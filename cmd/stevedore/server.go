@@ -136,11 +136,9 @@ func rowsOfAttention(t *table, s openapi.Server, now time.Time) {
 			t.row(name, safe(fmt.Sprintf(format, args...)))
 		}
 	}
-	for _, f := range s.Unreadable {
-		t.row("unreadable", safe(f.Path+" "+f.Reason))
+	for _, text := range unreadable(s.Unreadable, s.UnreadableFolders, len(s.Unreadable)) {
+		t.row("unreadable", safe(text))
 	}
-	more := s.UnreadableFolders - int64(len(s.Unreadable))
-	optional("unreadable", more, "and %s", ingest.Counted(more, "more folder", "more folders"))
 	optional("sources left", s.SourcesLeft, "%d ingested files are still on the server: `stevedore file list --left` shows why", s.SourcesLeft)
 	optional("in progress", s.InProgress, "%d names of files in progress are skipped", s.InProgress)
 	optional("without a file", s.Alone, "%d done-markers and checksum files are skipped", s.Alone)
