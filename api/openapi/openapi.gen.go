@@ -2295,7 +2295,7 @@ type ServerInterface interface {
 	// RevokeToken End a token at once
 	// (DELETE /api/v1/tokens/{name})
 	RevokeToken(ctx echo.Context, name string) error
-	// GetDocs This document as a page to read
+	// GetDocs This document in Swagger UI
 	// (GET /docs)
 	GetDocs(ctx echo.Context) error
 	// StartScan Scan servers now
@@ -5732,7 +5732,7 @@ type StrictServerInterface interface {
 	// RevokeToken End a token at once
 	// (DELETE /api/v1/tokens/{name})
 	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
-	// GetDocs This document as a page to read
+	// GetDocs This document in Swagger UI
 	// (GET /docs)
 	GetDocs(ctx context.Context, request GetDocsRequestObject) (GetDocsResponseObject, error)
 	// StartScan Scan servers now
