@@ -197,6 +197,9 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	if err := a.endExcludedAged(ctx, source, server); err != nil {
 		return l, err
 	}
+	if err := a.checkMoves(ctx, source, server); err != nil {
+		return l, err
+	}
 	if l.note, err = a.Catalog.HoldChanges(ctx, server, r.stats.result(r.complete())); err != nil {
 		return l, err
 	}

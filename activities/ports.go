@@ -100,6 +100,12 @@ type Catalog interface {
 	// HoldChanges decides, at the end of a listing, which files that are new only by their
 	// times are held for an operator, and returns a note on the listing.
 	HoldChanges(ctx context.Context, server ingest.Server, l ingest.Listed) (note string, err error)
+	// SuspectedMoves returns files that may be ingested files of other paths, moved. They do
+	// not become ready until DecideMoves holds those whose old paths are gone and frees the
+	// copies, or DecideAllMoves decides on all by the server's setting.
+	SuspectedMoves(ctx context.Context, serverUUID string, limit int) ([]ingest.SuspectedMove, error)
+	DecideMoves(ctx context.Context, server ingest.Server, gone []ingest.SuspectedMove, copies []int64) error
+	DecideAllMoves(ctx context.Context, server ingest.Server) error
 	// Settling returns discovered files in order of id, after the given one.
 	Settling(ctx context.Context, serverUUID string, afterID int64, limit int) ([]ingest.File, error)
 	// Unsettled returns files that never settled and were not listed within the time, in

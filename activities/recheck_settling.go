@@ -71,6 +71,9 @@ func (a *Activities) recheck(ctx context.Context, server ingest.Server) (r Reche
 		r.Vanished += vanished
 		watchdog.report(looked)
 	}
+	if err := a.checkMoves(ctx, source, server); err != nil {
+		return r, err
+	}
 	r.Ready, r.Settling, err = a.Catalog.Promote(ctx, server)
 	return r, err
 }

@@ -412,26 +412,26 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/servers/{server}:approve-host-key (the `ApproveHostKey` operationId).
 	ApproveHostKey(ctx context.Context, nameOrUUID NameOrUUID, params *ApproveHostKeyParams, body ApproveHostKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DecideChangesWithBody Decide about known files that look new only because their times moved
+	// DecideChangesWithBody Decide about known files that look new only because of their times or paths
 	//
 	// `take`: they are new versions, and are taken and announced. `same`: they
-	// are the versions that were taken before, under other times; nothing is
+	// are the versions that were taken before, with other times or paths; nothing is
 	// announced. Where nothing is held, it is about no file. What moved by the
-	// same time is one part, see `held_reason`; where there are several, `part`
-	// says which.
+	// same time is one part, files of other paths are another, see
+	// `held_reason`; where there are several, `part` says which.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
 	DecideChangesWithBody(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DecideChanges Decide about known files that look new only because their times moved
+	// DecideChanges Decide about known files that look new only because of their times or paths
 	//
 	// `take`: they are new versions, and are taken and announced. `same`: they
-	// are the versions that were taken before, under other times; nothing is
+	// are the versions that were taken before, with other times or paths; nothing is
 	// announced. Where nothing is held, it is about no file. What moved by the
-	// same time is one part, see `held_reason`; where there are several, `part`
-	// says which.
+	// same time is one part, files of other paths are another, see
+	// `held_reason`; where there are several, `part` says which.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1274,13 +1274,13 @@ func (c *Client) ApproveHostKey(ctx context.Context, nameOrUUID NameOrUUID, para
 	return c.Client.Do(req)
 }
 
-// DecideChangesWithBody Decide about known files that look new only because their times moved
+// DecideChangesWithBody Decide about known files that look new only because of their times or paths
 //
 // `take`: they are new versions, and are taken and announced. `same`: they
-// are the versions that were taken before, under other times; nothing is
+// are the versions that were taken before, with other times or paths; nothing is
 // announced. Where nothing is held, it is about no file. What moved by the
-// same time is one part, see `held_reason`; where there are several, `part`
-// says which.
+// same time is one part, files of other paths are another, see
+// `held_reason`; where there are several, `part` says which.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1297,13 +1297,13 @@ func (c *Client) DecideChangesWithBody(ctx context.Context, nameOrUUID NameOrUUI
 	return c.Client.Do(req)
 }
 
-// DecideChanges Decide about known files that look new only because their times moved
+// DecideChanges Decide about known files that look new only because of their times or paths
 //
 // `take`: they are new versions, and are taken and announced. `same`: they
-// are the versions that were taken before, under other times; nothing is
+// are the versions that were taken before, with other times or paths; nothing is
 // announced. Where nothing is held, it is about no file. What moved by the
-// same time is one part, see `held_reason`; where there are several, `part`
-// says which.
+// same time is one part, files of other paths are another, see
+// `held_reason`; where there are several, `part` says which.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4366,26 +4366,26 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/servers/{server}:approve-host-key (the `ApproveHostKey` operationId).
 	ApproveHostKeyWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *ApproveHostKeyParams, body ApproveHostKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveHostKeyResponse, error)
 
-	// DecideChangesWithBodyWithResponse Decide about known files that look new only because their times moved
+	// DecideChangesWithBodyWithResponse Decide about known files that look new only because of their times or paths
 	//
 	// `take`: they are new versions, and are taken and announced. `same`: they
-	// are the versions that were taken before, under other times; nothing is
+	// are the versions that were taken before, with other times or paths; nothing is
 	// announced. Where nothing is held, it is about no file. What moved by the
-	// same time is one part, see `held_reason`; where there are several, `part`
-	// says which.
+	// same time is one part, files of other paths are another, see
+	// `held_reason`; where there are several, `part` says which.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
 	DecideChangesWithBodyWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideChangesResponse, error)
 
-	// DecideChangesWithResponse Decide about known files that look new only because their times moved
+	// DecideChangesWithResponse Decide about known files that look new only because of their times or paths
 	//
 	// `take`: they are new versions, and are taken and announced. `same`: they
-	// are the versions that were taken before, under other times; nothing is
+	// are the versions that were taken before, with other times or paths; nothing is
 	// announced. Where nothing is held, it is about no file. What moved by the
-	// same time is one part, see `held_reason`; where there are several, `part`
-	// says which.
+	// same time is one part, files of other paths are another, see
+	// `held_reason`; where there are several, `part` says which.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7261,13 +7261,13 @@ func (c *ClientWithResponses) ApproveHostKeyWithResponse(ctx context.Context, na
 	return ParseApproveHostKeyResponse(rsp)
 }
 
-// DecideChangesWithBodyWithResponse Decide about known files that look new only because their times moved
+// DecideChangesWithBodyWithResponse Decide about known files that look new only because of their times or paths
 //
 // `take`: they are new versions, and are taken and announced. `same`: they
-// are the versions that were taken before, under other times; nothing is
+// are the versions that were taken before, with other times or paths; nothing is
 // announced. Where nothing is held, it is about no file. What moved by the
-// same time is one part, see `held_reason`; where there are several, `part`
-// says which.
+// same time is one part, files of other paths are another, see
+// `held_reason`; where there are several, `part` says which.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7280,13 +7280,13 @@ func (c *ClientWithResponses) DecideChangesWithBodyWithResponse(ctx context.Cont
 	return ParseDecideChangesResponse(rsp)
 }
 
-// DecideChangesWithResponse Decide about known files that look new only because their times moved
+// DecideChangesWithResponse Decide about known files that look new only because of their times or paths
 //
 // `take`: they are new versions, and are taken and announced. `same`: they
-// are the versions that were taken before, under other times; nothing is
+// are the versions that were taken before, with other times or paths; nothing is
 // announced. Where nothing is held, it is about no file. What moved by the
-// same time is one part, see `held_reason`; where there are several, `part`
-// says which.
+// same time is one part, files of other paths are another, see
+// `held_reason`; where there are several, `part` says which.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

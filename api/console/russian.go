@@ -177,6 +177,8 @@ var russian = map[string]string{
 	"Attributes that identify a version: size and time, size alone, or size and content.": "Чем различаются версии: размером и временем, только размером или размером и содержимым.",
 	"Hold changes above": "Задерживать изменения свыше",
 	"If more known files than this look new in one listing, they are held for an operator; 0 uses the default of 100, -1 disables.": "Если за одно сканирование новыми выглядят больше известных файлов, они задерживаются до решения оператора; 0 — 100 по умолчанию, -1 — отключить.",
+	"Moved files": "Перенесённые файлы", "hold": "задержать", "moved": "перенесённые",
+	"A new file with the name, size and time of an ingested file of another path that is gone: hold it for an operator, or ingest it.": "Новый файл с именем, размером и временем принятого файла, которого по прежнему пути больше нет: задержать до решения оператора или принять.",
 	"Reappeared files": "Повторно появившиеся файлы",
 	"An unchanged file that reappears after it was deleted or moved: report it, or ingest it again.": "Файл, который после удаления или переноса появился без изменений: сообщить или принять снова.",
 	"Follow symbolic links": "Следовать символическим ссылкам", "Ingest files behind links that point below the root folder.": "Принимать файлы по ссылкам внутри корневой папки.",

@@ -133,8 +133,11 @@ func (c *Console) resumeServer(r *http.Request, v *view) (answer, error) {
 // heldPart labels a part of the held changes.
 func heldPart(v *view, p ingest.HeldPart) string {
 	name := p.Shift.String()
-	if p.Others {
+	switch {
+	case p.Others:
 		name = v.T("others")
+	case p.Moved:
+		name = v.T("moved")
 	}
 	return fmt.Sprintf("%d: %s", p.Files, name)
 }

@@ -342,6 +342,24 @@ func (e ServerSettingsIdentity) Valid() bool {
 	}
 }
 
+// Defines values for ServerSettingsMoved.
+const (
+	MovedDeliver ServerSettingsMoved = "deliver"
+	MovedHold    ServerSettingsMoved = "hold"
+)
+
+// Valid indicates whether the value is a known member of the ServerSettingsMoved enum.
+func (e ServerSettingsMoved) Valid() bool {
+	switch e {
+	case MovedDeliver:
+		return true
+	case MovedHold:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ServerSettingsOnCollision.
 const (
 	Keep      ServerSettingsOnCollision = "keep"
@@ -712,7 +730,7 @@ type ChangesDecided struct {
 type ChangesDecision struct {
 	Decision ChangesDecisionDecision `json:"decision"`
 
-	// Part By how much the times moved; `others`: the files that moved as few others did; `all`.
+	// Part By how much the times moved; `others`: the files whose times moved as few others did; `moved`: the files of other paths; `all`.
 	//
 	// Example: 1h0m0s
 	Part *string `json:"part,omitempty"`
@@ -1405,8 +1423,11 @@ type Server struct {
 	MinRate int64 `json:"min_rate"`
 
 	// MinSize A smaller file, in bytes, counts as still being written.
-	MinSize int64  `json:"min_size"`
-	Name    string `json:"name"`
+	MinSize int64 `json:"min_size"`
+
+	// Moved A new file with the name, size and time of an ingested file of another path that is gone: it is held for an operator, or delivered; default hold.
+	Moved string `json:"moved"`
+	Name  string `json:"name"`
 
 	// OldestAside The one of these names that has been there unchanged for longest.
 	OldestAside      *string    `json:"oldest_aside"`
@@ -1620,8 +1641,11 @@ type ServerSettings struct {
 	MinRate *int64 `json:"min_rate,omitempty"`
 
 	// MinSize A smaller file, in bytes, counts as still being written.
-	MinSize *int64  `json:"min_size,omitempty"`
-	Name    *string `json:"name,omitempty"`
+	MinSize *int64 `json:"min_size,omitempty"`
+
+	// Moved A new file with the name, size and time of an ingested file of another path that is gone: it is held for an operator, or delivered; default hold.
+	Moved *ServerSettingsMoved `json:"moved,omitempty"`
+	Name  *string              `json:"name,omitempty"`
 
 	// OnCollision What a move does when the name is taken; default rename.
 	OnCollision *ServerSettingsOnCollision `json:"on_collision,omitempty"`
@@ -1677,6 +1701,9 @@ type ServerSettingsCompanions string
 
 // ServerSettingsIdentity What makes a version of a file; default size+mtime.
 type ServerSettingsIdentity string
+
+// ServerSettingsMoved A new file with the name, size and time of an ingested file of another path that is gone: it is held for an operator, or delivered; default hold.
+type ServerSettingsMoved string
 
 // ServerSettingsOnCollision What a move does when the name is taken; default rename.
 type ServerSettingsOnCollision string
@@ -2265,7 +2292,7 @@ type ServerInterface interface {
 	// ApproveHostKey Pin the presented host key if it has this fingerprint, and test the server
 	// (POST /api/v1/servers/{server}:approve-host-key)
 	ApproveHostKey(ctx echo.Context, nameOrUUID NameOrUUID, params ApproveHostKeyParams) error
-	// DecideChanges Decide about known files that look new only because their times moved
+	// DecideChanges Decide about known files that look new only because of their times or paths
 	// (POST /api/v1/servers/{server}:changes)
 	DecideChanges(ctx echo.Context, nameOrUUID NameOrUUID, params DecideChangesParams) error
 	// PauseServer Stop scanning a server; files already found go on
@@ -5702,7 +5729,7 @@ type StrictServerInterface interface {
 	// ApproveHostKey Pin the presented host key if it has this fingerprint, and test the server
 	// (POST /api/v1/servers/{server}:approve-host-key)
 	ApproveHostKey(ctx context.Context, request ApproveHostKeyRequestObject) (ApproveHostKeyResponseObject, error)
-	// DecideChanges Decide about known files that look new only because their times moved
+	// DecideChanges Decide about known files that look new only because of their times or paths
 	// (POST /api/v1/servers/{server}:changes)
 	DecideChanges(ctx context.Context, request DecideChangesRequestObject) (DecideChangesResponseObject, error)
 	// PauseServer Stop scanning a server; files already found go on

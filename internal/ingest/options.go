@@ -33,6 +33,9 @@ type Options struct {
 	// Resent selects the reaction to an unchanged file that reappears after it was
 	// deleted or moved on the server. Default ResentShow.
 	Resent Resent `json:"resent,omitzero"`
+	// Moved selects the reaction to a new file with the name, size and time of an
+	// ingested file of another path that is gone. Default MovedHold.
+	Moved Moved `json:"moved,omitzero"`
 	// FollowLinks ingests files behind symbolic links that point below the root
 	// folder. Default false: symbolic links are rejected.
 	FollowLinks bool `json:"follow_links,omitzero"`
@@ -101,6 +104,15 @@ const (
 	ResentDeliver Resent = "deliver"
 )
 
+// Moved selects the reaction to a file that seems to have been moved after ingest.
+type Moved string
+
+// The reactions: hold the file for an operator, or ingest it.
+const (
+	MovedHold    Moved = "hold"
+	MovedDeliver Moved = "deliver"
+)
+
 // Duration is a time.Duration that JSON represents as a string like "1m30s".
 type Duration time.Duration
 
@@ -132,6 +144,7 @@ var OptionTable = []OptionInfo{
 	{"identity", "Version identity", "Attributes that identify a version: size and time, size alone, or size and content.", []string{string(IdentitySizeTime), string(IdentitySize), string(IdentitySizeHash)}},
 	{"hold_changes", "Hold changes above", "If more known files than this look new in one listing, they are held for an operator; 0 uses the default of 100, -1 disables.", nil},
 	{"resent", "Reappeared files", "An unchanged file that reappears after it was deleted or moved: report it, or ingest it again.", []string{string(ResentShow), string(ResentDeliver)}},
+	{"moved", "Moved files", "A new file with the name, size and time of an ingested file of another path that is gone: hold it for an operator, or ingest it.", []string{string(MovedHold), string(MovedDeliver)}},
 	{"follow_links", "Follow symbolic links", "Ingest files behind links that point below the root folder.", nil},
 	{"connect_timeout", "Connect timeout", "Timeout of the TCP connection; 0s uses the worker's.", nil},
 	{"login_timeout", "Log-in timeout", "Timeout from the first byte to the open SFTP channel; 0s uses the worker's.", nil},

@@ -32,7 +32,7 @@ func TestOptionsKeepTheirText(t *testing.T) {
 	t.Parallel()
 	texts := map[string]string{
 		"in_progress_names": "default\n*.wip", "min_size": "1", "companions": "stay", "identity": "size+hash", "hold_changes": "-1",
-		"resent": "deliver", "follow_links": "true", "connect_timeout": "1m0s", "login_timeout": "2s", "answer_timeout": "3m0s",
+		"resent": "deliver", "moved": "deliver", "follow_links": "true", "connect_timeout": "1m0s", "login_timeout": "2s", "answer_timeout": "3m0s",
 		"max_connections": "1", "max_reads": "4", "min_rate": "1000", "proxy": "socks5://proxy:1080", "jump": "gate",
 		"allow_overlap": "true",
 	}

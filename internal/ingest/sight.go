@@ -17,12 +17,15 @@ type SourceState struct {
 	// changed, by as much as the clock advanced.
 	Looks, ClockLooks int
 	UnsettledSince    time.Time
-	// Hold is the state of the decision about a file that is new only by its time.
+	// Hold is the state of the decision about a file that is new only by its time or path.
 	Hold Hold
 	// KnownHash is the hash of the completed version of the same path and size; empty
 	// for none. TimeShift is the difference of the modification times since then.
 	KnownHash string
 	TimeShift time.Duration
+	// MovedFrom is the path of the ingested file that was probably moved to this path,
+	// while Hold is HoldUnjudged or HoldHeld; empty for none.
+	MovedFrom string
 	// Identity is the server's current rule.
 	Identity Identity
 	// SourceGoneAt is the time when the ingested file's source was deleted or moved, by the
@@ -35,12 +38,12 @@ type SourceState struct {
 	Delivery int
 }
 
-// Hold is the state of the decision about a file that is new only by its time. It
-// is empty for other files.
+// Hold is the state of the decision about a file that is new only by its time or
+// path. It is empty for other files.
 type Hold string
 
-// The states: HoldUnjudged until the listing that found the file is complete, then
-// HoldHeld until an operator decides, or HoldFree.
+// The states: HoldUnjudged until the listing that found the file is complete, or
+// until a moved file is checked, then HoldHeld until an operator decides, or HoldFree.
 const (
 	HoldUnjudged Hold = "unjudged"
 	HoldHeld     Hold = "held"
@@ -98,6 +101,11 @@ func (f File) SameContent(hash string) error {
 // empty for none.
 func (s SourceState) Waiting() string {
 	switch {
+	case s.Hold == HoldHeld && s.MovedFrom != "":
+		return "an operator's decision: it has the name, size and time of " + s.MovedFrom +
+			", which was ingested and is gone; see `stevedore server changes`"
+	case s.Hold == HoldUnjudged && s.MovedFrom != "":
+		return "a check whether it is " + s.MovedFrom + ", moved"
 	case s.Hold == HoldHeld:
 		return "an operator's decision: only its time is new, shifted by " + ShiftText(s.TimeShift) +
 			"; see `stevedore server changes`"
@@ -169,7 +177,7 @@ func ShiftText(d time.Duration) string {
 }
 
 // HeldChanges summarizes the files of one server that are held for an operator
-// because only their times are new.
+// because only their times or paths are new.
 type HeldChanges struct {
 	ServerUUID string
 	Files      int64
@@ -185,20 +193,29 @@ func (h HeldChanges) String() string {
 	if h.Files == 0 {
 		return ""
 	}
+	if len(h.Parts) == 1 && h.Parts[0].Moved {
+		return fmt.Sprintf("%s the name, size and time of ingested files that are gone (%s); held until an operator decides",
+			Counted(h.Files, "new file has", "new files have"), h.Parts[0].moves())
+	}
 	if len(h.Parts) == 1 {
 		return fmt.Sprintf("%s moved by %s, with unchanged sizes; held until an operator decides",
 			Counted(h.Files, "known file looks new because its time", "known files look new because their times"), h.Parts[0].by())
 	}
-	var parts []string
+	why, parts := "times", []string(nil)
 	for i, p := range h.Parts {
 		if i == shownParts {
-			parts = append(parts, fmt.Sprintf("and %d more shifts", len(h.Parts)-i))
+			parts = append(parts, fmt.Sprintf("and %d more groups", len(h.Parts)-i))
 			break
+		}
+		if p.Moved {
+			why = "times or paths"
+			parts = append(parts, fmt.Sprintf("%d gone from other paths (%s)", p.Files, p.moves()))
+			continue
 		}
 		parts = append(parts, fmt.Sprintf("%d moved by %s", p.Files, p.by()))
 	}
-	return fmt.Sprintf("%s new because of their times, with unchanged sizes: %s; held until an operator decides about each group",
-		Counted(h.Files, "known file looks", "known files look"), strings.Join(parts, ", "))
+	return fmt.Sprintf("%s new because of their %s, with unchanged sizes: %s; held until an operator decides about each group",
+		Counted(h.Files, "known file looks", "known files look"), why, strings.Join(parts, ", "))
 }
 
 // The parts of held changes.
@@ -206,32 +223,39 @@ const (
 	// FewMoved is the number of files with the same shift from which on they are a
 	// part of their own, or look like a changed clock.
 	FewMoved = 3
-	// PartOthers is the part of the files with rare shifts, PartAll stands for all parts.
+	// PartOthers is the part of the files with rare shifts, PartMoved that of moved files.
+	// PartAll stands for all parts.
 	PartOthers = "others"
+	PartMoved  = "moved"
 	PartAll    = "all"
 
 	shownParts = 10
 )
 
-// HeldPart is a group of held files with the same shift, or with rare shifts.
+// HeldPart is a group of held files: with the same shift, with rare shifts, or moved.
 type HeldPart struct {
 	Shift  time.Duration
 	Others bool
+	Moved  bool
 	Files  int64
-	// Examples are the first few files of the part with rare shifts.
+	// Examples are the first few files of the parts with rare shifts and of moved files.
 	Examples []HeldFile
 }
 
-// HeldFile is a held file with its time shift.
+// HeldFile is a held file with its time shift or, if it was moved, its old path.
 type HeldFile struct {
 	Path  string
 	Shift time.Duration
+	From  string
 }
 
 // Name returns the name of the part in a decision, see ParsePart.
 func (p HeldPart) Name() string {
-	if p.Others {
+	switch {
+	case p.Others:
 		return PartOthers
+	case p.Moved:
+		return PartMoved
 	}
 	return p.Shift.String()
 }
@@ -245,21 +269,48 @@ func (p HeldPart) by() string {
 	for _, f := range p.Examples {
 		some = append(some, DisplayPath(f.Path)+" by "+ShiftText(f.Shift))
 	}
+	return "different amounts (" + p.examples(some) + ")"
+}
+
+// moves lists examples of moved files as "old -> new".
+func (p HeldPart) moves() string {
+	var some []string
+	for _, f := range p.Examples {
+		some = append(some, DisplayPath(f.From)+" -> "+DisplayPath(f.Path))
+	}
+	return p.examples(some)
+}
+
+// examples joins the examples, with dots if there are more files.
+func (p HeldPart) examples(some []string) string {
 	if int64(len(some)) < p.Files {
 		some = append(some, "...")
 	}
-	return "different amounts (" + strings.Join(some, ", ") + ")"
+	return strings.Join(some, ", ")
 }
 
-// ParsePart parses the name of a part: PartAll, PartOthers, or a time shift such
+// SuspectedMove is a new file with the name, size and time of a file of another path
+// that was ingested or is in flight.
+type SuspectedMove struct {
+	FileID int64
+	Path   string
+	// OldID and OldPath identify the other file. They are empty if it ended without
+	// being ingested. Of several such files each is a SuspectedMove.
+	OldID   int64
+	OldPath string
+	Size    int64
+	ModTime time.Time
+}
+
+// ParsePart parses the name of a part: PartAll, PartOthers, PartMoved, or a time shift such
 // as "1h" or "-1h0m0s". The empty name stands for the only part.
 func ParsePart(name string) (shift time.Duration, err error) {
 	switch name {
-	case "", PartAll, PartOthers:
+	case "", PartAll, PartOthers, PartMoved:
 		return 0, nil
 	}
 	if shift, err = time.ParseDuration(name); err != nil || shift%time.Second != 0 {
-		return 0, Errorf(KindInvalid, "part %q: use a time shift such as 1h or -1h, or %s or %s", name, PartOthers, PartAll)
+		return 0, Errorf(KindInvalid, "part %q: use a time shift such as 1h or -1h, or %s, %s or %s", name, PartOthers, PartMoved, PartAll)
 	}
 	return shift, nil
 }
@@ -268,7 +319,7 @@ func ParsePart(name string) (shift time.Duration, err error) {
 type ChangesDecision string
 
 // The decisions: ChangesTake ingests the files as new versions, ChangesSame
-// records their new times for the known versions.
+// records their new times or paths for the known versions.
 const (
 	ChangesTake ChangesDecision = "take"
 	ChangesSame ChangesDecision = "same"

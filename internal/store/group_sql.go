@@ -25,6 +25,7 @@ UPDATE files f SET
 	fence = c.fence,
 	round = c.round,
 	status = coalesce(c.status, f.status),
+	hold = CASE WHEN c.status IS NULL THEN f.hold END,
 	file_hash = nullif(coalesce(c.hash, f.file_hash), ''),
 	hash_algo = nullif(coalesce(c.algo, f.hash_algo), ''),
 	minio_bucket = nullif(coalesce(c.bucket, f.minio_bucket), ''),

@@ -12,25 +12,35 @@ import (
 )
 
 const (
-	// heldParts groups held files by shift. Shifts of fewer than @few files form one part, null.
+	// heldParts groups held files: moved files form one part, the others are grouped by shift.
+	// Shifts of fewer than @few files form one part, null.
 	heldParts = `
-SELECT CASE WHEN files >= @few THEN time_shift END AS part, sum(files)::bigint FROM (
-	SELECT time_shift, count(*) AS files FROM files WHERE server_uuid = @server AND hold = 'held' GROUP BY time_shift
-) m GROUP BY part`
+SELECT moved, CASE WHEN files >= @few THEN time_shift END AS part, sum(files)::bigint FROM (
+	SELECT moved, time_shift, count(*) AS files FROM (
+		SELECT moved_from IS NOT NULL AS moved, CASE WHEN moved_from IS NULL THEN time_shift END AS time_shift
+		FROM files WHERE server_uuid = @server AND hold = 'held'
+	) f GROUP BY moved, time_shift
+) m GROUP BY moved, part`
 
 	heldOthers = `
-SELECT remote_path, time_shift FROM files WHERE server_uuid = @server AND hold = 'held' AND time_shift IN (` + fewMoved + `)
+SELECT remote_path, time_shift, '' FROM files f WHERE ` + heldShift + ` AND time_shift IN (` + fewMoved + `)
 ORDER BY id LIMIT @limit`
 
-	fewMoved = `SELECT time_shift FROM files WHERE server_uuid = @server AND hold = 'held' GROUP BY time_shift HAVING count(*) < @few`
+	heldMoves = `
+SELECT f.remote_path, 0::bigint, t.remote_path FROM files f JOIN files t ON t.id = f.moved_from
+WHERE f.server_uuid = @server AND f.hold = 'held' ORDER BY f.id LIMIT @limit`
+
+	heldShift = `f.server_uuid = @server AND f.hold = 'held' AND f.moved_from IS NULL`
+	fewMoved  = `SELECT time_shift FROM files f WHERE ` + heldShift + ` GROUP BY time_shift HAVING count(*) < @few`
 
 	// ofPart is the condition for a part.
 	ofPart = `
-	AND (@part IN ('', 'all') OR @part = 'others' AND f.time_shift IN (` + fewMoved + `)
-		OR @part NOT IN ('', 'all', 'others') AND f.time_shift = @shift)`
+	AND (@part IN ('', 'all') OR @part = 'moved' AND f.moved_from IS NOT NULL
+		OR @part = 'others' AND f.moved_from IS NULL AND f.time_shift IN (` + fewMoved + `)
+		OR @part NOT IN ('', 'all', 'others', 'moved') AND f.moved_from IS NULL AND f.time_shift = @shift)`
 )
 
-// heldExamples is the number of example files of the part "others".
+// heldExamples is the number of example files of the parts "others" and "moved".
 const heldExamples = 5
 
 // addHeldParts adds the parts of each server's held changes.
@@ -57,9 +67,8 @@ func partsOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldP
 	}
 	parts, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (p ingest.HeldPart, err error) {
 		var shift *int64
-		if err = row.Scan(&shift, &p.Files); shift == nil {
-			p.Others = true
-		} else {
+		err = row.Scan(&p.Moved, &shift, &p.Files)
+		if p.Others = shift == nil && !p.Moved; shift != nil {
 			p.Shift = time.Duration(*shift) * time.Second
 		}
 		return p, err
@@ -67,11 +76,16 @@ func partsOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldP
 	if err != nil {
 		return nil, err
 	}
-	for i := range parts {
-		if parts[i].Others {
-			if parts[i].Examples, err = examplesOf(ctx, db, serverUUID); err != nil {
-				return nil, err
-			}
+	for i, p := range parts {
+		if !p.Others && !p.Moved {
+			continue
+		}
+		query := heldOthers
+		if p.Moved {
+			query = heldMoves
+		}
+		if parts[i].Examples, err = examplesOf(ctx, db, query, serverUUID); err != nil {
+			return nil, err
 		}
 	}
 	slices.SortFunc(parts, func(a, b ingest.HeldPart) int {
@@ -80,14 +94,14 @@ func partsOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldP
 	return parts, nil
 }
 
-func examplesOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldFile, error) {
-	rows, err := db.Query(ctx, heldOthers, pgx.NamedArgs{"server": serverUUID, "few": ingest.FewMoved, "limit": heldExamples})
+func examplesOf(ctx context.Context, db querier, query, serverUUID string) ([]ingest.HeldFile, error) {
+	rows, err := db.Query(ctx, query, pgx.NamedArgs{"server": serverUUID, "few": ingest.FewMoved, "limit": heldExamples})
 	if err != nil {
 		return nil, err
 	}
 	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (f ingest.HeldFile, err error) {
 		var shift int64
-		err = row.Scan(&f.Path, &shift)
+		err = row.Scan(&f.Path, &shift, &f.From)
 		f.Shift = time.Duration(shift) * time.Second
 		return f, err
 	})
@@ -103,7 +117,8 @@ SELECT count(*) FROM changed`
 	supersedeHeld = `
 WITH changed AS (
 	UPDATE files f SET hold = NULL, status = 'superseded', error_step = 'discover', error_kind = 'same_content',
-		error_message = 'an operator marked it as the version ingested before, with another time'
+		error_message = 'an operator marked it as the version ingested before, ' || coalesce(
+			'as ' || (SELECT t.remote_path FROM files t WHERE t.id = f.moved_from), 'with another time')
 	WHERE server_uuid = @server AND hold = 'held' AND status = 'discovered'` + ofPart + ` RETURNING id, round
 )` + recordAction + `, closed AS (
 	INSERT INTO file_events (file_id, round, event_type, details)

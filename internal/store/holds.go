@@ -20,7 +20,7 @@ const (
 	// up half of the listing ($3).
 	decideHolds = `
 WITH unjudged AS (
-	SELECT id, time_shift FROM files f WHERE server_uuid = $1 AND hold = 'unjudged' AND ` + unsettledRows + `
+	SELECT id, time_shift FROM files f WHERE server_uuid = $1 AND hold = 'unjudged' AND moved_from IS NULL AND ` + unsettledRows + `
 ), moved AS (
 	SELECT time_shift, count(*) AS files FROM unjudged GROUP BY time_shift
 ), clock AS (
@@ -29,7 +29,7 @@ WITH unjudged AS (
 ), mass AS (
 	SELECT time_shift FROM moved WHERE files > $2
 	UNION SELECT time_shift FROM clock WHERE most
-	UNION SELECT time_shift FROM files WHERE server_uuid = $1 AND hold = 'held'
+	UNION SELECT time_shift FROM files WHERE server_uuid = $1 AND hold = 'held' AND moved_from IS NULL
 )
 UPDATE files f SET hold = CASE
 	WHEN $2 >= 0 AND (f.time_shift IN (SELECT time_shift FROM mass) OR rest.files > $2 AND rest.files * 2 >= $3) THEN 'held'

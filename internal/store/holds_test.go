@@ -41,7 +41,7 @@ func TestWhatLooksLikeAClockIsHeld(t *testing.T) {
 			for i := range all {
 				all[i].ModTime = all[i].ModTime.Add(tc.by[i%len(tc.by)])
 			}
-			fresh := paths("/new", 200) // new files
+			fresh := shifted(paths("/new", 200), time.Second) // new files
 			moved := 0
 			for i := range tc.files {
 				if tc.by[i%len(tc.by)] != 0 {

@@ -53,6 +53,7 @@ func (b *testBundle) listed(t *testing.T, all ...ingest.Observation) (note strin
 		l.Same += counts.Same
 		all = all[n:]
 	}
+	b.checkMoves(t)
 	note, err := b.HoldChanges(t.Context(), b.server, l)
 	require.NoError(t, err)
 	promoted, settling = b.promote(t, 0)

@@ -8,7 +8,7 @@ import (
 
 const observationColumns = `coalesce(f.shown_size, 0), f.shown_mtime, f.looks, f.clock_looks, f.unsettled_since, coalesce(f.hold, ''), 
 	coalesce((SELECT k.file_hash FROM files k WHERE k.id = f.likes_id), ''), coalesce(s.options->>'identity', ''),
-	coalesce(f.time_shift, 0), f.source_gone_at, CASE WHEN f.resent_looks > 1 THEN f.resent_at END, f.delivery`
+	coalesce(f.time_shift, 0), coalesce((SELECT m.remote_path FROM files m WHERE m.id = f.moved_from AND f.hold IN ('unjudged', 'held')), ''), f.source_gone_at, CASE WHEN f.resent_looks > 1 THEN f.resent_at END, f.delivery`
 
 // observationRow is the part of fileColumns that scans into ingest.SourceState.
 type observationRow struct {
@@ -22,7 +22,7 @@ func (r *observationRow) targets() []any {
 	v := &r.sight
 	return []any{
 		&v.ShownSize, &r.shown, &v.Looks, &v.ClockLooks, &r.unsettled, &v.Hold, &v.KnownHash, &v.Identity,
-		&r.shift, &r.gone, &r.resent, &v.Delivery,
+		&r.shift, &v.MovedFrom, &r.gone, &r.resent, &v.Delivery,
 	}
 }
 

@@ -43,6 +43,9 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 		if err := changes.markStaleCompanions(ctx, tx, id); err != nil {
 			return err
 		}
+		if err := changes.markMoved(ctx, tx, id); err != nil {
+			return err
+		}
 		moved = int64(len(changes.supersede) + len(changes.revive) + len(changes.relapse))
 		made, err := changes.write(ctx, tx, id, cleanText(source))
 		counts.New, counts.Rejected = made.New, made.Rejected
@@ -79,7 +82,7 @@ func compare(ctx context.Context, db querier, serverUUID, source string, entries
 	if _, err = pgx.ForEachRow(rows, []any{&options, &r.now}, func() error { return nil }); err != nil {
 		return plan{}, err
 	}
-	r.identity, r.resent, r.neverHold = options.Identity, options.Resent, options.HoldChanges < 0
+	r.identity, r.resent, r.moved, r.neverHold = options.Identity, options.Resent, options.Moved, options.HoldChanges < 0
 	known, err := knownRows(ctx, db, serverUUID, entries)
 	if err != nil {
 		return plan{}, err

@@ -37,7 +37,7 @@ func entryArgs(serverUUID string, entries []entry) pgx.NamedArgs {
 		"ids":        column(entries, func(e entry) int64 { return e.id }),
 		"uuids":      column(entries, func(e entry) string { return versionUUID(serverUUID, e) }),
 		"displays":   column(entries, func(e entry) string { return ingest.DisplayPath(e.Path) }),
-		"filenames":  column(entries, func(e entry) string { return ingest.DisplayPath(baseName(e.Path)) }),
+		"filenames":  filenames(entries),
 		"reasons":    column(entries, func(e entry) string { return cleanText(e.Rejected) }),
 		"waits":      column(entries, func(e entry) string { return cleanText(e.WaitsFor) }),
 		"looks":      column(entries, func(e entry) int { return e.looks }),
@@ -46,6 +46,7 @@ func entryArgs(serverUUID string, entries []entry) pgx.NamedArgs {
 		"likes":      column(entries, func(e entry) *int64 { return e.likes }),
 		"shifts":     column(entries, func(e entry) *int64 { return e.shift }),
 		"holds":      column(entries, func(e entry) string { return string(e.hold) }),
+		"moved_from": column(entries, func(e entry) *int64 { return e.movedFrom }),
 		"tries":      column(entries, func(e entry) int { return e.tries }),
 		"look_first": column(entries, func(e entry) bool { return e.lookFirst }),
 		"failures":   column(entries, func(e entry) string { return e.failure }),
@@ -56,6 +57,10 @@ func entryArgs(serverUUID string, entries []entry) pgx.NamedArgs {
 	args["sidecar_stale"] = column(entries, func(e entry) bool { return e.sidecarStale })
 	args["marker_stale"] = column(entries, func(e entry) bool { return e.markerStale })
 	return args
+}
+
+func filenames(entries []entry) []string {
+	return column(entries, func(e entry) string { return ingest.DisplayPath(baseName(e.Path)) })
 }
 
 // addCompanionArgs adds the columns of companions, null for no companion.

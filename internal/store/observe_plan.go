@@ -24,6 +24,8 @@ type entry struct {
 	// resulting state.
 	likes, shift *int64
 	hold         ingest.Hold
+	// movedFrom is a file that was probably moved to this path.
+	movedFrom *int64
 	// tries counts ingests in a row during which the file changed. lookFirst requires a STAT of the
 	// file before the next one.
 	tries     int
@@ -58,6 +60,7 @@ func distinct(seen []ingest.Observation) []entry {
 type rules struct {
 	identity ingest.Identity
 	resent   ingest.Resent
+	moved    ingest.Moved
 	// neverHold disables holding of changes.
 	neverHold bool
 	// stat reports that the observations are STATs of single files, which override listings.

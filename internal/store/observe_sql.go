@@ -7,9 +7,9 @@ package store
 
 const observedRows = `
 FROM unnest(@ids::bigint[], @sizes::bigint[], @mtimes::timestamptz[], @uuids::uuid[], @waits::text[], ` + companionArgs + `,
-	@looks::int[], @clocks::int[], @sinces::timestamptz[], @likes::bigint[], @shifts::bigint[], @holds::text[], @tries::int[],
+	@looks::int[], @clocks::int[], @sinces::timestamptz[], @likes::bigint[], @shifts::bigint[], @holds::text[], @moved_from::bigint[], @tries::int[],
 	@look_first::bool[], @failures::text[])
-	AS o (id, size, mtime, uuid, waits, ` + companionFields + `, looks, clocks, since, likes, shift, hold, tries, look_first, failure)
+	AS o (id, size, mtime, uuid, waits, ` + companionFields + `, looks, clocks, since, likes, shift, hold, moved_from, tries, look_first, failure)
 WHERE f.id = o.id AND `
 
 const (
@@ -48,7 +48,7 @@ const regrowRows = `
 WITH changed AS (
 	UPDATE files f SET file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + setCompanions + `,
 		waits_for = nullif(o.waits, ''), looks = o.looks, clock_looks = o.clocks, unsettled_since = o.since,
-		likes_id = o.likes, time_shift = o.shift, hold = nullif(o.hold, ''), look_first = f.look_first AND NOT @stat::bool,
+		likes_id = o.likes, time_shift = o.shift, hold = nullif(o.hold, ''), moved_from = o.moved_from, look_first = f.look_first AND NOT @stat::bool,
 		shown_size = CASE WHEN @stat THEN coalesce(f.shown_size, f.size_bytes) END,
 		shown_mtime = CASE WHEN @stat THEN coalesce(f.shown_mtime, f.mtime) END,
 		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(),
@@ -66,7 +66,7 @@ ON CONFLICT DO NOTHING`
 // The assignments of a new round. The raised fence rejects an attempt of the old round.
 const newRound = `round = f.round + 1, fence = f.fence + 1, ` + setCompanions + `, waits_for = nullif(o.waits, ''),
 		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(), looks = 0, clock_looks = 0, unsettled_since = NULL,
-		likes_id = o.likes, time_shift = o.shift, hold = nullif(o.hold, ''), tries = o.tries, look_first = o.look_first,
+		likes_id = o.likes, time_shift = o.shift, hold = nullif(o.hold, ''), moved_from = o.moved_from, tries = o.tries, look_first = o.look_first,
 		file_hash = NULL, hash_algo = NULL, not_before = NULL, deferrals = 0`
 
 // A version that reappears starts a new round, so that its events can be recorded again. Its
@@ -117,14 +117,14 @@ const redeliveredRows = `UPDATE files SET resent_looks = 0, resent_at = NULL WHE
 const insertRows = `
 WITH o AS (
 	SELECT * FROM unnest(@paths::bytea[], @displays::text[], @filenames::text[], @sizes::bigint[], @mtimes::timestamptz[], @reasons::text[],
-		@uuids::uuid[], @waits::text[], ` + companionArgs + `, @likes::bigint[], @shifts::bigint[], @holds::text[], @tries::int[], @deliveries::int[])
-		WITH ORDINALITY AS o (path, display, filename, size, mtime, reason, uuid, waits, ` + companionFields + `, likes, shift, hold, tries, delivery, n)
+		@uuids::uuid[], @waits::text[], ` + companionArgs + `, @likes::bigint[], @shifts::bigint[], @holds::text[], @moved_from::bigint[], @tries::int[], @deliveries::int[])
+		WITH ORDINALITY AS o (path, display, filename, size, mtime, reason, uuid, waits, ` + companionFields + `, likes, shift, hold, moved_from, tries, delivery, n)
 ), fresh AS (
 	INSERT INTO files (file_uuid, server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, waits_for, status,
-		stable_since, last_seen_at, ` + companionFields + `, likes_id, time_shift, hold, tries, delivery)
+		stable_since, last_seen_at, ` + companionFields + `, likes_id, time_shift, hold, moved_from, tries, delivery)
 	SELECT uuid, @server, display, path, filename, size, mtime, nullif(waits, ''),
 		CASE WHEN reason = '' THEN 'discovered' ELSE 'rejected' END, statement_timestamp(), statement_timestamp(),
-		` + companionFields + `, likes, shift, nullif(hold, ''), tries, delivery
+		` + companionFields + `, likes, shift, nullif(hold, ''), moved_from, tries, delivery
 	FROM o ORDER BY n
 	ON CONFLICT DO NOTHING
 	RETURNING id, remote_path_raw, remote_path, status

@@ -1,0 +1,58 @@
+package activities
+
+import (
+	"context"
+
+	"stevedore/internal/ingest"
+)
+
+// maxMoveChecks bounds the paths that one listing stats to detect moved files.
+const maxMoveChecks = 1000
+
+// checkMoves decides on new files with the name, size and time of an ingested file, before any
+// of them becomes ready. A file is held if the old path is gone or shows another version. With
+// more than maxMoveChecks paths all files are held, because a held file can still be
+// ingested, but a notification cannot be taken back.
+func (a *Activities) checkMoves(ctx context.Context, source Source, server ingest.Server) error {
+	suspects, err := a.Catalog.SuspectedMoves(ctx, server.UUID, maxMoveChecks+1)
+	if err != nil || len(suspects) == 0 {
+		return err
+	}
+	if server.Moved == ingest.MovedDeliver || len(suspects) > maxMoveChecks {
+		return a.Catalog.DecideAllMoves(ctx, server)
+	}
+	var gone []ingest.SuspectedMove
+	var copies []int64
+	for _, s := range suspects {
+		there, err := oldPathExists(ctx, source, s)
+		if err != nil {
+			return err
+		}
+		if there {
+			copies = append(copies, s.FileID)
+		} else {
+			gone = append(gone, s)
+		}
+	}
+	return a.Catalog.DecideMoves(ctx, server, gone, copies)
+}
+
+// oldPathExists reports whether the old path still shows the ingested version, or no such file
+// was ingested after all. If the server fails to stat the path, the result is false, unless
+// the connection is lost.
+func oldPathExists(ctx context.Context, source Source, s ingest.SuspectedMove) (bool, error) {
+	if s.OldID == 0 {
+		return true, nil
+	}
+	seen, err := source.Stat(ctx, s.OldPath)
+	if err == nil {
+		return seen.Rejected == "" && seen.Size == s.Size && seen.ModTime.Unix() == s.ModTime.Unix(), nil
+	}
+	if kind := ingest.KindOf(err); kind == ingest.KindNotFound || kind == ingest.KindPermission {
+		return false, nil
+	}
+	if _, again := source.Stat(ctx, s.Path); again != nil && !ingest.IsKind(again, ingest.KindNotFound) {
+		return false, err
+	}
+	return false, nil
+}
