@@ -139,9 +139,9 @@ func TestOverwriteReplacesTheSamePathOnly(t *testing.T) {
 func TestATargetNameIsReleased(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
-	b.set(func(s *ingest.Server) { s.AfterIngest = "move:/in/done" })
+	b.set(func(s *ingest.Server) { s.AfterIngest, s.Moved = "move:/in/done", ingest.MovedDeliver })
 	b.tree.Folder("done")
-	for _, p := range []string{"f0/a.csv", "f1/a.csv"} {
+	for _, p := range []string{"f0/a.csv", "f1/a.csv"} { // of the same size and time
 		f := b.ingestAll(p)
 		b.runAfterIngest(f)
 		to, content := b.movedTo(f[0])
