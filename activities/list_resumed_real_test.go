@@ -78,6 +78,7 @@ func TestAResumedListingCountsLikeOne(t *testing.T) {
 			scan := b.scan()
 			assert.Equal(t, ingest.Scan{
 				ID: scan.ID, ServerUUID: scan.ServerUUID, ServerName: "odd", StartedAt: scan.StartedAt, FinishedAt: scan.FinishedAt, Note: scan.Note,
+				ScanOrigin: ingest.ScanOrigin{Source: "manual"},
 				ScanCounts: ingest.ScanCounts{Seen: 2 * folders, New: folders, Rejected: folders, InProgress: folders, Alone: folders},
 			}, scan)
 			assert.Len(t, b.ignored(), 2*folders)
