@@ -54,7 +54,7 @@ var (
 	serverUnread    = Metric{"stevedore_server_unread_folders", "gauge", []string{"server"}, "Folders that the last complete listing could not read."}
 	serverHeld      = Metric{"stevedore_server_changes_held", "gauge", []string{"server"}, "Known files held for an operator: they look new, but only their times or paths are."}
 	serverResent    = Metric{"stevedore_server_files_resent", "gauge", []string{"server"}, "Files that are back on the server, unchanged, after they were ingested and deleted or moved."}
-	partUp          = Metric{"stevedore_part_up", "gauge", []string{"part"}, "1 if the part is available: postgres, temporal, worker (at least one polls), keyset (it matches the database), object_store, broker."}
+	partUp          = Metric{"stevedore_part_up", "gauge", []string{"part"}, "1 if the part is available: postgres, temporal, worker (one sent a heartbeat within 25 s, and one polls), keyset (it matches the database), object_store, broker."}
 	requests        = Metric{"stevedore_http_request_duration_seconds", "histogram", []string{"method", "route", "status"}, "Response time of requests by the route's pattern, without streams."}
 	streams         = Metric{"stevedore_http_streams", "gauge", nil, "Open streams of changes."}
 )
