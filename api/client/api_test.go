@@ -178,7 +178,9 @@ func TestServerLife(t *testing.T) {
 	list, err := b.ListServers(ctx)
 	require.NoError(t, err)
 	require.Len(t, list, 1)
-	require.NoError(t, b.RemoveServer(ctx, "acme", client.AnyVersion))
+	_, version, err = b.Server(ctx, "acme")
+	require.NoError(t, err)
+	require.NoError(t, b.RemoveServer(ctx, "acme", version))
 	_, _, err = b.Server(ctx, "acme")
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 }

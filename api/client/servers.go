@@ -9,9 +9,6 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// AnyVersion matches every version of a server.
-const AnyVersion = "*"
-
 // AddServer adds a server.
 func (c *API) AddServer(ctx context.Context, settings openapi.ServerSettings) (openapi.Server, error) {
 	return read[openapi.Server](c.raw.CreateServer(ctx, nil, settings))
@@ -46,9 +43,7 @@ func (c *API) RemoveServer(ctx context.Context, nameOrUUID, version string) erro
 }
 
 func ifMatch(version string) *openapi.IfMatch {
-	if version != AnyVersion {
-		version = `"` + version + `"`
-	}
+	version = `"` + version + `"`
 	return &version
 }
 

@@ -47,22 +47,18 @@ ends a suspension.`,
 			if !last.IsZero() {
 				approval.Expires = given(last.Format(time.DateOnly))
 			}
-			return a.testServer(ctx, api, args[0], approval, list)
+			server, _, err := api.Server(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			test, err := api.TestServer(ctx, server.ServerUUID, approval, list)
+			return a.showTest(server, test, err)
 		}),
 	}
 	cmd.Flags().StringVar(&approval.Fingerprint, "approve", "", "pin the presented host key if it has this `FINGERPRINT`; pinned keys stay")
 	cmd.Flags().StringVar(&expires, "expires", "", "with --approve: `TIME` of expiry of the key, 365d or 2027-01-31; the key is valid on that day (default never)")
 	cmd.Flags().BoolVar(&list, "list", false, "also list files that the patterns include, and count those that they exclude, for at most 15 seconds")
 	return cmd
-}
-
-func (a *app) testServer(ctx context.Context, api *client.API, name string, approval openapi.HostKeyApproval, list bool) error {
-	server, _, err := api.Server(ctx, name)
-	if err != nil {
-		return err
-	}
-	test, err := api.TestServer(ctx, server.ServerUUID, approval, list)
-	return a.showTest(server, test, err)
 }
 
 // showTest prints the result of a test and returns its error.
