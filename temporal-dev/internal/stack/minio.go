@@ -25,6 +25,6 @@ func (s *Stack) minio() part {
 			}, nil
 		},
 		ports: []int{s.addr.Minio, s.addr.MinioConsole},
-		ready: answering("http://" + ports.Addr(s.addr.Minio) + "/minio/health/ready", ""),
+		ready: answering("http://"+ports.Addr(s.addr.Minio)+"/minio/health/ready", ""),
 	}
 }
