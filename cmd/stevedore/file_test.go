@@ -73,7 +73,7 @@ func TestFileActions(t *testing.T) {
 
 	require.Equal(t, 2, execute(t, ops, args("file", "skip")).code, "which file?")
 	require.Equal(t, 2, execute(t, ops, args("file", "skip", "0f0f", "--step", "upload")).code)
-	ops.err = ingest.Errorf(ingest.KindConflict, "/in/a.csv is completed: only a file in error waits for a decision")
+	ops.err = ingest.Errorf(ingest.KindConflict, "/in/a.csv is completed: renotify requires status error")
 	got = execute(t, ops, args("file", "renotify", "0f0f"))
 	require.Equal(t, 6, got.code)
 	require.Contains(t, got.errors, "is completed")

@@ -32,7 +32,7 @@ func TestTokensAreMadeUsedAndRevoked(t *testing.T) {
 	require.NoError(t, err)
 	_, err = b.Authenticate(ctx, DigestOf(secret))
 	require.ErrorIs(t, err, ErrRefused)
-	_, err = b.RevokeToken(ctx, "nobody")
+	_, err = b.RevokeToken(ctx, "unknown")
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 
 	var log []string
@@ -40,7 +40,7 @@ func TestTokensAreMadeUsedAndRevoked(t *testing.T) {
 		log = append(log, e.Actor+" "+e.Action+" "+e.Target)
 		require.NotContains(t, e.Details, secret)
 	}
-	require.Equal(t, []string{"ann token.create ci", "ann token.revoke ci", "ann token.revoke nobody"}, log)
+	require.Equal(t, []string{"ann token.create ci", "ann token.revoke ci", "ann token.revoke unknown"}, log)
 }
 
 func TestTokensThatCannotBe(t *testing.T) {

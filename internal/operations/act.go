@@ -13,8 +13,9 @@ import (
 type Action string
 
 // The actions on files. Retry and Skip are for failed files, and Skip also for files that
-// have not started. Renotify publishes the notification of a completed file, or of one that
-// failed at that, again. Reprocess ingests a completed file again whose object is lost.
+// have not started. Renotify publishes the notification of a completed file again, or
+// of a file that failed to publish it. Reprocess ingests a completed file whose object is
+// lost again.
 const (
 	Retry    Action = workflows.UpdateRetry
 	Skip     Action = workflows.UpdateSkip
@@ -103,7 +104,7 @@ func (s *Service) act(ctx context.Context, file ingest.File, action Action, d wo
 		err = s.actFirst(ctx, file, action, d)
 	}
 	if ingest.KindOf(err) == ingest.KindMissing {
-		return ingest.Wrap(ingest.KindConflict, err, "%s waits for a decision, but its workflow is gone: the reconciler starts it again",
+		return ingest.Wrap(ingest.KindConflict, err, "%s waits for an operator action, but has no workflow: the reconciler starts it again",
 			ingest.Summary(file.RemotePath))
 	}
 	return err

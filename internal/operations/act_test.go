@@ -13,28 +13,28 @@ import (
 
 func TestDecide(t *testing.T) {
 	t.Parallel()
-	by := workflows.OperatorAction{Actor: "ann", Reason: "mended"}
+	by := workflows.OperatorAction{Actor: "ann", Reason: "fixed"}
 	for name, c := range map[string]struct {
 		status  ingest.Status
 		action  Action
 		answer  error
 		kind    ingest.Kind
-		says    string
+		want    string
 		decided int
 		ingests int
 		taken   bool
 	}{
-		"retry of a parked file":       {status: ingest.StatusError, action: Retry, decided: 1},
-		"skip of a parked file":        {status: ingest.StatusError, action: Skip, decided: 1},
-		"retry of one that travels":    {status: ingest.StatusDownloading, action: Retry, kind: ingest.KindConflict, says: "is downloading"},
-		"retry whose answer was lost":  {status: ingest.StatusDownloading, action: Retry, taken: true},
-		"skip of a completed one":      {status: ingest.StatusCompleted, action: Skip, kind: ingest.KindConflict, says: "is completed"},
-		"renotify of a completed one":  {status: ingest.StatusCompleted, action: Renotify, ingests: 1},
-		"renotify of one that travels": {status: ingest.StatusUploading, action: Renotify, kind: ingest.KindConflict, says: "is uploading"},
-		"renotify of a parked one":     {status: ingest.StatusError, action: Renotify, decided: 1},
+		"retry of a parked file":      {status: ingest.StatusError, action: Retry, decided: 1},
+		"skip of a parked file":       {status: ingest.StatusError, action: Skip, decided: 1},
+		"retry of one in flight":      {status: ingest.StatusDownloading, action: Retry, kind: ingest.KindConflict, want: "is downloading"},
+		"retry whose answer was lost": {status: ingest.StatusDownloading, action: Retry, taken: true},
+		"skip of a completed one":     {status: ingest.StatusCompleted, action: Skip, kind: ingest.KindConflict, want: "is completed"},
+		"renotify of a completed one": {status: ingest.StatusCompleted, action: Renotify, ingests: 1},
+		"renotify of one in flight":   {status: ingest.StatusUploading, action: Renotify, kind: ingest.KindConflict, want: "is uploading"},
+		"renotify of a parked one":    {status: ingest.StatusError, action: Renotify, decided: 1},
 		"parked, but its workflow gone": {
 			status: ingest.StatusError, action: Retry, answer: ingest.Errorf(ingest.KindMissing, "gone"),
-			kind: ingest.KindConflict, says: "reconciler", decided: 1,
+			kind: ingest.KindConflict, want: "reconciler", decided: 1,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestDecide(t *testing.T) {
 				return
 			}
 			assert.Equal(t, c.kind, ingest.KindOf(err))
-			assert.ErrorContains(t, err, c.says)
+			assert.ErrorContains(t, err, c.want)
 		})
 	}
 }

@@ -48,7 +48,7 @@ type BulkRequest struct {
 // BulkResult is the result of a BulkRequest.
 type BulkResult struct {
 	// Matched counts the files that the filter selected after the request's Cursor, Done
-	// those on which the action was accepted, and Remaining those for another request.
+	// the accepted actions, and Remaining the files left for another request.
 	Matched, Done, Remaining int64
 	// Failures are the refused files, at most 100 of Failed.
 	Failures []BulkFailure
@@ -151,7 +151,7 @@ func (b *bulkBatch) decide(ctx context.Context, decide func(context.Context, ing
 	var group errgroup.Group
 	group.SetLimit(bulkConcurrency)
 	for i, file := range b.files {
-		if ctx.Err() != nil || !until.IsZero() && time.Now().After(until) || b.partAway() {
+		if ctx.Err() != nil || !until.IsZero() && time.Now().After(until) || b.outage() {
 			break
 		}
 		group.Go(func() error {
@@ -172,7 +172,8 @@ func bulkUntil(ctx context.Context, now time.Time) time.Time {
 	return deadline.Add(-min(bulkReserve, deadline.Sub(now)/2))
 }
 
-func (b *bulkBatch) partAway() bool {
+// outage reports whether so many actions failed that a dependency must be down.
+func (b *bulkBatch) outage() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.undecided >= bulkConcurrency

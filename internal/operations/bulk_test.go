@@ -24,7 +24,7 @@ func inError(n int) *bundle {
 }
 
 func retryAll() BulkRequest {
-	return BulkRequest{Action: Retry, Details: workflows.OperatorAction{Actor: "ann", Reason: "mended"}}
+	return BulkRequest{Action: Retry, Details: workflows.OperatorAction{Actor: "ann", Reason: "fixed"}}
 }
 
 // TestRefusedFilesHideNoneBehindThem: the ledger shows a decision late, and some

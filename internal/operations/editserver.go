@@ -9,11 +9,11 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// AnyVersion is a server's version when the caller does not mind which.
+// AnyVersion matches every version of a server.
 const AnyVersion = "*"
 
-// checkVersion takes one version, or several separated by commas of which one
-// must be the server's.
+// checkVersion returns ingest.ErrStale unless one of the comma-separated versions is that of
+// the server.
 func checkVersion(server ingest.Server, version string) error {
 	is := ServerVersion(server)
 	for one := range strings.SplitSeq(version, ",") {
@@ -26,12 +26,12 @@ func checkVersion(server ingest.Server, version string) error {
 
 // ServerEdit changes a server.
 type ServerEdit struct {
-	// Settings, may be nil, changes settings; it may be called several times.
+	// Settings changes settings; nil changes none. It may be called several times.
 	Settings func(*ingest.Server)
-	// Password and PrivateKey replace the credentials: nil leaves one as it is,
-	// an empty one removes it.
+	// Password and PrivateKey replace the credentials: nil keeps the stored one, empty
+	// removes it.
 	Password, PrivateKey []byte
-	// KeyExtras come with a private key that is set.
+	// KeyExtras belong to PrivateKey and require it.
 	KeyExtras
 }
 
@@ -65,14 +65,14 @@ func (s *Service) EditServer(ctx context.Context, nameOrUUID, version string, ed
 		}
 		changed := edited
 		changed.State, changed.LastError = current.State, current.LastError
-		if current.State == ingest.ServerSuspended && mayMend(current, changed) {
+		if current.State == ingest.ServerSuspended && mayRepair(current, changed) {
 			changed.State, changed.LastError = ingest.ServerOK, ""
 		}
 		return changed, nil
 	})
 }
 
-// edited returns what the edit makes of the server, checked and sealed.
+// edited returns the server after the edit, checked and with sealed credentials.
 func (s *Service) edited(ctx context.Context, server ingest.Server, edit ServerEdit) (ingest.Server, error) {
 	before := server
 	if edit.Settings != nil {
@@ -99,7 +99,7 @@ func (s *Service) edited(ctx context.Context, server ingest.Server, edit ServerE
 		wrong.Add("credentials", "credentials: a password, a private key or both must be left")
 	}
 	checkPassword(&wrong, edit.Password)
-	askAgain(&wrong, before, server)
+	requireCredentials(&wrong, before, server)
 	if err := wrong.Err("cannot edit the server"); err != nil {
 		return server, err
 	}
@@ -116,8 +116,8 @@ func (s *Service) edited(ctx context.Context, server ingest.Server, edit ServerE
 	return server, err
 }
 
-// mayMend reports whether a change can be the repair of a server's fault.
-func mayMend(before, after ingest.Server) bool {
+// mayRepair reports whether a change can repair a suspended server.
+func mayRepair(before, after ingest.Server) bool {
 	changed := changes(before, after)
 	for _, field := range []string{"host", "port", "username", "host_keys", "root_path", "legacy_algorithms", "max_depth", "proxy", "jump", "connect_timeout", "login_timeout", "max_connections"} {
 		if _, is := changed[field]; is {

@@ -30,7 +30,7 @@ func TestListFilesPages(t *testing.T) {
 	page, err = b.ListFiles(context.Background(), ingest.FileFilter{Limit: 2, AfterID: 3})
 	require.NoError(t, err)
 	require.Len(t, page.Items, 2)
-	require.Zero(t, page.Next, "the last page says so")
+	require.Zero(t, page.Next, "the last page has no next")
 }
 
 func TestListFilesOfUnknownServer(t *testing.T) {

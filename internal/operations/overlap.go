@@ -6,8 +6,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// checkOverlap refuses a server that takes what another one takes: every file would be
-// announced twice. A taken name is left to the ledger.
+// checkOverlap refuses a server that ingests the files of another server, because each
+// file would be stored and notified twice. The ledger checks that names are unique.
 func (s *Service) checkOverlap(ctx context.Context, server ingest.Server) error {
 	if server.AllowOverlap {
 		return nil
@@ -22,14 +22,14 @@ func (s *Service) checkOverlap(ctx context.Context, server ingest.Server) error 
 		}
 		if why := server.Overlap(other); why != "" {
 			return ingest.Errorf(ingest.KindConflict,
-				"%s; files would be taken and announced twice. If that is meant, set allow_overlap (--allow-overlap)", why)
+				"%s; each file would be stored and notified twice; if that is intended, set allow_overlap (--allow-overlap)", why)
 		}
 	}
 	return nil
 }
 
-// moved reports whether the server takes its files from another place, or may no
-// longer share it.
+// moved reports whether the source of the server's files changed, or the permission to
+// share it with another server.
 func moved(before, after ingest.Server) bool {
 	changed := changes(before, after)
 	for _, field := range []string{"host", "port", "username", "root_path", "after_ingest", "proxy", "jump", "allow_overlap"} {

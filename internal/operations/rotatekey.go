@@ -135,7 +135,7 @@ func (s *Service) resealAll(ctx context.Context, keys Keyring, servers []ingest.
 			result.Failed = append(result.Failed, server.Name)
 		case isMissing(err): // removed meanwhile
 		case err != nil:
-			return fmt.Errorf("seal the credentials of server %q anew: %w", server.Name, err)
+			return fmt.Errorf("reseal the credentials of server %q: %w", server.Name, err)
 		default:
 			result.Resealed++
 		}
@@ -145,7 +145,7 @@ func (s *Service) resealAll(ctx context.Context, keys Keyring, servers []ingest.
 	}
 	if len(result.Failed) > 0 {
 		return ingest.Errorf(ingest.KindInvalid,
-			"the credentials of %d server(s) cannot be opened and were left as they are: set them anew with `stevedore server edit %s --password-file FILE`, or restore the keyset file they were sealed with",
+			"the credentials of %d server(s) cannot be opened and were not changed: set them with `stevedore server edit %s --password-file FILE`, or restore the keyset file that sealed them",
 			len(result.Failed), result.Failed[0])
 	}
 	return nil

@@ -109,9 +109,9 @@ func (s *Service) scannable(ctx context.Context, run *ScanRun) (scannable []inge
 	return scannable, nil
 }
 
-// suspendedError says why a server is suspended and how to mend it.
+// suspendedError returns the reason why a server is suspended and the advice to fix it.
 func suspendedError(server ingest.Server) error {
-	advice := fmt.Sprintf("mend it and run `stevedore server test %s`", server.Name)
+	advice := fmt.Sprintf("fix the problem and run `stevedore server test %s`", server.Name)
 	return ingest.Errorf(ingest.KindAuth, "server %s is suspended: %s", server.Name, cmp.Or(withoutName(server.LastError, server.Name), advice))
 }
 

@@ -58,7 +58,7 @@ func TestScanNamed(t *testing.T) {
 	_, err := b.StartScan(context.Background(), []string{"a", "u1"})
 	require.NoError(t, err)
 	require.Equal(t, []string{"u1"}, b.engine.started[0].Servers)
-	_, err = b.StartScan(context.Background(), []string{"nobody"})
+	_, err = b.StartScan(context.Background(), []string{"unknown"})
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 	_, err = b.StartScan(context.Background(), []string{"c"})
 	require.ErrorContains(t, err, "stevedore server resume c")
@@ -95,7 +95,7 @@ func TestScanStatus(t *testing.T) {
 func TestScanStatusUnknown(t *testing.T) {
 	t.Parallel()
 	b := setup()
-	b.engine.scanErr = ingest.Errorf(ingest.KindMissing, "Temporal knows no such workflow")
+	b.engine.scanErr = ingest.Errorf(ingest.KindMissing, "no such workflow")
 	_, err := b.GetScan(context.Background(), "x")
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 }

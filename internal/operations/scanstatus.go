@@ -51,8 +51,8 @@ type ScanServerStatus struct {
 	Waits string
 }
 
-// describeAtOnce bounds the questions to Temporal under way for one status.
-const describeAtOnce = 16
+// maxDescribes bounds the concurrent calls to Temporal for one status.
+const maxDescribes = 16
 
 // GetScan implements Scans.
 func (s *Service) GetScan(ctx context.Context, requestUUID string) (ScanStatus, error) {
@@ -60,7 +60,7 @@ func (s *Service) GetScan(ctx context.Context, requestUUID string) (ScanStatus, 
 	scan, err := s.d.Orchestrator.DescribeScan(ctx, id)
 	if err != nil {
 		if ingest.KindOf(err) == ingest.KindMissing {
-			return ScanStatus{}, notFound("there is no scan %s, or it was too long ago", requestUUID)
+			return ScanStatus{}, notFound("there is no scan %s, or its retention has expired", requestUUID)
 		}
 		return ScanStatus{}, err
 	}
@@ -110,7 +110,7 @@ func (s *Service) countScanned(ctx context.Context, scan orchestrator.Execution,
 func (s *Service) serverStates(ctx context.Context, scan orchestrator.Execution) ([]ScanServerStatus, error) {
 	states := make([]ScanServerStatus, len(scan.Summary.Servers))
 	errs := make([]error, len(states))
-	slots := make(chan struct{}, describeAtOnce)
+	slots := make(chan struct{}, maxDescribes)
 	var wg sync.WaitGroup
 	for i, server := range scan.Summary.Servers {
 		wg.Go(func() {

@@ -9,7 +9,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// seal encrypts the credentials that are given for the server as it is now.
+// seal encrypts the given credentials for the current settings of the server.
 func (s *Service) seal(ctx context.Context, server *ingest.Server, creds ingest.Credentials) error {
 	sealer, err := s.sealer(ctx)
 	if err != nil {
@@ -35,7 +35,7 @@ func (s *Service) seal(ctx context.Context, server *ingest.Server, creds ingest.
 	return nil
 }
 
-// sealer returns what seals, once its keyset is known to be the ledger's.
+// sealer returns the Sealer after it has checked that the keyset belongs to the ledger.
 func (s *Service) sealer(ctx context.Context) (Sealer, error) {
 	sealer, err := s.d.Sealer(ctx)
 	if err != nil {
@@ -44,29 +44,29 @@ func (s *Service) sealer(ctx context.Context) (Sealer, error) {
 	return sealer, sealer.Check(ctx, s.d.Ledger)
 }
 
-// askAgain refuses to keep a credential for a server that an edit points somewhere
-// else: who may edit need not know the secret, and must not get it sent to a host
+// requireCredentials adds an error for each stored credential if an edit changes the
+// destination of the server. Otherwise an editor without the secret could send it to a host
 // of their choice.
-func askAgain(wrong *ingest.FieldErrors, before, after ingest.Server) {
+func requireCredentials(wrong *ingest.FieldErrors, before, after ingest.Server) {
 	moved := credentials.WhereOf(before).Moved(credentials.WhereOf(after))
 	if len(moved) == 0 {
 		return
 	}
-	why := strings.Join(moved, ", ") + " of the server changed, and the stored one must not be sent there unasked"
+	why := strings.Join(moved, ", ") + " of the server changed, and stored credentials are sent only to the destination they were entered for"
 	hint := ""
 	if reflect.DeepEqual(moved, []string{"host_keys"}) {
-		hint = "; or have the key approved with `stevedore server test --approve` once the server presents it"
+		hint = "; or approve the key with `stevedore server test --approve` once the server presents it"
 	}
 	if len(after.PasswordEncrypted) > 0 {
-		wrong.Add("password", "password: give it again (--password-file): %s%s", why, hint)
+		wrong.Add("password", "password: enter it again (--password-file): %s%s", why, hint)
 	}
 	if len(after.PrivateKeyEncrypted) > 0 {
-		wrong.Add("private_key", "private key: give it again (--private-key-file): %s%s", why, hint)
+		wrong.Add("private_key", "private key: enter it again (--private-key-file): %s%s", why, hint)
 	}
 }
 
-// keepSealed seals what after keeps of the credentials for it, when it is not
-// where they were sealed for: a pin was removed.
+// keepSealed reseals the credentials that after keeps if its destination differs from the
+// one they were sealed for, which happens when a pin was removed.
 func (s *Service) keepSealed(ctx context.Context, before, after ingest.Server) (ingest.Server, error) {
 	if len(after.PasswordEncrypted)+len(after.PrivateKeyEncrypted) == 0 || reflect.DeepEqual(credentials.WhereOf(before), credentials.WhereOf(after)) {
 		return after, nil
@@ -79,9 +79,9 @@ func (s *Service) keepSealed(ctx context.Context, before, after ingest.Server) (
 	return sealer.Reseal(before, after)
 }
 
-// approvePins pins the keys, which an operator has approved, in place of the
-// server's, and seals its credentials with them. Credentials that were not sealed
-// for the server as it is are refused: its row was changed by somebody else.
+// approvePins replaces the server's pinned keys by keys, which an operator approved, and
+// reseals the credentials for them. It returns ingest.ErrStale if the destination was
+// changed since the server was read.
 func (s *Service) approvePins(ctx context.Context, server *ingest.Server, keys []string) error {
 	sealer, err := s.sealer(ctx)
 	if err != nil {

@@ -33,7 +33,7 @@ func TestAnEditAsksForTheCredentialAgain(t *testing.T) {
 		require.Equal(t, "password", invalid.Fields[0].Field, field)
 		require.Contains(t, invalid.Fields[0].Message, field+" of the server changed")
 		_, err = r.EditServer(ctx, "a", AnyVersion, ServerEdit{Settings: change, PrivateKey: []byte{}})
-		require.ErrorAs(t, err, &invalid, field, "to give another credential is not to give this one")
+		require.ErrorAs(t, err, &invalid, field, "another credential does not replace this one")
 		_, err = r.EditServer(ctx, "a", AnyVersion, ServerEdit{Settings: change, Password: []byte("password of a")})
 		require.NoError(t, err, field)
 		r.requireAll(t, 3)
@@ -42,15 +42,15 @@ func TestAnEditAsksForTheCredentialAgain(t *testing.T) {
 		}})
 		require.NoError(t, err)
 	}
-	// What sends it to nobody new needs no secret.
+	// A change that adds no receiver of the secret does not require it.
 	_, err = r.EditServer(ctx, "a", AnyVersion, ServerEdit{Settings: func(s *ingest.Server) { s.HostKeys, s.RootPath = nil, "/in" }})
 	require.NoError(t, err)
 	r.requireAll(t, 3)
 }
 
-// TestAnApprovalSealsAnew: an operator approves a key without knowing the secret, but
-// not for a row that somebody changed behind our back.
-func TestAnApprovalSealsAnew(t *testing.T) {
+// TestApprovalReseals checks that an operator can approve a key without the secret, unless
+// the server was changed in the meantime.
+func TestApprovalReseals(t *testing.T) {
 	t.Parallel()
 	r, ctx := setupRotating(t), t.Context()
 	line, _ := newKey(t, "")

@@ -97,13 +97,13 @@ func TestAddServerTakenName(t *testing.T) {
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
 }
 
-func TestShowServerTellsMissingRowFromMissingTable(t *testing.T) {
+func TestGetServerDistinguishesMissingRowFromMissingTable(t *testing.T) {
 	t.Parallel()
 	b := setup()
-	_, err := b.GetServer(context.Background(), "nobody")
+	_, err := b.GetServer(context.Background(), "unknown")
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 	b.ledger.err = ingest.Wrap(ingest.KindMissing, errors.New("relation does not exist"), "run `stevedore migrate`")
-	_, err = b.GetServer(context.Background(), "nobody")
+	_, err = b.GetServer(context.Background(), "unknown")
 	require.NotErrorIs(t, err, ingest.ErrNotFound)
 	require.ErrorContains(t, err, "stevedore migrate")
 }
