@@ -41,17 +41,6 @@ func (l *lazy[T]) get(ctx context.Context) (part T, err error) {
 	return part, nil
 }
 
-// peek returns the part if it is open, without waiting.
-func (l *lazy[T]) peek() (part T, ok bool) {
-	select {
-	case o := <-l.slot:
-		l.slot <- o
-		return o.part, o.ok
-	default:
-		return part, false
-	}
-}
-
 // close calls fn with the part if it is open.
 func (l *lazy[T]) close(fn func(T)) {
 	o := <-l.slot
