@@ -105,68 +105,67 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/audits (the `ListAudits` operationId).
 	ListAudits(ctx context.Context, params *ListAuditsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// StartAuditWithBody Compare servers, ledger, objects and announcements
+	// StartAuditWithBody Start an audit of servers, ledger, objects and notifications
 	//
-	// Answers at once; the audit is carried out by a worker. It changes nothing
-	// and may run at any time. Without servers all are compared; `deep` reads
-	// every object again.
+	// Starts an audit and returns without waiting for it. An audit changes no data
+	// and may run at any time. By default all servers are compared. `deep` also
+	// reads the content of every object.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/audits (the `StartAudit` operationId).
 	StartAuditWithBody(ctx context.Context, params *StartAuditParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// StartAudit Compare servers, ledger, objects and announcements
+	// StartAudit Start an audit of servers, ledger, objects and notifications
 	//
-	// Answers at once; the audit is carried out by a worker. It changes nothing
-	// and may run at any time. Without servers all are compared; `deep` reads
-	// every object again.
+	// Starts an audit and returns without waiting for it. An audit changes no data
+	// and may run at any time. By default all servers are compared. `deep` also
+	// reads the content of every object.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/audits (the `StartAudit` operationId).
 	StartAudit(ctx context.Context, params *StartAuditParams, body StartAuditJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetAudit How an audit goes, and what it has counted
+	// GetAudit State and counts of an audit
 	//
 	// Corresponds with GET /api/v1/audits/{audit_uuid} (the `GetAudit` operationId).
 	GetAudit(ctx context.Context, auditUUID AuditUUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListAuditDifferences What an audit found not to be as it must be
+	// ListAuditDifferences Discrepancies found by an audit
 	//
-	// At most 10,000 differences of an audit are kept; all are counted.
+	// At most 10,000 discrepancies of an audit are stored; all are counted.
 	//
 	// Corresponds with GET /api/v1/audits/{audit_uuid}/differences (the `ListAuditDifferences` operationId).
 	ListAuditDifferences(ctx context.Context, auditUUID AuditUUID, params *ListAuditDifferencesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListChanges What happens to all files, as it happens
+	// ListChanges Stream of file events
 	//
-	// Server-sent events. Each has the id of the ledger's event as `id`, its
-	// type as `event`, and a `Change` as JSON in `data`. A client that was cut
-	// off sends the last id it has as `Last-Event-ID` and misses nothing;
-	// without one the stream holds all that is committed after the answer has
-	// begun. Events come in the order of ids: one waits until no transaction
-	// can commit a lower id any more. A comment line is sent every 15 seconds.
-	// A stream ends when its token is revoked or has expired; a token may have
-	// 32 of them open.
+	// Server-sent events: `id` is the id of the event in the ledger, `event` its
+	// type, and `data` a `Change` as JSON. To resume without gaps, send the last
+	// received id as `Last-Event-ID`. Without it, the stream has the events
+	// committed after the response begins. Events are sent in order of their ids:
+	// an event is delayed until no transaction can commit a lower id. A comment
+	// line is sent every 15 seconds. A stream ends when its token is revoked or
+	// expires. A token may have 32 open streams.
 	//
 	// Corresponds with GET /api/v1/changes (the `ListChanges` operationId).
 	ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListFailures Failed files grouped by server, kind of error and step
 	//
-	// The largest groups first, at most 100. Files in status `error` are counted.
+	// Counts files in status `error`. Returns at most 100 groups, the largest first.
 	//
 	// Corresponds with GET /api/v1/failures (the `ListFailures` operationId).
 	ListFailures(ctx context.Context, params *ListFailuresParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListFiles File versions in order of first sight
+	// ListFiles File versions in order of discovery
 	//
-	// Pages by cursor: ask again with `cursor` set to `next_cursor` until it
-	// is null. A page is never changed by files that arrive meanwhile. With
-	// `path`, `search`, `error_kind`, `step`, `from` or `to` a page may hold
-	// fewer files than `limit`, even none, and yet have a `next_cursor`: a
-	// request examines a bounded number of files.
+	// Pages by cursor: repeat the request with `cursor` set to `next_cursor`
+	// until it is null. Files discovered in the meantime do not shift pages.
+	// With `path`, `search`, `error_kind`, `step`, `from` or `to`, a page may
+	// have fewer files than `limit`, or none, and still have a `next_cursor`,
+	// because a request examines a bounded number of files.
 	//
 	// Corresponds with GET /api/v1/files (the `ListFiles` operationId).
 	ListFiles(ctx context.Context, params *ListFilesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -176,147 +175,147 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/files/{file_uuid} (the `GetFile` operationId).
 	GetFile(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListFileEvents What happened to a file version, oldest first
+	// ListFileEvents History of a file version, oldest event first
 	//
 	// Corresponds with GET /api/v1/files/{file_uuid}/events (the `ListFileEvents` operationId).
 	ListFileEvents(ctx context.Context, fileUUID FileUUID, params *ListFileEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetFileProgress The step that is under way, its bytes, its tries and why it waits
+	// GetFileProgress Progress of the current step: bytes, attempts and last failure
 	//
 	// Corresponds with GET /api/v1/files/{file_uuid}/progress (the `GetFileProgress` operationId).
 	GetFileProgress(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RenotifyFileWithBody Announce a completed file again, with the message id it had
+	// RenotifyFileWithBody Publish the notification of a completed file again, with the same message id
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:renotify (the `RenotifyFile` operationId).
 	RenotifyFileWithBody(ctx context.Context, fileUUID FileUUID, params *RenotifyFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RenotifyFile Announce a completed file again, with the message id it had
+	// RenotifyFile Publish the notification of a completed file again, with the same message id
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:renotify (the `RenotifyFile` operationId).
 	RenotifyFile(ctx context.Context, fileUUID FileUUID, params *RenotifyFileParams, body RenotifyFileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ReprocessFileWithBody Ingest a completed file again whose object is lost
+	// ReprocessFileWithBody Ingest a completed file again after its object was lost
 	//
-	// Fetches the file from its source once more, under the same row, object key
-	// and message id, and publishes its notification again. Refused with 409 while
-	// the object is there, and when the source is gone or another version; the file
-	// then stays completed. Content other than was announced ends in an error.
+	// Fetches the file from its source again, with the same file record, object key
+	// and message id, and publishes its notification again. Returns 409 if the object
+	// exists, or if the source is missing or has another version; the file then stays
+	// completed. The file fails if the content differs from the notified content.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:reprocess (the `ReprocessFile` operationId).
 	ReprocessFileWithBody(ctx context.Context, fileUUID FileUUID, params *ReprocessFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ReprocessFile Ingest a completed file again whose object is lost
+	// ReprocessFile Ingest a completed file again after its object was lost
 	//
-	// Fetches the file from its source once more, under the same row, object key
-	// and message id, and publishes its notification again. Refused with 409 while
-	// the object is there, and when the source is gone or another version; the file
-	// then stays completed. Content other than was announced ends in an error.
+	// Fetches the file from its source again, with the same file record, object key
+	// and message id, and publishes its notification again. Returns 409 if the object
+	// exists, or if the source is missing or has another version; the file then stays
+	// completed. The file fails if the content differs from the notified content.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:reprocess (the `ReprocessFile` operationId).
 	ReprocessFile(ctx context.Context, fileUUID FileUUID, params *ReprocessFileParams, body ReprocessFileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RetryFileWithBody Send a file in error on its way again
+	// RetryFileWithBody Retry a failed file
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:retry (the `RetryFile` operationId).
 	RetryFileWithBody(ctx context.Context, fileUUID FileUUID, params *RetryFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RetryFile Send a file in error on its way again
+	// RetryFile Retry a failed file
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:retry (the `RetryFile` operationId).
 	RetryFile(ctx context.Context, fileUUID FileUUID, params *RetryFileParams, body RetryFileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SkipFileWithBody Give a file in error up
+	// SkipFileWithBody Skip a failed file
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:skip (the `SkipFile` operationId).
 	SkipFileWithBody(ctx context.Context, fileUUID FileUUID, params *SkipFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SkipFile Give a file in error up
+	// SkipFile Skip a failed file
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:skip (the `SkipFile` operationId).
 	SkipFile(ctx context.Context, fileUUID FileUUID, params *SkipFileParams, body SkipFileJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RetryFilesWithBody Send files in error on their way again, by filter
+	// RetryFilesWithBody Retry failed files by filter
 	//
-	// Decides on up to 500 files at once, oldest first, and answers in time:
-	// `remaining` says how many are left for another request, which goes on
-	// behind these with `next_cursor` as its `cursor`. `error` says why files
-	// could not be decided on though nothing refused it; what was done until
-	// then counts. `dry_run` only counts. With `expected_count` the request is
-	// refused with 409 when the filter selects another number.
+	// Acts on up to 500 files per request, oldest first, and limits the duration
+	// of the request. `remaining` is the number of files left. To continue, repeat
+	// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+	// request stopped early; completed actions remain in effect. `dry_run` only
+	// counts files. With `expected_count`, the response is 409 if the filter selects
+	// another number of files.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/files:retry (the `RetryFiles` operationId).
 	RetryFilesWithBody(ctx context.Context, params *RetryFilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RetryFiles Send files in error on their way again, by filter
+	// RetryFiles Retry failed files by filter
 	//
-	// Decides on up to 500 files at once, oldest first, and answers in time:
-	// `remaining` says how many are left for another request, which goes on
-	// behind these with `next_cursor` as its `cursor`. `error` says why files
-	// could not be decided on though nothing refused it; what was done until
-	// then counts. `dry_run` only counts. With `expected_count` the request is
-	// refused with 409 when the filter selects another number.
+	// Acts on up to 500 files per request, oldest first, and limits the duration
+	// of the request. `remaining` is the number of files left. To continue, repeat
+	// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+	// request stopped early; completed actions remain in effect. `dry_run` only
+	// counts files. With `expected_count`, the response is 409 if the filter selects
+	// another number of files.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/files:retry (the `RetryFiles` operationId).
 	RetryFiles(ctx context.Context, params *RetryFilesParams, body RetryFilesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SkipFilesWithBody Give files in error up, by filter
+	// SkipFilesWithBody Skip failed files by filter
 	//
-	// Decides on up to 500 files at once, oldest first, and answers in time:
-	// `remaining` says how many are left for another request, which goes on
-	// behind these with `next_cursor` as its `cursor`. `error` says why files
-	// could not be decided on though nothing refused it; what was done until
-	// then counts. `dry_run` only counts. With `expected_count` the request is
-	// refused with 409 when the filter selects another number.
+	// Acts on up to 500 files per request, oldest first, and limits the duration
+	// of the request. `remaining` is the number of files left. To continue, repeat
+	// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+	// request stopped early; completed actions remain in effect. `dry_run` only
+	// counts files. With `expected_count`, the response is 409 if the filter selects
+	// another number of files.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/files:skip (the `SkipFiles` operationId).
 	SkipFilesWithBody(ctx context.Context, params *SkipFilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SkipFiles Give files in error up, by filter
+	// SkipFiles Skip failed files by filter
 	//
-	// Decides on up to 500 files at once, oldest first, and answers in time:
-	// `remaining` says how many are left for another request, which goes on
-	// behind these with `next_cursor` as its `cursor`. `error` says why files
-	// could not be decided on though nothing refused it; what was done until
-	// then counts. `dry_run` only counts. With `expected_count` the request is
-	// refused with 409 when the filter selects another number.
+	// Acts on up to 500 files per request, oldest first, and limits the duration
+	// of the request. `remaining` is the number of files left. To continue, repeat
+	// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+	// request stopped early; completed actions remain in effect. `dry_run` only
+	// counts files. With `expected_count`, the response is 409 if the filter selects
+	// another number of files.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/files:skip (the `SkipFiles` operationId).
 	SkipFiles(ctx context.Context, params *SkipFilesParams, body SkipFilesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetOverview How many files stand where, how the servers are, and the last 24 hours
+	// GetOverview File counts, server states and activity of the last 24 hours
 	//
-	// Costs the same however many files there are. Counts are exact as of
-	// `at`; those of all files include files of servers that were removed.
+	// The cost does not depend on the number of files. Counts are exact as of
+	// `at`. Totals include files of removed servers.
 	//
 	// Corresponds with GET /api/v1/overview (the `GetOverview` operationId).
 	GetOverview(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ListReconciliations What the reconciler found and did, the latest first
+	// ListReconciliations Findings and repairs of the reconciliation, the latest first
 	//
 	// Corresponds with GET /api/v1/reconciliations (the `ListReconciliations` operationId).
 	ListReconciliations(ctx context.Context, params *ListReconciliationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -326,7 +325,7 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/scans (the `ListScans` operationId).
 	ListScans(ctx context.Context, params *ListScansParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetScan How a scan goes
+	// GetScan State of a scan
 	//
 	// Corresponds with GET /api/v1/scans/{scan_uuid} (the `GetScan` operationId).
 	GetScan(ctx context.Context, scanUUID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -343,9 +342,9 @@ type ClientInterface interface {
 
 	// CreateServerWithBody Add a server
 	//
-	// `name`, `host`, `username` and a password or a private key are needed;
-	// the rest has defaults. Until a host key is pinned nobody logs in there:
-	// see testServer and approveHostKey.
+	// `name`, `host`, `username` and a password or a private key are required;
+	// other fields have defaults. Stevedore logs in only after a host key is
+	// pinned: see testServer and approveHostKey.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -354,9 +353,9 @@ type ClientInterface interface {
 
 	// CreateServer Add a server
 	//
-	// `name`, `host`, `username` and a password or a private key are needed;
-	// the rest has defaults. Until a host key is pinned nobody logs in there:
-	// see testServer and approveHostKey.
+	// `name`, `host`, `username` and a password or a private key are required;
+	// other fields have defaults. Stevedore logs in only after a host key is
+	// pinned: see testServer and approveHostKey.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -365,8 +364,8 @@ type ClientInterface interface {
 
 	// RemoveServer Remove a server
 	//
-	// Refused with 409 while files of it are on their way or wait for an
-	// operator. What it delivered stays in the ledger.
+	// Returns 409 while files of the server are in flight or need attention.
+	// The ledger keeps the server's files.
 	//
 	// Corresponds with DELETE /api/v1/servers/{server} (the `RemoveServer` operationId).
 	RemoveServer(ctx context.Context, nameOrUUID NameOrUUID, params *RemoveServerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -378,9 +377,9 @@ type ClientInterface interface {
 
 	// EditServerWithBody Change a server's settings or credentials
 	//
-	// Fields that are left out stay as they are. `If-Match` holds the `ETag`
-	// of the server as it was read, or `*`; if somebody changed it meanwhile
-	// the answer is 412. What scans note down does not change the ETag.
+	// Omitted fields keep their values. `If-Match` is the `ETag` of the last
+	// read, or `*`. The response is 412 if the settings have changed since then.
+	// Scan results do not change the ETag.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -389,61 +388,61 @@ type ClientInterface interface {
 
 	// EditServer Change a server's settings or credentials
 	//
-	// Fields that are left out stay as they are. `If-Match` holds the `ETag`
-	// of the server as it was read, or `*`; if somebody changed it meanwhile
-	// the answer is 412. What scans note down does not change the ETag.
+	// Omitted fields keep their values. `If-Match` is the `ETag` of the last
+	// read, or `*`. The response is 412 if the settings have changed since then.
+	// Scan results do not change the ETag.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PATCH /api/v1/servers/{server} (the `EditServer` operationId).
 	EditServer(ctx context.Context, nameOrUUID NameOrUUID, params *EditServerParams, body EditServerJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ApproveHostKeyWithBody Pin the presented host key if it has this fingerprint, and test the server
+	// ApproveHostKeyWithBody Pin the presented host key if its fingerprint matches, and test the server
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/servers/{server}:approve-host-key (the `ApproveHostKey` operationId).
 	ApproveHostKeyWithBody(ctx context.Context, nameOrUUID NameOrUUID, params *ApproveHostKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ApproveHostKey Pin the presented host key if it has this fingerprint, and test the server
+	// ApproveHostKey Pin the presented host key if its fingerprint matches, and test the server
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/servers/{server}:approve-host-key (the `ApproveHostKey` operationId).
 	ApproveHostKey(ctx context.Context, nameOrUUID NameOrUUID, params *ApproveHostKeyParams, body ApproveHostKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DecideChangesWithBody Decide about known files that look new only because of their times or paths
+	// DecideChangesWithBody Accept or dismiss held files with changed times or paths
 	//
-	// `take`: they are new versions, and are taken and announced. `same`: they
-	// are the versions that were taken before, with other times or paths; nothing is
-	// announced. Where nothing is held, it is about no file. What moved by the
-	// same time is one part, files of other paths are another, see
-	// `held_reason`; where there are several, `part` says which.
+	// `take` ingests the files as new versions and publishes notifications.
+	// `same` records the new times or paths for the known versions and publishes
+	// nothing. The count is 0 if no files are held. Files whose times moved by the
+	// same amount form one part; files with changed paths form another: see
+	// `held_reason`. `part` is required if there are several.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
 	DecideChangesWithBody(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// DecideChanges Decide about known files that look new only because of their times or paths
+	// DecideChanges Accept or dismiss held files with changed times or paths
 	//
-	// `take`: they are new versions, and are taken and announced. `same`: they
-	// are the versions that were taken before, with other times or paths; nothing is
-	// announced. Where nothing is held, it is about no file. What moved by the
-	// same time is one part, files of other paths are another, see
-	// `held_reason`; where there are several, `part` says which.
+	// `take` ingests the files as new versions and publishes notifications.
+	// `same` records the new times or paths for the known versions and publishes
+	// nothing. The count is 0 if no files are held. Files whose times moved by the
+	// same amount form one part; files with changed paths form another: see
+	// `held_reason`. `part` is required if there are several.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
 	DecideChanges(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, body DecideChangesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// PauseServer Stop scanning a server; files already found go on
+	// PauseServer Stop scanning a server; discovered files continue
 	//
 	// Corresponds with POST /api/v1/servers/{server}:pause (the `PauseServer` operationId).
 	PauseServer(ctx context.Context, nameOrUUID NameOrUUID, params *PauseServerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// ResumeServer Scan a paused or suspended server again
+	// ResumeServer Resume scans of a paused or suspended server
 	//
 	// Corresponds with POST /api/v1/servers/{server}:resume (the `ResumeServer` operationId).
 	ResumeServer(ctx context.Context, nameOrUUID NameOrUUID, params *ResumeServerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -453,7 +452,7 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/servers/{server}:scan (the `ScanServer` operationId).
 	ScanServer(ctx context.Context, nameOrUUID NameOrUUID, params *ScanServerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// TestServer Connect, compare the host key, log in and look at the root folder
+	// TestServer Test a server: connect, compare the host key, log in and list the root folder
 	//
 	// Corresponds with POST /api/v1/servers/{server}:test (the `TestServer` operationId).
 	TestServer(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -461,10 +460,10 @@ type ClientInterface interface {
 	// TestServerSettingsWithBody Test settings of a server before they are saved
 	//
 	// Connects, compares the host key, logs in and reads the root folder, as
-	// testServer does. The settings are not stored; `name` may be left out.
+	// testServer does. The settings are not stored; `name` is optional.
 	// Only credentials in the body are used. Without a pinned host key none
-	// are sent; `host_key` is then the key to pin. After 2 log-ins without
-	// success for the same host, port and user name, the next one waits
+	// are sent; `host_key` is then the key to pin. After 2 failed logins
+	// for the same host, port and user name, the next one is delayed by
 	// 15 minutes, because servers lock accounts.
 	//
 	// Takes any type of body and a specified content type.
@@ -475,10 +474,10 @@ type ClientInterface interface {
 	// TestServerSettings Test settings of a server before they are saved
 	//
 	// Connects, compares the host key, logs in and reads the root folder, as
-	// testServer does. The settings are not stored; `name` may be left out.
+	// testServer does. The settings are not stored; `name` is optional.
 	// Only credentials in the body are used. Without a pinned host key none
-	// are sent; `host_key` is then the key to pin. After 2 log-ins without
-	// success for the same host, port and user name, the next one waits
+	// are sent; `host_key` is then the key to pin. After 2 failed logins
+	// for the same host, port and user name, the next one is delayed by
 	// 15 minutes, because servers lock accounts.
 	//
 	// Takes a body of the `application/json` content type.
@@ -496,38 +495,38 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/tokens (the `ListTokens` operationId).
 	ListTokens(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateTokenWithBody Make a token
+	// CreateTokenWithBody Create a token
 	//
-	// The answer holds the token. It is kept nowhere and never shown again.
+	// The response contains the secret, which is not stored and not returned again.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/tokens (the `CreateToken` operationId).
 	CreateTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// CreateToken Make a token
+	// CreateToken Create a token
 	//
-	// The answer holds the token. It is kept nowhere and never shown again.
+	// The response contains the secret, which is not stored and not returned again.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /api/v1/tokens (the `CreateToken` operationId).
 	CreateToken(ctx context.Context, body CreateTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RevokeToken End a token at once
+	// RevokeToken Revoke a token
 	//
 	// Corresponds with DELETE /api/v1/tokens/{name} (the `RevokeToken` operationId).
 	RevokeToken(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// StartScanWithBody Scan servers now
 	//
-	// Starts a ScanAllServers workflow and answers at once. Without a list of
-	// servers all active ones are scanned, due or not, except those that are
-	// suspended; a suspended server is scanned when it is named. Servers that
-	// are being scanned already are asked to look once more. Body and query
-	// may both name servers. Requests for the same servers within two seconds
-	// (30 if one of them is suspended) share one scan, which begins at the end
-	// of that time; they are answered with its scan_uuid.
+	// Starts a ScanAllServers workflow and returns without waiting for it. By
+	// default, all active servers except suspended ones are scanned, due or not.
+	// A suspended server is scanned only if the request names it. A server whose
+	// scan is running is scanned once more afterwards. Body and query may both
+	// name servers. Requests for the same servers within 2 seconds (30 seconds if
+	// one of them is suspended) share one scan, which begins when that time ends.
+	// All of them return its scan_uuid.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -536,40 +535,40 @@ type ClientInterface interface {
 
 	// StartScan Scan servers now
 	//
-	// Starts a ScanAllServers workflow and answers at once. Without a list of
-	// servers all active ones are scanned, due or not, except those that are
-	// suspended; a suspended server is scanned when it is named. Servers that
-	// are being scanned already are asked to look once more. Body and query
-	// may both name servers. Requests for the same servers within two seconds
-	// (30 if one of them is suspended) share one scan, which begins at the end
-	// of that time; they are answered with its scan_uuid.
+	// Starts a ScanAllServers workflow and returns without waiting for it. By
+	// default, all active servers except suspended ones are scanned, due or not.
+	// A suspended server is scanned only if the request names it. A server whose
+	// scan is running is scanned once more afterwards. Body and query may both
+	// name servers. Requests for the same servers within 2 seconds (30 seconds if
+	// one of them is suspended) share one scan, which begins when that time ends.
+	// All of them return its scan_uuid.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with POST /files/scan (the `StartScan` operationId).
 	StartScan(ctx context.Context, params *StartScanParams, body StartScanJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetLiveness The process answers
+	// GetLiveness Liveness check
 	//
 	// Corresponds with GET /livez (the `GetLiveness` operationId).
 	GetLiveness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetMetrics Metrics for Prometheus
 	//
-	// How the whole stands, by the ledger, and what this process does.
-	// `docs/metrics.md` lists the metrics. When the ledger or another part
-	// cannot be asked, the answer says so and leaves out what it does not know.
+	// Metrics of the ledger and of this process, listed in `docs/metrics.md`.
+	// If the ledger or another dependency is unavailable, the response reports it
+	// and omits the affected metrics.
 	//
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
 	GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetReadiness Whether this API can serve, and the state of every part
+	// GetReadiness Readiness of this API and its dependencies
 	//
-	// Parts are checked concurrently, each for at most 3 seconds, and the
-	// results are kept for 1.5 seconds. The answer is 503 while the database
-	// cannot be reached, its schema is not current, or the keyset does not
-	// match it. Other parts that are down make the status `degraded`. Callers
-	// with a token get the reasons, which are also logged.
+	// Dependencies are checked concurrently, each for at most 3 seconds, and the
+	// results are cached for 1.5 seconds. The response is 503 while the database
+	// is unreachable, its schema is not current, or the keyset does not match it.
+	// Failures of other dependencies set the status to `degraded`. Reasons are
+	// logged, and returned only to callers with a token.
 	//
 	// Corresponds with GET /readyz (the `GetReadiness` operationId).
 	GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -607,11 +606,11 @@ func (c *Client) ListAudits(ctx context.Context, params *ListAuditsParams, reqEd
 	return c.Client.Do(req)
 }
 
-// StartAuditWithBody Compare servers, ledger, objects and announcements
+// StartAuditWithBody Start an audit of servers, ledger, objects and notifications
 //
-// Answers at once; the audit is carried out by a worker. It changes nothing
-// and may run at any time. Without servers all are compared; `deep` reads
-// every object again.
+// Starts an audit and returns without waiting for it. An audit changes no data
+// and may run at any time. By default all servers are compared. `deep` also
+// reads the content of every object.
 //
 // Takes any type of body and a specified content type.
 //
@@ -628,11 +627,11 @@ func (c *Client) StartAuditWithBody(ctx context.Context, params *StartAuditParam
 	return c.Client.Do(req)
 }
 
-// StartAudit Compare servers, ledger, objects and announcements
+// StartAudit Start an audit of servers, ledger, objects and notifications
 //
-// Answers at once; the audit is carried out by a worker. It changes nothing
-// and may run at any time. Without servers all are compared; `deep` reads
-// every object again.
+// Starts an audit and returns without waiting for it. An audit changes no data
+// and may run at any time. By default all servers are compared. `deep` also
+// reads the content of every object.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -649,7 +648,7 @@ func (c *Client) StartAudit(ctx context.Context, params *StartAuditParams, body 
 	return c.Client.Do(req)
 }
 
-// GetAudit How an audit goes, and what it has counted
+// GetAudit State and counts of an audit
 //
 // Corresponds with GET /api/v1/audits/{audit_uuid} (the `GetAudit` operationId).
 func (c *Client) GetAudit(ctx context.Context, auditUUID AuditUUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -664,9 +663,9 @@ func (c *Client) GetAudit(ctx context.Context, auditUUID AuditUUID, reqEditors .
 	return c.Client.Do(req)
 }
 
-// ListAuditDifferences What an audit found not to be as it must be
+// ListAuditDifferences Discrepancies found by an audit
 //
-// At most 10,000 differences of an audit are kept; all are counted.
+// At most 10,000 discrepancies of an audit are stored; all are counted.
 //
 // Corresponds with GET /api/v1/audits/{audit_uuid}/differences (the `ListAuditDifferences` operationId).
 func (c *Client) ListAuditDifferences(ctx context.Context, auditUUID AuditUUID, params *ListAuditDifferencesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -681,16 +680,15 @@ func (c *Client) ListAuditDifferences(ctx context.Context, auditUUID AuditUUID, 
 	return c.Client.Do(req)
 }
 
-// ListChanges What happens to all files, as it happens
+// ListChanges Stream of file events
 //
-// Server-sent events. Each has the id of the ledger's event as `id`, its
-// type as `event`, and a `Change` as JSON in `data`. A client that was cut
-// off sends the last id it has as `Last-Event-ID` and misses nothing;
-// without one the stream holds all that is committed after the answer has
-// begun. Events come in the order of ids: one waits until no transaction
-// can commit a lower id any more. A comment line is sent every 15 seconds.
-// A stream ends when its token is revoked or has expired; a token may have
-// 32 of them open.
+// Server-sent events: `id` is the id of the event in the ledger, `event` its
+// type, and `data` a `Change` as JSON. To resume without gaps, send the last
+// received id as `Last-Event-ID`. Without it, the stream has the events
+// committed after the response begins. Events are sent in order of their ids:
+// an event is delayed until no transaction can commit a lower id. A comment
+// line is sent every 15 seconds. A stream ends when its token is revoked or
+// expires. A token may have 32 open streams.
 //
 // Corresponds with GET /api/v1/changes (the `ListChanges` operationId).
 func (c *Client) ListChanges(ctx context.Context, params *ListChangesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -707,7 +705,7 @@ func (c *Client) ListChanges(ctx context.Context, params *ListChangesParams, req
 
 // ListFailures Failed files grouped by server, kind of error and step
 //
-// The largest groups first, at most 100. Files in status `error` are counted.
+// Counts files in status `error`. Returns at most 100 groups, the largest first.
 //
 // Corresponds with GET /api/v1/failures (the `ListFailures` operationId).
 func (c *Client) ListFailures(ctx context.Context, params *ListFailuresParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -722,13 +720,13 @@ func (c *Client) ListFailures(ctx context.Context, params *ListFailuresParams, r
 	return c.Client.Do(req)
 }
 
-// ListFiles File versions in order of first sight
+// ListFiles File versions in order of discovery
 //
-// Pages by cursor: ask again with `cursor` set to `next_cursor` until it
-// is null. A page is never changed by files that arrive meanwhile. With
-// `path`, `search`, `error_kind`, `step`, `from` or `to` a page may hold
-// fewer files than `limit`, even none, and yet have a `next_cursor`: a
-// request examines a bounded number of files.
+// Pages by cursor: repeat the request with `cursor` set to `next_cursor`
+// until it is null. Files discovered in the meantime do not shift pages.
+// With `path`, `search`, `error_kind`, `step`, `from` or `to`, a page may
+// have fewer files than `limit`, or none, and still have a `next_cursor`,
+// because a request examines a bounded number of files.
 //
 // Corresponds with GET /api/v1/files (the `ListFiles` operationId).
 func (c *Client) ListFiles(ctx context.Context, params *ListFilesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -758,7 +756,7 @@ func (c *Client) GetFile(ctx context.Context, fileUUID FileUUID, reqEditors ...R
 	return c.Client.Do(req)
 }
 
-// ListFileEvents What happened to a file version, oldest first
+// ListFileEvents History of a file version, oldest event first
 //
 // Corresponds with GET /api/v1/files/{file_uuid}/events (the `ListFileEvents` operationId).
 func (c *Client) ListFileEvents(ctx context.Context, fileUUID FileUUID, params *ListFileEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -773,7 +771,7 @@ func (c *Client) ListFileEvents(ctx context.Context, fileUUID FileUUID, params *
 	return c.Client.Do(req)
 }
 
-// GetFileProgress The step that is under way, its bytes, its tries and why it waits
+// GetFileProgress Progress of the current step: bytes, attempts and last failure
 //
 // Corresponds with GET /api/v1/files/{file_uuid}/progress (the `GetFileProgress` operationId).
 func (c *Client) GetFileProgress(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -788,7 +786,7 @@ func (c *Client) GetFileProgress(ctx context.Context, fileUUID FileUUID, reqEdit
 	return c.Client.Do(req)
 }
 
-// RenotifyFileWithBody Announce a completed file again, with the message id it had
+// RenotifyFileWithBody Publish the notification of a completed file again, with the same message id
 //
 // Takes any type of body and a specified content type.
 //
@@ -805,7 +803,7 @@ func (c *Client) RenotifyFileWithBody(ctx context.Context, fileUUID FileUUID, pa
 	return c.Client.Do(req)
 }
 
-// RenotifyFile Announce a completed file again, with the message id it had
+// RenotifyFile Publish the notification of a completed file again, with the same message id
 //
 // Takes a body of the `application/json` content type.
 //
@@ -822,12 +820,12 @@ func (c *Client) RenotifyFile(ctx context.Context, fileUUID FileUUID, params *Re
 	return c.Client.Do(req)
 }
 
-// ReprocessFileWithBody Ingest a completed file again whose object is lost
+// ReprocessFileWithBody Ingest a completed file again after its object was lost
 //
-// Fetches the file from its source once more, under the same row, object key
-// and message id, and publishes its notification again. Refused with 409 while
-// the object is there, and when the source is gone or another version; the file
-// then stays completed. Content other than was announced ends in an error.
+// Fetches the file from its source again, with the same file record, object key
+// and message id, and publishes its notification again. Returns 409 if the object
+// exists, or if the source is missing or has another version; the file then stays
+// completed. The file fails if the content differs from the notified content.
 //
 // Takes any type of body and a specified content type.
 //
@@ -844,12 +842,12 @@ func (c *Client) ReprocessFileWithBody(ctx context.Context, fileUUID FileUUID, p
 	return c.Client.Do(req)
 }
 
-// ReprocessFile Ingest a completed file again whose object is lost
+// ReprocessFile Ingest a completed file again after its object was lost
 //
-// Fetches the file from its source once more, under the same row, object key
-// and message id, and publishes its notification again. Refused with 409 while
-// the object is there, and when the source is gone or another version; the file
-// then stays completed. Content other than was announced ends in an error.
+// Fetches the file from its source again, with the same file record, object key
+// and message id, and publishes its notification again. Returns 409 if the object
+// exists, or if the source is missing or has another version; the file then stays
+// completed. The file fails if the content differs from the notified content.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -866,7 +864,7 @@ func (c *Client) ReprocessFile(ctx context.Context, fileUUID FileUUID, params *R
 	return c.Client.Do(req)
 }
 
-// RetryFileWithBody Send a file in error on its way again
+// RetryFileWithBody Retry a failed file
 //
 // Takes any type of body and a specified content type.
 //
@@ -883,7 +881,7 @@ func (c *Client) RetryFileWithBody(ctx context.Context, fileUUID FileUUID, param
 	return c.Client.Do(req)
 }
 
-// RetryFile Send a file in error on its way again
+// RetryFile Retry a failed file
 //
 // Takes a body of the `application/json` content type.
 //
@@ -900,7 +898,7 @@ func (c *Client) RetryFile(ctx context.Context, fileUUID FileUUID, params *Retry
 	return c.Client.Do(req)
 }
 
-// SkipFileWithBody Give a file in error up
+// SkipFileWithBody Skip a failed file
 //
 // Takes any type of body and a specified content type.
 //
@@ -917,7 +915,7 @@ func (c *Client) SkipFileWithBody(ctx context.Context, fileUUID FileUUID, params
 	return c.Client.Do(req)
 }
 
-// SkipFile Give a file in error up
+// SkipFile Skip a failed file
 //
 // Takes a body of the `application/json` content type.
 //
@@ -934,14 +932,14 @@ func (c *Client) SkipFile(ctx context.Context, fileUUID FileUUID, params *SkipFi
 	return c.Client.Do(req)
 }
 
-// RetryFilesWithBody Send files in error on their way again, by filter
+// RetryFilesWithBody Retry failed files by filter
 //
-// Decides on up to 500 files at once, oldest first, and answers in time:
-// `remaining` says how many are left for another request, which goes on
-// behind these with `next_cursor` as its `cursor`. `error` says why files
-// could not be decided on though nothing refused it; what was done until
-// then counts. `dry_run` only counts. With `expected_count` the request is
-// refused with 409 when the filter selects another number.
+// Acts on up to 500 files per request, oldest first, and limits the duration
+// of the request. `remaining` is the number of files left. To continue, repeat
+// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+// request stopped early; completed actions remain in effect. `dry_run` only
+// counts files. With `expected_count`, the response is 409 if the filter selects
+// another number of files.
 //
 // Takes any type of body and a specified content type.
 //
@@ -958,14 +956,14 @@ func (c *Client) RetryFilesWithBody(ctx context.Context, params *RetryFilesParam
 	return c.Client.Do(req)
 }
 
-// RetryFiles Send files in error on their way again, by filter
+// RetryFiles Retry failed files by filter
 //
-// Decides on up to 500 files at once, oldest first, and answers in time:
-// `remaining` says how many are left for another request, which goes on
-// behind these with `next_cursor` as its `cursor`. `error` says why files
-// could not be decided on though nothing refused it; what was done until
-// then counts. `dry_run` only counts. With `expected_count` the request is
-// refused with 409 when the filter selects another number.
+// Acts on up to 500 files per request, oldest first, and limits the duration
+// of the request. `remaining` is the number of files left. To continue, repeat
+// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+// request stopped early; completed actions remain in effect. `dry_run` only
+// counts files. With `expected_count`, the response is 409 if the filter selects
+// another number of files.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -982,14 +980,14 @@ func (c *Client) RetryFiles(ctx context.Context, params *RetryFilesParams, body 
 	return c.Client.Do(req)
 }
 
-// SkipFilesWithBody Give files in error up, by filter
+// SkipFilesWithBody Skip failed files by filter
 //
-// Decides on up to 500 files at once, oldest first, and answers in time:
-// `remaining` says how many are left for another request, which goes on
-// behind these with `next_cursor` as its `cursor`. `error` says why files
-// could not be decided on though nothing refused it; what was done until
-// then counts. `dry_run` only counts. With `expected_count` the request is
-// refused with 409 when the filter selects another number.
+// Acts on up to 500 files per request, oldest first, and limits the duration
+// of the request. `remaining` is the number of files left. To continue, repeat
+// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+// request stopped early; completed actions remain in effect. `dry_run` only
+// counts files. With `expected_count`, the response is 409 if the filter selects
+// another number of files.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1006,14 +1004,14 @@ func (c *Client) SkipFilesWithBody(ctx context.Context, params *SkipFilesParams,
 	return c.Client.Do(req)
 }
 
-// SkipFiles Give files in error up, by filter
+// SkipFiles Skip failed files by filter
 //
-// Decides on up to 500 files at once, oldest first, and answers in time:
-// `remaining` says how many are left for another request, which goes on
-// behind these with `next_cursor` as its `cursor`. `error` says why files
-// could not be decided on though nothing refused it; what was done until
-// then counts. `dry_run` only counts. With `expected_count` the request is
-// refused with 409 when the filter selects another number.
+// Acts on up to 500 files per request, oldest first, and limits the duration
+// of the request. `remaining` is the number of files left. To continue, repeat
+// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+// request stopped early; completed actions remain in effect. `dry_run` only
+// counts files. With `expected_count`, the response is 409 if the filter selects
+// another number of files.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1030,10 +1028,10 @@ func (c *Client) SkipFiles(ctx context.Context, params *SkipFilesParams, body Sk
 	return c.Client.Do(req)
 }
 
-// GetOverview How many files stand where, how the servers are, and the last 24 hours
+// GetOverview File counts, server states and activity of the last 24 hours
 //
-// Costs the same however many files there are. Counts are exact as of
-// `at`; those of all files include files of servers that were removed.
+// The cost does not depend on the number of files. Counts are exact as of
+// `at`. Totals include files of removed servers.
 //
 // Corresponds with GET /api/v1/overview (the `GetOverview` operationId).
 func (c *Client) GetOverview(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1048,7 +1046,7 @@ func (c *Client) GetOverview(ctx context.Context, reqEditors ...RequestEditorFn)
 	return c.Client.Do(req)
 }
 
-// ListReconciliations What the reconciler found and did, the latest first
+// ListReconciliations Findings and repairs of the reconciliation, the latest first
 //
 // Corresponds with GET /api/v1/reconciliations (the `ListReconciliations` operationId).
 func (c *Client) ListReconciliations(ctx context.Context, params *ListReconciliationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1078,7 +1076,7 @@ func (c *Client) ListScans(ctx context.Context, params *ListScansParams, reqEdit
 	return c.Client.Do(req)
 }
 
-// GetScan How a scan goes
+// GetScan State of a scan
 //
 // Corresponds with GET /api/v1/scans/{scan_uuid} (the `GetScan` operationId).
 func (c *Client) GetScan(ctx context.Context, scanUUID openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1125,9 +1123,9 @@ func (c *Client) ListServers(ctx context.Context, reqEditors ...RequestEditorFn)
 
 // CreateServerWithBody Add a server
 //
-// `name`, `host`, `username` and a password or a private key are needed;
-// the rest has defaults. Until a host key is pinned nobody logs in there:
-// see testServer and approveHostKey.
+// `name`, `host`, `username` and a password or a private key are required;
+// other fields have defaults. Stevedore logs in only after a host key is
+// pinned: see testServer and approveHostKey.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1146,9 +1144,9 @@ func (c *Client) CreateServerWithBody(ctx context.Context, params *CreateServerP
 
 // CreateServer Add a server
 //
-// `name`, `host`, `username` and a password or a private key are needed;
-// the rest has defaults. Until a host key is pinned nobody logs in there:
-// see testServer and approveHostKey.
+// `name`, `host`, `username` and a password or a private key are required;
+// other fields have defaults. Stevedore logs in only after a host key is
+// pinned: see testServer and approveHostKey.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1167,8 +1165,8 @@ func (c *Client) CreateServer(ctx context.Context, params *CreateServerParams, b
 
 // RemoveServer Remove a server
 //
-// Refused with 409 while files of it are on their way or wait for an
-// operator. What it delivered stays in the ledger.
+// Returns 409 while files of the server are in flight or need attention.
+// The ledger keeps the server's files.
 //
 // Corresponds with DELETE /api/v1/servers/{server} (the `RemoveServer` operationId).
 func (c *Client) RemoveServer(ctx context.Context, nameOrUUID NameOrUUID, params *RemoveServerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1200,9 +1198,9 @@ func (c *Client) GetServer(ctx context.Context, nameOrUUID NameOrUUID, reqEditor
 
 // EditServerWithBody Change a server's settings or credentials
 //
-// Fields that are left out stay as they are. `If-Match` holds the `ETag`
-// of the server as it was read, or `*`; if somebody changed it meanwhile
-// the answer is 412. What scans note down does not change the ETag.
+// Omitted fields keep their values. `If-Match` is the `ETag` of the last
+// read, or `*`. The response is 412 if the settings have changed since then.
+// Scan results do not change the ETag.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1221,9 +1219,9 @@ func (c *Client) EditServerWithBody(ctx context.Context, nameOrUUID NameOrUUID, 
 
 // EditServer Change a server's settings or credentials
 //
-// Fields that are left out stay as they are. `If-Match` holds the `ETag`
-// of the server as it was read, or `*`; if somebody changed it meanwhile
-// the answer is 412. What scans note down does not change the ETag.
+// Omitted fields keep their values. `If-Match` is the `ETag` of the last
+// read, or `*`. The response is 412 if the settings have changed since then.
+// Scan results do not change the ETag.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1240,7 +1238,7 @@ func (c *Client) EditServer(ctx context.Context, nameOrUUID NameOrUUID, params *
 	return c.Client.Do(req)
 }
 
-// ApproveHostKeyWithBody Pin the presented host key if it has this fingerprint, and test the server
+// ApproveHostKeyWithBody Pin the presented host key if its fingerprint matches, and test the server
 //
 // Takes any type of body and a specified content type.
 //
@@ -1257,7 +1255,7 @@ func (c *Client) ApproveHostKeyWithBody(ctx context.Context, nameOrUUID NameOrUU
 	return c.Client.Do(req)
 }
 
-// ApproveHostKey Pin the presented host key if it has this fingerprint, and test the server
+// ApproveHostKey Pin the presented host key if its fingerprint matches, and test the server
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1274,13 +1272,13 @@ func (c *Client) ApproveHostKey(ctx context.Context, nameOrUUID NameOrUUID, para
 	return c.Client.Do(req)
 }
 
-// DecideChangesWithBody Decide about known files that look new only because of their times or paths
+// DecideChangesWithBody Accept or dismiss held files with changed times or paths
 //
-// `take`: they are new versions, and are taken and announced. `same`: they
-// are the versions that were taken before, with other times or paths; nothing is
-// announced. Where nothing is held, it is about no file. What moved by the
-// same time is one part, files of other paths are another, see
-// `held_reason`; where there are several, `part` says which.
+// `take` ingests the files as new versions and publishes notifications.
+// `same` records the new times or paths for the known versions and publishes
+// nothing. The count is 0 if no files are held. Files whose times moved by the
+// same amount form one part; files with changed paths form another: see
+// `held_reason`. `part` is required if there are several.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1297,13 +1295,13 @@ func (c *Client) DecideChangesWithBody(ctx context.Context, nameOrUUID NameOrUUI
 	return c.Client.Do(req)
 }
 
-// DecideChanges Decide about known files that look new only because of their times or paths
+// DecideChanges Accept or dismiss held files with changed times or paths
 //
-// `take`: they are new versions, and are taken and announced. `same`: they
-// are the versions that were taken before, with other times or paths; nothing is
-// announced. Where nothing is held, it is about no file. What moved by the
-// same time is one part, files of other paths are another, see
-// `held_reason`; where there are several, `part` says which.
+// `take` ingests the files as new versions and publishes notifications.
+// `same` records the new times or paths for the known versions and publishes
+// nothing. The count is 0 if no files are held. Files whose times moved by the
+// same amount form one part; files with changed paths form another: see
+// `held_reason`. `part` is required if there are several.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1320,7 +1318,7 @@ func (c *Client) DecideChanges(ctx context.Context, nameOrUUID NameOrUUID, param
 	return c.Client.Do(req)
 }
 
-// PauseServer Stop scanning a server; files already found go on
+// PauseServer Stop scanning a server; discovered files continue
 //
 // Corresponds with POST /api/v1/servers/{server}:pause (the `PauseServer` operationId).
 func (c *Client) PauseServer(ctx context.Context, nameOrUUID NameOrUUID, params *PauseServerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1335,7 +1333,7 @@ func (c *Client) PauseServer(ctx context.Context, nameOrUUID NameOrUUID, params 
 	return c.Client.Do(req)
 }
 
-// ResumeServer Scan a paused or suspended server again
+// ResumeServer Resume scans of a paused or suspended server
 //
 // Corresponds with POST /api/v1/servers/{server}:resume (the `ResumeServer` operationId).
 func (c *Client) ResumeServer(ctx context.Context, nameOrUUID NameOrUUID, params *ResumeServerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1365,7 +1363,7 @@ func (c *Client) ScanServer(ctx context.Context, nameOrUUID NameOrUUID, params *
 	return c.Client.Do(req)
 }
 
-// TestServer Connect, compare the host key, log in and look at the root folder
+// TestServer Test a server: connect, compare the host key, log in and list the root folder
 //
 // Corresponds with POST /api/v1/servers/{server}:test (the `TestServer` operationId).
 func (c *Client) TestServer(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1383,10 +1381,10 @@ func (c *Client) TestServer(ctx context.Context, nameOrUUID NameOrUUID, params *
 // TestServerSettingsWithBody Test settings of a server before they are saved
 //
 // Connects, compares the host key, logs in and reads the root folder, as
-// testServer does. The settings are not stored; `name` may be left out.
+// testServer does. The settings are not stored; `name` is optional.
 // Only credentials in the body are used. Without a pinned host key none
-// are sent; `host_key` is then the key to pin. After 2 log-ins without
-// success for the same host, port and user name, the next one waits
+// are sent; `host_key` is then the key to pin. After 2 failed logins
+// for the same host, port and user name, the next one is delayed by
 // 15 minutes, because servers lock accounts.
 //
 // Takes any type of body and a specified content type.
@@ -1407,10 +1405,10 @@ func (c *Client) TestServerSettingsWithBody(ctx context.Context, params *TestSer
 // TestServerSettings Test settings of a server before they are saved
 //
 // Connects, compares the host key, logs in and reads the root folder, as
-// testServer does. The settings are not stored; `name` may be left out.
+// testServer does. The settings are not stored; `name` is optional.
 // Only credentials in the body are used. Without a pinned host key none
-// are sent; `host_key` is then the key to pin. After 2 log-ins without
-// success for the same host, port and user name, the next one waits
+// are sent; `host_key` is then the key to pin. After 2 failed logins
+// for the same host, port and user name, the next one is delayed by
 // 15 minutes, because servers lock accounts.
 //
 // Takes a body of the `application/json` content type.
@@ -1458,9 +1456,9 @@ func (c *Client) ListTokens(ctx context.Context, reqEditors ...RequestEditorFn) 
 	return c.Client.Do(req)
 }
 
-// CreateTokenWithBody Make a token
+// CreateTokenWithBody Create a token
 //
-// The answer holds the token. It is kept nowhere and never shown again.
+// The response contains the secret, which is not stored and not returned again.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1477,9 +1475,9 @@ func (c *Client) CreateTokenWithBody(ctx context.Context, contentType string, bo
 	return c.Client.Do(req)
 }
 
-// CreateToken Make a token
+// CreateToken Create a token
 //
-// The answer holds the token. It is kept nowhere and never shown again.
+// The response contains the secret, which is not stored and not returned again.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1496,7 +1494,7 @@ func (c *Client) CreateToken(ctx context.Context, body CreateTokenJSONRequestBod
 	return c.Client.Do(req)
 }
 
-// RevokeToken End a token at once
+// RevokeToken Revoke a token
 //
 // Corresponds with DELETE /api/v1/tokens/{name} (the `RevokeToken` operationId).
 func (c *Client) RevokeToken(ctx context.Context, name string, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1513,13 +1511,13 @@ func (c *Client) RevokeToken(ctx context.Context, name string, reqEditors ...Req
 
 // StartScanWithBody Scan servers now
 //
-// Starts a ScanAllServers workflow and answers at once. Without a list of
-// servers all active ones are scanned, due or not, except those that are
-// suspended; a suspended server is scanned when it is named. Servers that
-// are being scanned already are asked to look once more. Body and query
-// may both name servers. Requests for the same servers within two seconds
-// (30 if one of them is suspended) share one scan, which begins at the end
-// of that time; they are answered with its scan_uuid.
+// Starts a ScanAllServers workflow and returns without waiting for it. By
+// default, all active servers except suspended ones are scanned, due or not.
+// A suspended server is scanned only if the request names it. A server whose
+// scan is running is scanned once more afterwards. Body and query may both
+// name servers. Requests for the same servers within 2 seconds (30 seconds if
+// one of them is suspended) share one scan, which begins when that time ends.
+// All of them return its scan_uuid.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1538,13 +1536,13 @@ func (c *Client) StartScanWithBody(ctx context.Context, params *StartScanParams,
 
 // StartScan Scan servers now
 //
-// Starts a ScanAllServers workflow and answers at once. Without a list of
-// servers all active ones are scanned, due or not, except those that are
-// suspended; a suspended server is scanned when it is named. Servers that
-// are being scanned already are asked to look once more. Body and query
-// may both name servers. Requests for the same servers within two seconds
-// (30 if one of them is suspended) share one scan, which begins at the end
-// of that time; they are answered with its scan_uuid.
+// Starts a ScanAllServers workflow and returns without waiting for it. By
+// default, all active servers except suspended ones are scanned, due or not.
+// A suspended server is scanned only if the request names it. A server whose
+// scan is running is scanned once more afterwards. Body and query may both
+// name servers. Requests for the same servers within 2 seconds (30 seconds if
+// one of them is suspended) share one scan, which begins when that time ends.
+// All of them return its scan_uuid.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1561,7 +1559,7 @@ func (c *Client) StartScan(ctx context.Context, params *StartScanParams, body St
 	return c.Client.Do(req)
 }
 
-// GetLiveness The process answers
+// GetLiveness Liveness check
 //
 // Corresponds with GET /livez (the `GetLiveness` operationId).
 func (c *Client) GetLiveness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1578,9 +1576,9 @@ func (c *Client) GetLiveness(ctx context.Context, reqEditors ...RequestEditorFn)
 
 // GetMetrics Metrics for Prometheus
 //
-// How the whole stands, by the ledger, and what this process does.
-// `docs/metrics.md` lists the metrics. When the ledger or another part
-// cannot be asked, the answer says so and leaves out what it does not know.
+// Metrics of the ledger and of this process, listed in `docs/metrics.md`.
+// If the ledger or another dependency is unavailable, the response reports it
+// and omits the affected metrics.
 //
 // Corresponds with GET /metrics (the `GetMetrics` operationId).
 func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -1595,13 +1593,13 @@ func (c *Client) GetMetrics(ctx context.Context, reqEditors ...RequestEditorFn) 
 	return c.Client.Do(req)
 }
 
-// GetReadiness Whether this API can serve, and the state of every part
+// GetReadiness Readiness of this API and its dependencies
 //
-// Parts are checked concurrently, each for at most 3 seconds, and the
-// results are kept for 1.5 seconds. The answer is 503 while the database
-// cannot be reached, its schema is not current, or the keyset does not
-// match it. Other parts that are down make the status `degraded`. Callers
-// with a token get the reasons, which are also logged.
+// Dependencies are checked concurrently, each for at most 3 seconds, and the
+// results are cached for 1.5 seconds. The response is 503 while the database
+// is unreachable, its schema is not current, or the keyset does not match it.
+// Failures of other dependencies set the status to `degraded`. Reasons are
+// logged, and returned only to callers with a token.
 //
 // Corresponds with GET /readyz (the `GetReadiness` operationId).
 func (c *Client) GetReadiness(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4027,54 +4025,53 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/audits (the `ListAudits` operationId).
 	ListAuditsWithResponse(ctx context.Context, params *ListAuditsParams, reqEditors ...RequestEditorFn) (*ListAuditsResponse, error)
 
-	// StartAuditWithBodyWithResponse Compare servers, ledger, objects and announcements
+	// StartAuditWithBodyWithResponse Start an audit of servers, ledger, objects and notifications
 	//
-	// Answers at once; the audit is carried out by a worker. It changes nothing
-	// and may run at any time. Without servers all are compared; `deep` reads
-	// every object again.
+	// Starts an audit and returns without waiting for it. An audit changes no data
+	// and may run at any time. By default all servers are compared. `deep` also
+	// reads the content of every object.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/audits (the `StartAudit` operationId).
 	StartAuditWithBodyWithResponse(ctx context.Context, params *StartAuditParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartAuditResponse, error)
 
-	// StartAuditWithResponse Compare servers, ledger, objects and announcements
+	// StartAuditWithResponse Start an audit of servers, ledger, objects and notifications
 	//
-	// Answers at once; the audit is carried out by a worker. It changes nothing
-	// and may run at any time. Without servers all are compared; `deep` reads
-	// every object again.
+	// Starts an audit and returns without waiting for it. An audit changes no data
+	// and may run at any time. By default all servers are compared. `deep` also
+	// reads the content of every object.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/audits (the `StartAudit` operationId).
 	StartAuditWithResponse(ctx context.Context, params *StartAuditParams, body StartAuditJSONRequestBody, reqEditors ...RequestEditorFn) (*StartAuditResponse, error)
 
-	// GetAuditWithResponse How an audit goes, and what it has counted
+	// GetAuditWithResponse State and counts of an audit
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/audits/{audit_uuid} (the `GetAudit` operationId).
 	GetAuditWithResponse(ctx context.Context, auditUUID AuditUUID, reqEditors ...RequestEditorFn) (*GetAuditResponse, error)
 
-	// ListAuditDifferencesWithResponse What an audit found not to be as it must be
+	// ListAuditDifferencesWithResponse Discrepancies found by an audit
 	//
-	// At most 10,000 differences of an audit are kept; all are counted.
+	// At most 10,000 discrepancies of an audit are stored; all are counted.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/audits/{audit_uuid}/differences (the `ListAuditDifferences` operationId).
 	ListAuditDifferencesWithResponse(ctx context.Context, auditUUID AuditUUID, params *ListAuditDifferencesParams, reqEditors ...RequestEditorFn) (*ListAuditDifferencesResponse, error)
 
-	// ListChangesWithResponse What happens to all files, as it happens
+	// ListChangesWithResponse Stream of file events
 	//
-	// Server-sent events. Each has the id of the ledger's event as `id`, its
-	// type as `event`, and a `Change` as JSON in `data`. A client that was cut
-	// off sends the last id it has as `Last-Event-ID` and misses nothing;
-	// without one the stream holds all that is committed after the answer has
-	// begun. Events come in the order of ids: one waits until no transaction
-	// can commit a lower id any more. A comment line is sent every 15 seconds.
-	// A stream ends when its token is revoked or has expired; a token may have
-	// 32 of them open.
+	// Server-sent events: `id` is the id of the event in the ledger, `event` its
+	// type, and `data` a `Change` as JSON. To resume without gaps, send the last
+	// received id as `Last-Event-ID`. Without it, the stream has the events
+	// committed after the response begins. Events are sent in order of their ids:
+	// an event is delayed until no transaction can commit a lower id. A comment
+	// line is sent every 15 seconds. A stream ends when its token is revoked or
+	// expires. A token may have 32 open streams.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4083,20 +4080,20 @@ type ClientWithResponsesInterface interface {
 
 	// ListFailuresWithResponse Failed files grouped by server, kind of error and step
 	//
-	// The largest groups first, at most 100. Files in status `error` are counted.
+	// Counts files in status `error`. Returns at most 100 groups, the largest first.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/failures (the `ListFailures` operationId).
 	ListFailuresWithResponse(ctx context.Context, params *ListFailuresParams, reqEditors ...RequestEditorFn) (*ListFailuresResponse, error)
 
-	// ListFilesWithResponse File versions in order of first sight
+	// ListFilesWithResponse File versions in order of discovery
 	//
-	// Pages by cursor: ask again with `cursor` set to `next_cursor` until it
-	// is null. A page is never changed by files that arrive meanwhile. With
-	// `path`, `search`, `error_kind`, `step`, `from` or `to` a page may hold
-	// fewer files than `limit`, even none, and yet have a `next_cursor`: a
-	// request examines a bounded number of files.
+	// Pages by cursor: repeat the request with `cursor` set to `next_cursor`
+	// until it is null. Files discovered in the meantime do not shift pages.
+	// With `path`, `search`, `error_kind`, `step`, `from` or `to`, a page may
+	// have fewer files than `limit`, or none, and still have a `next_cursor`,
+	// because a request examines a bounded number of files.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4110,153 +4107,153 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/files/{file_uuid} (the `GetFile` operationId).
 	GetFileWithResponse(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*GetFileResponse, error)
 
-	// ListFileEventsWithResponse What happened to a file version, oldest first
+	// ListFileEventsWithResponse History of a file version, oldest event first
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/files/{file_uuid}/events (the `ListFileEvents` operationId).
 	ListFileEventsWithResponse(ctx context.Context, fileUUID FileUUID, params *ListFileEventsParams, reqEditors ...RequestEditorFn) (*ListFileEventsResponse, error)
 
-	// GetFileProgressWithResponse The step that is under way, its bytes, its tries and why it waits
+	// GetFileProgressWithResponse Progress of the current step: bytes, attempts and last failure
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/files/{file_uuid}/progress (the `GetFileProgress` operationId).
 	GetFileProgressWithResponse(ctx context.Context, fileUUID FileUUID, reqEditors ...RequestEditorFn) (*GetFileProgressResponse, error)
 
-	// RenotifyFileWithBodyWithResponse Announce a completed file again, with the message id it had
+	// RenotifyFileWithBodyWithResponse Publish the notification of a completed file again, with the same message id
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:renotify (the `RenotifyFile` operationId).
 	RenotifyFileWithBodyWithResponse(ctx context.Context, fileUUID FileUUID, params *RenotifyFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RenotifyFileResponse, error)
 
-	// RenotifyFileWithResponse Announce a completed file again, with the message id it had
+	// RenotifyFileWithResponse Publish the notification of a completed file again, with the same message id
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:renotify (the `RenotifyFile` operationId).
 	RenotifyFileWithResponse(ctx context.Context, fileUUID FileUUID, params *RenotifyFileParams, body RenotifyFileJSONRequestBody, reqEditors ...RequestEditorFn) (*RenotifyFileResponse, error)
 
-	// ReprocessFileWithBodyWithResponse Ingest a completed file again whose object is lost
+	// ReprocessFileWithBodyWithResponse Ingest a completed file again after its object was lost
 	//
-	// Fetches the file from its source once more, under the same row, object key
-	// and message id, and publishes its notification again. Refused with 409 while
-	// the object is there, and when the source is gone or another version; the file
-	// then stays completed. Content other than was announced ends in an error.
+	// Fetches the file from its source again, with the same file record, object key
+	// and message id, and publishes its notification again. Returns 409 if the object
+	// exists, or if the source is missing or has another version; the file then stays
+	// completed. The file fails if the content differs from the notified content.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:reprocess (the `ReprocessFile` operationId).
 	ReprocessFileWithBodyWithResponse(ctx context.Context, fileUUID FileUUID, params *ReprocessFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ReprocessFileResponse, error)
 
-	// ReprocessFileWithResponse Ingest a completed file again whose object is lost
+	// ReprocessFileWithResponse Ingest a completed file again after its object was lost
 	//
-	// Fetches the file from its source once more, under the same row, object key
-	// and message id, and publishes its notification again. Refused with 409 while
-	// the object is there, and when the source is gone or another version; the file
-	// then stays completed. Content other than was announced ends in an error.
+	// Fetches the file from its source again, with the same file record, object key
+	// and message id, and publishes its notification again. Returns 409 if the object
+	// exists, or if the source is missing or has another version; the file then stays
+	// completed. The file fails if the content differs from the notified content.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:reprocess (the `ReprocessFile` operationId).
 	ReprocessFileWithResponse(ctx context.Context, fileUUID FileUUID, params *ReprocessFileParams, body ReprocessFileJSONRequestBody, reqEditors ...RequestEditorFn) (*ReprocessFileResponse, error)
 
-	// RetryFileWithBodyWithResponse Send a file in error on its way again
+	// RetryFileWithBodyWithResponse Retry a failed file
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:retry (the `RetryFile` operationId).
 	RetryFileWithBodyWithResponse(ctx context.Context, fileUUID FileUUID, params *RetryFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryFileResponse, error)
 
-	// RetryFileWithResponse Send a file in error on its way again
+	// RetryFileWithResponse Retry a failed file
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:retry (the `RetryFile` operationId).
 	RetryFileWithResponse(ctx context.Context, fileUUID FileUUID, params *RetryFileParams, body RetryFileJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryFileResponse, error)
 
-	// SkipFileWithBodyWithResponse Give a file in error up
+	// SkipFileWithBodyWithResponse Skip a failed file
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:skip (the `SkipFile` operationId).
 	SkipFileWithBodyWithResponse(ctx context.Context, fileUUID FileUUID, params *SkipFileParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SkipFileResponse, error)
 
-	// SkipFileWithResponse Give a file in error up
+	// SkipFileWithResponse Skip a failed file
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/files/{file_uuid}:skip (the `SkipFile` operationId).
 	SkipFileWithResponse(ctx context.Context, fileUUID FileUUID, params *SkipFileParams, body SkipFileJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipFileResponse, error)
 
-	// RetryFilesWithBodyWithResponse Send files in error on their way again, by filter
+	// RetryFilesWithBodyWithResponse Retry failed files by filter
 	//
-	// Decides on up to 500 files at once, oldest first, and answers in time:
-	// `remaining` says how many are left for another request, which goes on
-	// behind these with `next_cursor` as its `cursor`. `error` says why files
-	// could not be decided on though nothing refused it; what was done until
-	// then counts. `dry_run` only counts. With `expected_count` the request is
-	// refused with 409 when the filter selects another number.
+	// Acts on up to 500 files per request, oldest first, and limits the duration
+	// of the request. `remaining` is the number of files left. To continue, repeat
+	// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+	// request stopped early; completed actions remain in effect. `dry_run` only
+	// counts files. With `expected_count`, the response is 409 if the filter selects
+	// another number of files.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/files:retry (the `RetryFiles` operationId).
 	RetryFilesWithBodyWithResponse(ctx context.Context, params *RetryFilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RetryFilesResponse, error)
 
-	// RetryFilesWithResponse Send files in error on their way again, by filter
+	// RetryFilesWithResponse Retry failed files by filter
 	//
-	// Decides on up to 500 files at once, oldest first, and answers in time:
-	// `remaining` says how many are left for another request, which goes on
-	// behind these with `next_cursor` as its `cursor`. `error` says why files
-	// could not be decided on though nothing refused it; what was done until
-	// then counts. `dry_run` only counts. With `expected_count` the request is
-	// refused with 409 when the filter selects another number.
+	// Acts on up to 500 files per request, oldest first, and limits the duration
+	// of the request. `remaining` is the number of files left. To continue, repeat
+	// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+	// request stopped early; completed actions remain in effect. `dry_run` only
+	// counts files. With `expected_count`, the response is 409 if the filter selects
+	// another number of files.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/files:retry (the `RetryFiles` operationId).
 	RetryFilesWithResponse(ctx context.Context, params *RetryFilesParams, body RetryFilesJSONRequestBody, reqEditors ...RequestEditorFn) (*RetryFilesResponse, error)
 
-	// SkipFilesWithBodyWithResponse Give files in error up, by filter
+	// SkipFilesWithBodyWithResponse Skip failed files by filter
 	//
-	// Decides on up to 500 files at once, oldest first, and answers in time:
-	// `remaining` says how many are left for another request, which goes on
-	// behind these with `next_cursor` as its `cursor`. `error` says why files
-	// could not be decided on though nothing refused it; what was done until
-	// then counts. `dry_run` only counts. With `expected_count` the request is
-	// refused with 409 when the filter selects another number.
+	// Acts on up to 500 files per request, oldest first, and limits the duration
+	// of the request. `remaining` is the number of files left. To continue, repeat
+	// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+	// request stopped early; completed actions remain in effect. `dry_run` only
+	// counts files. With `expected_count`, the response is 409 if the filter selects
+	// another number of files.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/files:skip (the `SkipFiles` operationId).
 	SkipFilesWithBodyWithResponse(ctx context.Context, params *SkipFilesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SkipFilesResponse, error)
 
-	// SkipFilesWithResponse Give files in error up, by filter
+	// SkipFilesWithResponse Skip failed files by filter
 	//
-	// Decides on up to 500 files at once, oldest first, and answers in time:
-	// `remaining` says how many are left for another request, which goes on
-	// behind these with `next_cursor` as its `cursor`. `error` says why files
-	// could not be decided on though nothing refused it; what was done until
-	// then counts. `dry_run` only counts. With `expected_count` the request is
-	// refused with 409 when the filter selects another number.
+	// Acts on up to 500 files per request, oldest first, and limits the duration
+	// of the request. `remaining` is the number of files left. To continue, repeat
+	// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+	// request stopped early; completed actions remain in effect. `dry_run` only
+	// counts files. With `expected_count`, the response is 409 if the filter selects
+	// another number of files.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/files:skip (the `SkipFiles` operationId).
 	SkipFilesWithResponse(ctx context.Context, params *SkipFilesParams, body SkipFilesJSONRequestBody, reqEditors ...RequestEditorFn) (*SkipFilesResponse, error)
 
-	// GetOverviewWithResponse How many files stand where, how the servers are, and the last 24 hours
+	// GetOverviewWithResponse File counts, server states and activity of the last 24 hours
 	//
-	// Costs the same however many files there are. Counts are exact as of
-	// `at`; those of all files include files of servers that were removed.
+	// The cost does not depend on the number of files. Counts are exact as of
+	// `at`. Totals include files of removed servers.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/overview (the `GetOverview` operationId).
 	GetOverviewWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetOverviewResponse, error)
 
-	// ListReconciliationsWithResponse What the reconciler found and did, the latest first
+	// ListReconciliationsWithResponse Findings and repairs of the reconciliation, the latest first
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4270,7 +4267,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/scans (the `ListScans` operationId).
 	ListScansWithResponse(ctx context.Context, params *ListScansParams, reqEditors ...RequestEditorFn) (*ListScansResponse, error)
 
-	// GetScanWithResponse How a scan goes
+	// GetScanWithResponse State of a scan
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4293,9 +4290,9 @@ type ClientWithResponsesInterface interface {
 
 	// CreateServerWithBodyWithResponse Add a server
 	//
-	// `name`, `host`, `username` and a password or a private key are needed;
-	// the rest has defaults. Until a host key is pinned nobody logs in there:
-	// see testServer and approveHostKey.
+	// `name`, `host`, `username` and a password or a private key are required;
+	// other fields have defaults. Stevedore logs in only after a host key is
+	// pinned: see testServer and approveHostKey.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4304,9 +4301,9 @@ type ClientWithResponsesInterface interface {
 
 	// CreateServerWithResponse Add a server
 	//
-	// `name`, `host`, `username` and a password or a private key are needed;
-	// the rest has defaults. Until a host key is pinned nobody logs in there:
-	// see testServer and approveHostKey.
+	// `name`, `host`, `username` and a password or a private key are required;
+	// other fields have defaults. Stevedore logs in only after a host key is
+	// pinned: see testServer and approveHostKey.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4315,8 +4312,8 @@ type ClientWithResponsesInterface interface {
 
 	// RemoveServerWithResponse Remove a server
 	//
-	// Refused with 409 while files of it are on their way or wait for an
-	// operator. What it delivered stays in the ledger.
+	// Returns 409 while files of the server are in flight or need attention.
+	// The ledger keeps the server's files.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4332,9 +4329,9 @@ type ClientWithResponsesInterface interface {
 
 	// EditServerWithBodyWithResponse Change a server's settings or credentials
 	//
-	// Fields that are left out stay as they are. `If-Match` holds the `ETag`
-	// of the server as it was read, or `*`; if somebody changed it meanwhile
-	// the answer is 412. What scans note down does not change the ETag.
+	// Omitted fields keep their values. `If-Match` is the `ETag` of the last
+	// read, or `*`. The response is 412 if the settings have changed since then.
+	// Scan results do not change the ETag.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4343,63 +4340,63 @@ type ClientWithResponsesInterface interface {
 
 	// EditServerWithResponse Change a server's settings or credentials
 	//
-	// Fields that are left out stay as they are. `If-Match` holds the `ETag`
-	// of the server as it was read, or `*`; if somebody changed it meanwhile
-	// the answer is 412. What scans note down does not change the ETag.
+	// Omitted fields keep their values. `If-Match` is the `ETag` of the last
+	// read, or `*`. The response is 412 if the settings have changed since then.
+	// Scan results do not change the ETag.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PATCH /api/v1/servers/{server} (the `EditServer` operationId).
 	EditServerWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *EditServerParams, body EditServerJSONRequestBody, reqEditors ...RequestEditorFn) (*EditServerResponse, error)
 
-	// ApproveHostKeyWithBodyWithResponse Pin the presented host key if it has this fingerprint, and test the server
+	// ApproveHostKeyWithBodyWithResponse Pin the presented host key if its fingerprint matches, and test the server
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/servers/{server}:approve-host-key (the `ApproveHostKey` operationId).
 	ApproveHostKeyWithBodyWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *ApproveHostKeyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApproveHostKeyResponse, error)
 
-	// ApproveHostKeyWithResponse Pin the presented host key if it has this fingerprint, and test the server
+	// ApproveHostKeyWithResponse Pin the presented host key if its fingerprint matches, and test the server
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/servers/{server}:approve-host-key (the `ApproveHostKey` operationId).
 	ApproveHostKeyWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *ApproveHostKeyParams, body ApproveHostKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*ApproveHostKeyResponse, error)
 
-	// DecideChangesWithBodyWithResponse Decide about known files that look new only because of their times or paths
+	// DecideChangesWithBodyWithResponse Accept or dismiss held files with changed times or paths
 	//
-	// `take`: they are new versions, and are taken and announced. `same`: they
-	// are the versions that were taken before, with other times or paths; nothing is
-	// announced. Where nothing is held, it is about no file. What moved by the
-	// same time is one part, files of other paths are another, see
-	// `held_reason`; where there are several, `part` says which.
+	// `take` ingests the files as new versions and publishes notifications.
+	// `same` records the new times or paths for the known versions and publishes
+	// nothing. The count is 0 if no files are held. Files whose times moved by the
+	// same amount form one part; files with changed paths form another: see
+	// `held_reason`. `part` is required if there are several.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
 	DecideChangesWithBodyWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DecideChangesResponse, error)
 
-	// DecideChangesWithResponse Decide about known files that look new only because of their times or paths
+	// DecideChangesWithResponse Accept or dismiss held files with changed times or paths
 	//
-	// `take`: they are new versions, and are taken and announced. `same`: they
-	// are the versions that were taken before, with other times or paths; nothing is
-	// announced. Where nothing is held, it is about no file. What moved by the
-	// same time is one part, files of other paths are another, see
-	// `held_reason`; where there are several, `part` says which.
+	// `take` ingests the files as new versions and publishes notifications.
+	// `same` records the new times or paths for the known versions and publishes
+	// nothing. The count is 0 if no files are held. Files whose times moved by the
+	// same amount form one part; files with changed paths form another: see
+	// `held_reason`. `part` is required if there are several.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/servers/{server}:changes (the `DecideChanges` operationId).
 	DecideChangesWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *DecideChangesParams, body DecideChangesJSONRequestBody, reqEditors ...RequestEditorFn) (*DecideChangesResponse, error)
 
-	// PauseServerWithResponse Stop scanning a server; files already found go on
+	// PauseServerWithResponse Stop scanning a server; discovered files continue
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/servers/{server}:pause (the `PauseServer` operationId).
 	PauseServerWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *PauseServerParams, reqEditors ...RequestEditorFn) (*PauseServerResponse, error)
 
-	// ResumeServerWithResponse Scan a paused or suspended server again
+	// ResumeServerWithResponse Resume scans of a paused or suspended server
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4413,7 +4410,7 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/servers/{server}:scan (the `ScanServer` operationId).
 	ScanServerWithResponse(ctx context.Context, nameOrUUID NameOrUUID, params *ScanServerParams, reqEditors ...RequestEditorFn) (*ScanServerResponse, error)
 
-	// TestServerWithResponse Connect, compare the host key, log in and look at the root folder
+	// TestServerWithResponse Test a server: connect, compare the host key, log in and list the root folder
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4423,10 +4420,10 @@ type ClientWithResponsesInterface interface {
 	// TestServerSettingsWithBodyWithResponse Test settings of a server before they are saved
 	//
 	// Connects, compares the host key, logs in and reads the root folder, as
-	// testServer does. The settings are not stored; `name` may be left out.
+	// testServer does. The settings are not stored; `name` is optional.
 	// Only credentials in the body are used. Without a pinned host key none
-	// are sent; `host_key` is then the key to pin. After 2 log-ins without
-	// success for the same host, port and user name, the next one waits
+	// are sent; `host_key` is then the key to pin. After 2 failed logins
+	// for the same host, port and user name, the next one is delayed by
 	// 15 minutes, because servers lock accounts.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -4437,10 +4434,10 @@ type ClientWithResponsesInterface interface {
 	// TestServerSettingsWithResponse Test settings of a server before they are saved
 	//
 	// Connects, compares the host key, logs in and reads the root folder, as
-	// testServer does. The settings are not stored; `name` may be left out.
+	// testServer does. The settings are not stored; `name` is optional.
 	// Only credentials in the body are used. Without a pinned host key none
-	// are sent; `host_key` is then the key to pin. After 2 log-ins without
-	// success for the same host, port and user name, the next one waits
+	// are sent; `host_key` is then the key to pin. After 2 failed logins
+	// for the same host, port and user name, the next one is delayed by
 	// 15 minutes, because servers lock accounts.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -4462,25 +4459,25 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/tokens (the `ListTokens` operationId).
 	ListTokensWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ListTokensResponse, error)
 
-	// CreateTokenWithBodyWithResponse Make a token
+	// CreateTokenWithBodyWithResponse Create a token
 	//
-	// The answer holds the token. It is kept nowhere and never shown again.
+	// The response contains the secret, which is not stored and not returned again.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/tokens (the `CreateToken` operationId).
 	CreateTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTokenResponse, error)
 
-	// CreateTokenWithResponse Make a token
+	// CreateTokenWithResponse Create a token
 	//
-	// The answer holds the token. It is kept nowhere and never shown again.
+	// The response contains the secret, which is not stored and not returned again.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/tokens (the `CreateToken` operationId).
 	CreateTokenWithResponse(ctx context.Context, body CreateTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTokenResponse, error)
 
-	// RevokeTokenWithResponse End a token at once
+	// RevokeTokenWithResponse Revoke a token
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4489,13 +4486,13 @@ type ClientWithResponsesInterface interface {
 
 	// StartScanWithBodyWithResponse Scan servers now
 	//
-	// Starts a ScanAllServers workflow and answers at once. Without a list of
-	// servers all active ones are scanned, due or not, except those that are
-	// suspended; a suspended server is scanned when it is named. Servers that
-	// are being scanned already are asked to look once more. Body and query
-	// may both name servers. Requests for the same servers within two seconds
-	// (30 if one of them is suspended) share one scan, which begins at the end
-	// of that time; they are answered with its scan_uuid.
+	// Starts a ScanAllServers workflow and returns without waiting for it. By
+	// default, all active servers except suspended ones are scanned, due or not.
+	// A suspended server is scanned only if the request names it. A server whose
+	// scan is running is scanned once more afterwards. Body and query may both
+	// name servers. Requests for the same servers within 2 seconds (30 seconds if
+	// one of them is suspended) share one scan, which begins when that time ends.
+	// All of them return its scan_uuid.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4504,20 +4501,20 @@ type ClientWithResponsesInterface interface {
 
 	// StartScanWithResponse Scan servers now
 	//
-	// Starts a ScanAllServers workflow and answers at once. Without a list of
-	// servers all active ones are scanned, due or not, except those that are
-	// suspended; a suspended server is scanned when it is named. Servers that
-	// are being scanned already are asked to look once more. Body and query
-	// may both name servers. Requests for the same servers within two seconds
-	// (30 if one of them is suspended) share one scan, which begins at the end
-	// of that time; they are answered with its scan_uuid.
+	// Starts a ScanAllServers workflow and returns without waiting for it. By
+	// default, all active servers except suspended ones are scanned, due or not.
+	// A suspended server is scanned only if the request names it. A server whose
+	// scan is running is scanned once more afterwards. Body and query may both
+	// name servers. Requests for the same servers within 2 seconds (30 seconds if
+	// one of them is suspended) share one scan, which begins when that time ends.
+	// All of them return its scan_uuid.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /files/scan (the `StartScan` operationId).
 	StartScanWithResponse(ctx context.Context, params *StartScanParams, body StartScanJSONRequestBody, reqEditors ...RequestEditorFn) (*StartScanResponse, error)
 
-	// GetLivenessWithResponse The process answers
+	// GetLivenessWithResponse Liveness check
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -4526,22 +4523,22 @@ type ClientWithResponsesInterface interface {
 
 	// GetMetricsWithResponse Metrics for Prometheus
 	//
-	// How the whole stands, by the ledger, and what this process does.
-	// `docs/metrics.md` lists the metrics. When the ledger or another part
-	// cannot be asked, the answer says so and leaves out what it does not know.
+	// Metrics of the ledger and of this process, listed in `docs/metrics.md`.
+	// If the ledger or another dependency is unavailable, the response reports it
+	// and omits the affected metrics.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /metrics (the `GetMetrics` operationId).
 	GetMetricsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetMetricsResponse, error)
 
-	// GetReadinessWithResponse Whether this API can serve, and the state of every part
+	// GetReadinessWithResponse Readiness of this API and its dependencies
 	//
-	// Parts are checked concurrently, each for at most 3 seconds, and the
-	// results are kept for 1.5 seconds. The answer is 503 while the database
-	// cannot be reached, its schema is not current, or the keyset does not
-	// match it. Other parts that are down make the status `degraded`. Callers
-	// with a token get the reasons, which are also logged.
+	// Dependencies are checked concurrently, each for at most 3 seconds, and the
+	// results are cached for 1.5 seconds. The response is 503 while the database
+	// is unreachable, its schema is not current, or the keyset does not match it.
+	// Failures of other dependencies set the status to `degraded`. Reasons are
+	// logged, and returned only to callers with a token.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6706,11 +6703,11 @@ func (c *ClientWithResponses) ListAuditsWithResponse(ctx context.Context, params
 	return ParseListAuditsResponse(rsp)
 }
 
-// StartAuditWithBodyWithResponse Compare servers, ledger, objects and announcements
+// StartAuditWithBodyWithResponse Start an audit of servers, ledger, objects and notifications
 //
-// Answers at once; the audit is carried out by a worker. It changes nothing
-// and may run at any time. Without servers all are compared; `deep` reads
-// every object again.
+// Starts an audit and returns without waiting for it. An audit changes no data
+// and may run at any time. By default all servers are compared. `deep` also
+// reads the content of every object.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6723,11 +6720,11 @@ func (c *ClientWithResponses) StartAuditWithBodyWithResponse(ctx context.Context
 	return ParseStartAuditResponse(rsp)
 }
 
-// StartAuditWithResponse Compare servers, ledger, objects and announcements
+// StartAuditWithResponse Start an audit of servers, ledger, objects and notifications
 //
-// Answers at once; the audit is carried out by a worker. It changes nothing
-// and may run at any time. Without servers all are compared; `deep` reads
-// every object again.
+// Starts an audit and returns without waiting for it. An audit changes no data
+// and may run at any time. By default all servers are compared. `deep` also
+// reads the content of every object.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6740,7 +6737,7 @@ func (c *ClientWithResponses) StartAuditWithResponse(ctx context.Context, params
 	return ParseStartAuditResponse(rsp)
 }
 
-// GetAuditWithResponse How an audit goes, and what it has counted
+// GetAuditWithResponse State and counts of an audit
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6753,9 +6750,9 @@ func (c *ClientWithResponses) GetAuditWithResponse(ctx context.Context, auditUUI
 	return ParseGetAuditResponse(rsp)
 }
 
-// ListAuditDifferencesWithResponse What an audit found not to be as it must be
+// ListAuditDifferencesWithResponse Discrepancies found by an audit
 //
-// At most 10,000 differences of an audit are kept; all are counted.
+// At most 10,000 discrepancies of an audit are stored; all are counted.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6768,16 +6765,15 @@ func (c *ClientWithResponses) ListAuditDifferencesWithResponse(ctx context.Conte
 	return ParseListAuditDifferencesResponse(rsp)
 }
 
-// ListChangesWithResponse What happens to all files, as it happens
+// ListChangesWithResponse Stream of file events
 //
-// Server-sent events. Each has the id of the ledger's event as `id`, its
-// type as `event`, and a `Change` as JSON in `data`. A client that was cut
-// off sends the last id it has as `Last-Event-ID` and misses nothing;
-// without one the stream holds all that is committed after the answer has
-// begun. Events come in the order of ids: one waits until no transaction
-// can commit a lower id any more. A comment line is sent every 15 seconds.
-// A stream ends when its token is revoked or has expired; a token may have
-// 32 of them open.
+// Server-sent events: `id` is the id of the event in the ledger, `event` its
+// type, and `data` a `Change` as JSON. To resume without gaps, send the last
+// received id as `Last-Event-ID`. Without it, the stream has the events
+// committed after the response begins. Events are sent in order of their ids:
+// an event is delayed until no transaction can commit a lower id. A comment
+// line is sent every 15 seconds. A stream ends when its token is revoked or
+// expires. A token may have 32 open streams.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6792,7 +6788,7 @@ func (c *ClientWithResponses) ListChangesWithResponse(ctx context.Context, param
 
 // ListFailuresWithResponse Failed files grouped by server, kind of error and step
 //
-// The largest groups first, at most 100. Files in status `error` are counted.
+// Counts files in status `error`. Returns at most 100 groups, the largest first.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6805,13 +6801,13 @@ func (c *ClientWithResponses) ListFailuresWithResponse(ctx context.Context, para
 	return ParseListFailuresResponse(rsp)
 }
 
-// ListFilesWithResponse File versions in order of first sight
+// ListFilesWithResponse File versions in order of discovery
 //
-// Pages by cursor: ask again with `cursor` set to `next_cursor` until it
-// is null. A page is never changed by files that arrive meanwhile. With
-// `path`, `search`, `error_kind`, `step`, `from` or `to` a page may hold
-// fewer files than `limit`, even none, and yet have a `next_cursor`: a
-// request examines a bounded number of files.
+// Pages by cursor: repeat the request with `cursor` set to `next_cursor`
+// until it is null. Files discovered in the meantime do not shift pages.
+// With `path`, `search`, `error_kind`, `step`, `from` or `to`, a page may
+// have fewer files than `limit`, or none, and still have a `next_cursor`,
+// because a request examines a bounded number of files.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6837,7 +6833,7 @@ func (c *ClientWithResponses) GetFileWithResponse(ctx context.Context, fileUUID 
 	return ParseGetFileResponse(rsp)
 }
 
-// ListFileEventsWithResponse What happened to a file version, oldest first
+// ListFileEventsWithResponse History of a file version, oldest event first
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6850,7 +6846,7 @@ func (c *ClientWithResponses) ListFileEventsWithResponse(ctx context.Context, fi
 	return ParseListFileEventsResponse(rsp)
 }
 
-// GetFileProgressWithResponse The step that is under way, its bytes, its tries and why it waits
+// GetFileProgressWithResponse Progress of the current step: bytes, attempts and last failure
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -6863,7 +6859,7 @@ func (c *ClientWithResponses) GetFileProgressWithResponse(ctx context.Context, f
 	return ParseGetFileProgressResponse(rsp)
 }
 
-// RenotifyFileWithBodyWithResponse Announce a completed file again, with the message id it had
+// RenotifyFileWithBodyWithResponse Publish the notification of a completed file again, with the same message id
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6876,7 +6872,7 @@ func (c *ClientWithResponses) RenotifyFileWithBodyWithResponse(ctx context.Conte
 	return ParseRenotifyFileResponse(rsp)
 }
 
-// RenotifyFileWithResponse Announce a completed file again, with the message id it had
+// RenotifyFileWithResponse Publish the notification of a completed file again, with the same message id
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6889,12 +6885,12 @@ func (c *ClientWithResponses) RenotifyFileWithResponse(ctx context.Context, file
 	return ParseRenotifyFileResponse(rsp)
 }
 
-// ReprocessFileWithBodyWithResponse Ingest a completed file again whose object is lost
+// ReprocessFileWithBodyWithResponse Ingest a completed file again after its object was lost
 //
-// Fetches the file from its source once more, under the same row, object key
-// and message id, and publishes its notification again. Refused with 409 while
-// the object is there, and when the source is gone or another version; the file
-// then stays completed. Content other than was announced ends in an error.
+// Fetches the file from its source again, with the same file record, object key
+// and message id, and publishes its notification again. Returns 409 if the object
+// exists, or if the source is missing or has another version; the file then stays
+// completed. The file fails if the content differs from the notified content.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6907,12 +6903,12 @@ func (c *ClientWithResponses) ReprocessFileWithBodyWithResponse(ctx context.Cont
 	return ParseReprocessFileResponse(rsp)
 }
 
-// ReprocessFileWithResponse Ingest a completed file again whose object is lost
+// ReprocessFileWithResponse Ingest a completed file again after its object was lost
 //
-// Fetches the file from its source once more, under the same row, object key
-// and message id, and publishes its notification again. Refused with 409 while
-// the object is there, and when the source is gone or another version; the file
-// then stays completed. Content other than was announced ends in an error.
+// Fetches the file from its source again, with the same file record, object key
+// and message id, and publishes its notification again. Returns 409 if the object
+// exists, or if the source is missing or has another version; the file then stays
+// completed. The file fails if the content differs from the notified content.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6925,7 +6921,7 @@ func (c *ClientWithResponses) ReprocessFileWithResponse(ctx context.Context, fil
 	return ParseReprocessFileResponse(rsp)
 }
 
-// RetryFileWithBodyWithResponse Send a file in error on its way again
+// RetryFileWithBodyWithResponse Retry a failed file
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6938,7 +6934,7 @@ func (c *ClientWithResponses) RetryFileWithBodyWithResponse(ctx context.Context,
 	return ParseRetryFileResponse(rsp)
 }
 
-// RetryFileWithResponse Send a file in error on its way again
+// RetryFileWithResponse Retry a failed file
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6951,7 +6947,7 @@ func (c *ClientWithResponses) RetryFileWithResponse(ctx context.Context, fileUUI
 	return ParseRetryFileResponse(rsp)
 }
 
-// SkipFileWithBodyWithResponse Give a file in error up
+// SkipFileWithBodyWithResponse Skip a failed file
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6964,7 +6960,7 @@ func (c *ClientWithResponses) SkipFileWithBodyWithResponse(ctx context.Context, 
 	return ParseSkipFileResponse(rsp)
 }
 
-// SkipFileWithResponse Give a file in error up
+// SkipFileWithResponse Skip a failed file
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6977,14 +6973,14 @@ func (c *ClientWithResponses) SkipFileWithResponse(ctx context.Context, fileUUID
 	return ParseSkipFileResponse(rsp)
 }
 
-// RetryFilesWithBodyWithResponse Send files in error on their way again, by filter
+// RetryFilesWithBodyWithResponse Retry failed files by filter
 //
-// Decides on up to 500 files at once, oldest first, and answers in time:
-// `remaining` says how many are left for another request, which goes on
-// behind these with `next_cursor` as its `cursor`. `error` says why files
-// could not be decided on though nothing refused it; what was done until
-// then counts. `dry_run` only counts. With `expected_count` the request is
-// refused with 409 when the filter selects another number.
+// Acts on up to 500 files per request, oldest first, and limits the duration
+// of the request. `remaining` is the number of files left. To continue, repeat
+// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+// request stopped early; completed actions remain in effect. `dry_run` only
+// counts files. With `expected_count`, the response is 409 if the filter selects
+// another number of files.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6997,14 +6993,14 @@ func (c *ClientWithResponses) RetryFilesWithBodyWithResponse(ctx context.Context
 	return ParseRetryFilesResponse(rsp)
 }
 
-// RetryFilesWithResponse Send files in error on their way again, by filter
+// RetryFilesWithResponse Retry failed files by filter
 //
-// Decides on up to 500 files at once, oldest first, and answers in time:
-// `remaining` says how many are left for another request, which goes on
-// behind these with `next_cursor` as its `cursor`. `error` says why files
-// could not be decided on though nothing refused it; what was done until
-// then counts. `dry_run` only counts. With `expected_count` the request is
-// refused with 409 when the filter selects another number.
+// Acts on up to 500 files per request, oldest first, and limits the duration
+// of the request. `remaining` is the number of files left. To continue, repeat
+// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+// request stopped early; completed actions remain in effect. `dry_run` only
+// counts files. With `expected_count`, the response is 409 if the filter selects
+// another number of files.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7017,14 +7013,14 @@ func (c *ClientWithResponses) RetryFilesWithResponse(ctx context.Context, params
 	return ParseRetryFilesResponse(rsp)
 }
 
-// SkipFilesWithBodyWithResponse Give files in error up, by filter
+// SkipFilesWithBodyWithResponse Skip failed files by filter
 //
-// Decides on up to 500 files at once, oldest first, and answers in time:
-// `remaining` says how many are left for another request, which goes on
-// behind these with `next_cursor` as its `cursor`. `error` says why files
-// could not be decided on though nothing refused it; what was done until
-// then counts. `dry_run` only counts. With `expected_count` the request is
-// refused with 409 when the filter selects another number.
+// Acts on up to 500 files per request, oldest first, and limits the duration
+// of the request. `remaining` is the number of files left. To continue, repeat
+// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+// request stopped early; completed actions remain in effect. `dry_run` only
+// counts files. With `expected_count`, the response is 409 if the filter selects
+// another number of files.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7037,14 +7033,14 @@ func (c *ClientWithResponses) SkipFilesWithBodyWithResponse(ctx context.Context,
 	return ParseSkipFilesResponse(rsp)
 }
 
-// SkipFilesWithResponse Give files in error up, by filter
+// SkipFilesWithResponse Skip failed files by filter
 //
-// Decides on up to 500 files at once, oldest first, and answers in time:
-// `remaining` says how many are left for another request, which goes on
-// behind these with `next_cursor` as its `cursor`. `error` says why files
-// could not be decided on though nothing refused it; what was done until
-// then counts. `dry_run` only counts. With `expected_count` the request is
-// refused with 409 when the filter selects another number.
+// Acts on up to 500 files per request, oldest first, and limits the duration
+// of the request. `remaining` is the number of files left. To continue, repeat
+// the request with `next_cursor` as its `cursor`. `error` is the reason if the
+// request stopped early; completed actions remain in effect. `dry_run` only
+// counts files. With `expected_count`, the response is 409 if the filter selects
+// another number of files.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7057,10 +7053,10 @@ func (c *ClientWithResponses) SkipFilesWithResponse(ctx context.Context, params 
 	return ParseSkipFilesResponse(rsp)
 }
 
-// GetOverviewWithResponse How many files stand where, how the servers are, and the last 24 hours
+// GetOverviewWithResponse File counts, server states and activity of the last 24 hours
 //
-// Costs the same however many files there are. Counts are exact as of
-// `at`; those of all files include files of servers that were removed.
+// The cost does not depend on the number of files. Counts are exact as of
+// `at`. Totals include files of removed servers.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7073,7 +7069,7 @@ func (c *ClientWithResponses) GetOverviewWithResponse(ctx context.Context, reqEd
 	return ParseGetOverviewResponse(rsp)
 }
 
-// ListReconciliationsWithResponse What the reconciler found and did, the latest first
+// ListReconciliationsWithResponse Findings and repairs of the reconciliation, the latest first
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7099,7 +7095,7 @@ func (c *ClientWithResponses) ListScansWithResponse(ctx context.Context, params 
 	return ParseListScansResponse(rsp)
 }
 
-// GetScanWithResponse How a scan goes
+// GetScanWithResponse State of a scan
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7140,9 +7136,9 @@ func (c *ClientWithResponses) ListServersWithResponse(ctx context.Context, reqEd
 
 // CreateServerWithBodyWithResponse Add a server
 //
-// `name`, `host`, `username` and a password or a private key are needed;
-// the rest has defaults. Until a host key is pinned nobody logs in there:
-// see testServer and approveHostKey.
+// `name`, `host`, `username` and a password or a private key are required;
+// other fields have defaults. Stevedore logs in only after a host key is
+// pinned: see testServer and approveHostKey.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7157,9 +7153,9 @@ func (c *ClientWithResponses) CreateServerWithBodyWithResponse(ctx context.Conte
 
 // CreateServerWithResponse Add a server
 //
-// `name`, `host`, `username` and a password or a private key are needed;
-// the rest has defaults. Until a host key is pinned nobody logs in there:
-// see testServer and approveHostKey.
+// `name`, `host`, `username` and a password or a private key are required;
+// other fields have defaults. Stevedore logs in only after a host key is
+// pinned: see testServer and approveHostKey.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7174,8 +7170,8 @@ func (c *ClientWithResponses) CreateServerWithResponse(ctx context.Context, para
 
 // RemoveServerWithResponse Remove a server
 //
-// Refused with 409 while files of it are on their way or wait for an
-// operator. What it delivered stays in the ledger.
+// Returns 409 while files of the server are in flight or need attention.
+// The ledger keeps the server's files.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7203,9 +7199,9 @@ func (c *ClientWithResponses) GetServerWithResponse(ctx context.Context, nameOrU
 
 // EditServerWithBodyWithResponse Change a server's settings or credentials
 //
-// Fields that are left out stay as they are. `If-Match` holds the `ETag`
-// of the server as it was read, or `*`; if somebody changed it meanwhile
-// the answer is 412. What scans note down does not change the ETag.
+// Omitted fields keep their values. `If-Match` is the `ETag` of the last
+// read, or `*`. The response is 412 if the settings have changed since then.
+// Scan results do not change the ETag.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7220,9 +7216,9 @@ func (c *ClientWithResponses) EditServerWithBodyWithResponse(ctx context.Context
 
 // EditServerWithResponse Change a server's settings or credentials
 //
-// Fields that are left out stay as they are. `If-Match` holds the `ETag`
-// of the server as it was read, or `*`; if somebody changed it meanwhile
-// the answer is 412. What scans note down does not change the ETag.
+// Omitted fields keep their values. `If-Match` is the `ETag` of the last
+// read, or `*`. The response is 412 if the settings have changed since then.
+// Scan results do not change the ETag.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7235,7 +7231,7 @@ func (c *ClientWithResponses) EditServerWithResponse(ctx context.Context, nameOr
 	return ParseEditServerResponse(rsp)
 }
 
-// ApproveHostKeyWithBodyWithResponse Pin the presented host key if it has this fingerprint, and test the server
+// ApproveHostKeyWithBodyWithResponse Pin the presented host key if its fingerprint matches, and test the server
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7248,7 +7244,7 @@ func (c *ClientWithResponses) ApproveHostKeyWithBodyWithResponse(ctx context.Con
 	return ParseApproveHostKeyResponse(rsp)
 }
 
-// ApproveHostKeyWithResponse Pin the presented host key if it has this fingerprint, and test the server
+// ApproveHostKeyWithResponse Pin the presented host key if its fingerprint matches, and test the server
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7261,13 +7257,13 @@ func (c *ClientWithResponses) ApproveHostKeyWithResponse(ctx context.Context, na
 	return ParseApproveHostKeyResponse(rsp)
 }
 
-// DecideChangesWithBodyWithResponse Decide about known files that look new only because of their times or paths
+// DecideChangesWithBodyWithResponse Accept or dismiss held files with changed times or paths
 //
-// `take`: they are new versions, and are taken and announced. `same`: they
-// are the versions that were taken before, with other times or paths; nothing is
-// announced. Where nothing is held, it is about no file. What moved by the
-// same time is one part, files of other paths are another, see
-// `held_reason`; where there are several, `part` says which.
+// `take` ingests the files as new versions and publishes notifications.
+// `same` records the new times or paths for the known versions and publishes
+// nothing. The count is 0 if no files are held. Files whose times moved by the
+// same amount form one part; files with changed paths form another: see
+// `held_reason`. `part` is required if there are several.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7280,13 +7276,13 @@ func (c *ClientWithResponses) DecideChangesWithBodyWithResponse(ctx context.Cont
 	return ParseDecideChangesResponse(rsp)
 }
 
-// DecideChangesWithResponse Decide about known files that look new only because of their times or paths
+// DecideChangesWithResponse Accept or dismiss held files with changed times or paths
 //
-// `take`: they are new versions, and are taken and announced. `same`: they
-// are the versions that were taken before, with other times or paths; nothing is
-// announced. Where nothing is held, it is about no file. What moved by the
-// same time is one part, files of other paths are another, see
-// `held_reason`; where there are several, `part` says which.
+// `take` ingests the files as new versions and publishes notifications.
+// `same` records the new times or paths for the known versions and publishes
+// nothing. The count is 0 if no files are held. Files whose times moved by the
+// same amount form one part; files with changed paths form another: see
+// `held_reason`. `part` is required if there are several.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7299,7 +7295,7 @@ func (c *ClientWithResponses) DecideChangesWithResponse(ctx context.Context, nam
 	return ParseDecideChangesResponse(rsp)
 }
 
-// PauseServerWithResponse Stop scanning a server; files already found go on
+// PauseServerWithResponse Stop scanning a server; discovered files continue
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7312,7 +7308,7 @@ func (c *ClientWithResponses) PauseServerWithResponse(ctx context.Context, nameO
 	return ParsePauseServerResponse(rsp)
 }
 
-// ResumeServerWithResponse Scan a paused or suspended server again
+// ResumeServerWithResponse Resume scans of a paused or suspended server
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7338,7 +7334,7 @@ func (c *ClientWithResponses) ScanServerWithResponse(ctx context.Context, nameOr
 	return ParseScanServerResponse(rsp)
 }
 
-// TestServerWithResponse Connect, compare the host key, log in and look at the root folder
+// TestServerWithResponse Test a server: connect, compare the host key, log in and list the root folder
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7354,10 +7350,10 @@ func (c *ClientWithResponses) TestServerWithResponse(ctx context.Context, nameOr
 // TestServerSettingsWithBodyWithResponse Test settings of a server before they are saved
 //
 // Connects, compares the host key, logs in and reads the root folder, as
-// testServer does. The settings are not stored; `name` may be left out.
+// testServer does. The settings are not stored; `name` is optional.
 // Only credentials in the body are used. Without a pinned host key none
-// are sent; `host_key` is then the key to pin. After 2 log-ins without
-// success for the same host, port and user name, the next one waits
+// are sent; `host_key` is then the key to pin. After 2 failed logins
+// for the same host, port and user name, the next one is delayed by
 // 15 minutes, because servers lock accounts.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
@@ -7374,10 +7370,10 @@ func (c *ClientWithResponses) TestServerSettingsWithBodyWithResponse(ctx context
 // TestServerSettingsWithResponse Test settings of a server before they are saved
 //
 // Connects, compares the host key, logs in and reads the root folder, as
-// testServer does. The settings are not stored; `name` may be left out.
+// testServer does. The settings are not stored; `name` is optional.
 // Only credentials in the body are used. Without a pinned host key none
-// are sent; `host_key` is then the key to pin. After 2 log-ins without
-// success for the same host, port and user name, the next one waits
+// are sent; `host_key` is then the key to pin. After 2 failed logins
+// for the same host, port and user name, the next one is delayed by
 // 15 minutes, because servers lock accounts.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
@@ -7417,9 +7413,9 @@ func (c *ClientWithResponses) ListTokensWithResponse(ctx context.Context, reqEdi
 	return ParseListTokensResponse(rsp)
 }
 
-// CreateTokenWithBodyWithResponse Make a token
+// CreateTokenWithBodyWithResponse Create a token
 //
-// The answer holds the token. It is kept nowhere and never shown again.
+// The response contains the secret, which is not stored and not returned again.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7432,9 +7428,9 @@ func (c *ClientWithResponses) CreateTokenWithBodyWithResponse(ctx context.Contex
 	return ParseCreateTokenResponse(rsp)
 }
 
-// CreateTokenWithResponse Make a token
+// CreateTokenWithResponse Create a token
 //
-// The answer holds the token. It is kept nowhere and never shown again.
+// The response contains the secret, which is not stored and not returned again.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7447,7 +7443,7 @@ func (c *ClientWithResponses) CreateTokenWithResponse(ctx context.Context, body 
 	return ParseCreateTokenResponse(rsp)
 }
 
-// RevokeTokenWithResponse End a token at once
+// RevokeTokenWithResponse Revoke a token
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7462,13 +7458,13 @@ func (c *ClientWithResponses) RevokeTokenWithResponse(ctx context.Context, name 
 
 // StartScanWithBodyWithResponse Scan servers now
 //
-// Starts a ScanAllServers workflow and answers at once. Without a list of
-// servers all active ones are scanned, due or not, except those that are
-// suspended; a suspended server is scanned when it is named. Servers that
-// are being scanned already are asked to look once more. Body and query
-// may both name servers. Requests for the same servers within two seconds
-// (30 if one of them is suspended) share one scan, which begins at the end
-// of that time; they are answered with its scan_uuid.
+// Starts a ScanAllServers workflow and returns without waiting for it. By
+// default, all active servers except suspended ones are scanned, due or not.
+// A suspended server is scanned only if the request names it. A server whose
+// scan is running is scanned once more afterwards. Body and query may both
+// name servers. Requests for the same servers within 2 seconds (30 seconds if
+// one of them is suspended) share one scan, which begins when that time ends.
+// All of them return its scan_uuid.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7483,13 +7479,13 @@ func (c *ClientWithResponses) StartScanWithBodyWithResponse(ctx context.Context,
 
 // StartScanWithResponse Scan servers now
 //
-// Starts a ScanAllServers workflow and answers at once. Without a list of
-// servers all active ones are scanned, due or not, except those that are
-// suspended; a suspended server is scanned when it is named. Servers that
-// are being scanned already are asked to look once more. Body and query
-// may both name servers. Requests for the same servers within two seconds
-// (30 if one of them is suspended) share one scan, which begins at the end
-// of that time; they are answered with its scan_uuid.
+// Starts a ScanAllServers workflow and returns without waiting for it. By
+// default, all active servers except suspended ones are scanned, due or not.
+// A suspended server is scanned only if the request names it. A server whose
+// scan is running is scanned once more afterwards. Body and query may both
+// name servers. Requests for the same servers within 2 seconds (30 seconds if
+// one of them is suspended) share one scan, which begins when that time ends.
+// All of them return its scan_uuid.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7502,7 +7498,7 @@ func (c *ClientWithResponses) StartScanWithResponse(ctx context.Context, params 
 	return ParseStartScanResponse(rsp)
 }
 
-// GetLivenessWithResponse The process answers
+// GetLivenessWithResponse Liveness check
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7517,9 +7513,9 @@ func (c *ClientWithResponses) GetLivenessWithResponse(ctx context.Context, reqEd
 
 // GetMetricsWithResponse Metrics for Prometheus
 //
-// How the whole stands, by the ledger, and what this process does.
-// `docs/metrics.md` lists the metrics. When the ledger or another part
-// cannot be asked, the answer says so and leaves out what it does not know.
+// Metrics of the ledger and of this process, listed in `docs/metrics.md`.
+// If the ledger or another dependency is unavailable, the response reports it
+// and omits the affected metrics.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -7532,13 +7528,13 @@ func (c *ClientWithResponses) GetMetricsWithResponse(ctx context.Context, reqEdi
 	return ParseGetMetricsResponse(rsp)
 }
 
-// GetReadinessWithResponse Whether this API can serve, and the state of every part
+// GetReadinessWithResponse Readiness of this API and its dependencies
 //
-// Parts are checked concurrently, each for at most 3 seconds, and the
-// results are kept for 1.5 seconds. The answer is 503 while the database
-// cannot be reached, its schema is not current, or the keyset does not
-// match it. Other parts that are down make the status `degraded`. Callers
-// with a token get the reasons, which are also logged.
+// Dependencies are checked concurrently, each for at most 3 seconds, and the
+// results are cached for 1.5 seconds. The response is 503 while the database
+// is unreachable, its schema is not current, or the keyset does not match it.
+// Failures of other dependencies set the status to `degraded`. Reasons are
+// logged, and returned only to callers with a token.
 //
 // Returns a wrapper object for the known response body format(s).
 //

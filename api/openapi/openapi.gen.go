@@ -516,13 +516,13 @@ type AuditDifference struct {
 	Path   *string             `json:"path"`
 	Server *string             `json:"server"`
 
-	// Sides What source, ledger and object store have, and whether an announcement is on record.
+	// Sides State of the source, ledger record, object and recorded notification.
 	Sides AuditSides `json:"sides"`
 
-	// What The file or thing.
+	// What The file or object concerned.
 	What string `json:"what"`
 
-	// Why What is not as it must be.
+	// Why Explanation of the discrepancy.
 	Why string `json:"why"`
 }
 
@@ -563,7 +563,7 @@ type AuditPage struct {
 
 // AuditRequest defines model for AuditRequest.
 type AuditRequest struct {
-	// Deep Read every object again instead of trusting its metadata.
+	// Deep Read the content of every object instead of only its metadata.
 	Deep *bool `json:"deep,omitempty"`
 
 	// Servers Names or uuids; empty means all.
@@ -572,48 +572,48 @@ type AuditRequest struct {
 
 // AuditRun defines model for AuditRun.
 type AuditRun struct {
-	// Actor Who asked for it.
+	// Actor Token or user that started the audit.
 	Actor     string `json:"actor"`
 	AuditUUID UUID   `json:"audit_uuid"`
 
-	// Bytes Size of the objects looked at.
+	// Bytes Total size of the compared objects.
 	Bytes int64 `json:"bytes"`
 	Deep  bool  `json:"deep"`
 
-	// Differences All of them.
+	// Differences Number of all discrepancies.
 	Differences int64 `json:"differences"`
 
-	// Error Why it did not reach its end.
+	// Error Error that ended it early.
 	Error *string `json:"error"`
 
-	// Extra Differences marked `+`.
+	// Extra Discrepancies marked `+`.
 	Extra int64 `json:"extra"`
 
-	// Files Rows of the ledger.
+	// Files Files in the ledger.
 	Files int64 `json:"files"`
 
 	// FinishedAt Null while it runs.
 	FinishedAt *time.Time `json:"finished_at"`
 
-	// Missing Differences marked `-`.
+	// Missing Discrepancies marked `-`.
 	Missing int64 `json:"missing"`
 
-	// Objects Objects that the store listed.
+	// Objects Objects listed in the object store.
 	Objects int64 `json:"objects"`
 
-	// Pending Files on their way or too young to be known.
+	// Pending Files in flight or too recent to compare.
 	Pending int64 `json:"pending"`
 
-	// ServerUuids Servers that are compared; empty means all.
+	// ServerUuids Compared servers; empty means all.
 	ServerUuids []string `json:"server_uuids"`
 
-	// Sources Entries that servers showed.
+	// Sources Entries listed on servers.
 	Sources    int64      `json:"sources"`
 	StartedAt  time.Time  `json:"started_at"`
 	State      AuditState `json:"state"`
 	WorkflowID string     `json:"workflow_id"`
 
-	// Wrong Differences marked `!`.
+	// Wrong Discrepancies marked `!`.
 	Wrong int64 `json:"wrong"`
 }
 
@@ -625,38 +625,38 @@ type AuditRunPage struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
-// AuditSide What one place has of the thing that a difference is about.
+// AuditSide State of a file or object in one place.
 type AuditSide struct {
-	// Count How many there are where there is more than one.
+	// Count Number of entries if there is more than one.
 	Count      *int64     `json:"count"`
 	ModifiedAt *time.Time `json:"modified_at"`
 	Sha256     *string    `json:"sha256"`
 
-	// Size In bytes.
+	// Size Size in bytes.
 	Size *int64 `json:"size"`
 
-	// State `unknown` was not compared.
+	// State `unknown`: not compared.
 	State AuditSideState `json:"state"`
 
-	// Status The file's in the ledger.
+	// Status Status of the file in the ledger.
 	Status *string `json:"status"`
 }
 
-// AuditSideState `unknown` was not compared.
+// AuditSideState `unknown`: not compared.
 type AuditSideState string
 
-// AuditSides What source, ledger and object store have, and whether an announcement is on record.
+// AuditSides State of the source, ledger record, object and recorded notification.
 type AuditSides struct {
-	// Announcement What one place has of the thing that a difference is about.
+	// Announcement State of a file or object in one place.
 	Announcement AuditSide `json:"announcement"`
 
-	// Ledger What one place has of the thing that a difference is about.
+	// Ledger State of a file or object in one place.
 	Ledger AuditSide `json:"ledger"`
 
-	// Object What one place has of the thing that a difference is about.
+	// Object State of a file or object in one place.
 	Object AuditSide `json:"object"`
 
-	// Source What one place has of the thing that a difference is about.
+	// Source State of a file or object in one place.
 	Source AuditSide `json:"source"`
 }
 
@@ -665,20 +665,20 @@ type AuditState string
 
 // BulkDecision defines model for BulkDecision.
 type BulkDecision struct {
-	// Cursor `next_cursor` of the request before; what it looked at is left out, also of the count.
+	// Cursor `next_cursor` of the previous request; files already examined are neither selected nor counted.
 	Cursor        *string `json:"cursor,omitempty"`
 	DryRun        *bool   `json:"dry_run,omitempty"`
 	ExpectedCount *int64  `json:"expected_count,omitempty"`
 
-	// Filter Which files, in error where no status is given; all that are given must fit.
+	// Filter Filter of files; all given conditions must match. By default it selects failed files.
 	Filter FileSelection `json:"filter"`
 
-	// From A step to retry from: not later than the step that failed, and one of the
-	// file's transfer mode. Staged files take download, verify, upload and notify,
-	// files in memory and direct ones transfer and notify.
+	// From The step to retry from. It must not be later than the failed step, and must
+	// belong to the file's transfer mode: download, verify, upload or notify for
+	// staged; transfer or notify for memory and direct.
 	From *StepName `json:"from,omitempty"`
 
-	// Reason Why; it goes into the files' history.
+	// Reason Reason; recorded in the history of the files.
 	Reason string `json:"reason"`
 }
 
@@ -690,20 +690,20 @@ type BulkFailure struct {
 
 // BulkResult defines model for BulkResult.
 type BulkResult struct {
-	// Done Also those about which a decision was taken that their status does not show yet.
+	// Done Files with an accepted action, even if their status does not show it yet.
 	Done int64 `json:"done"`
 
-	// Error Why some were neither decided on nor refused, such as a part that is away: try again with `next_cursor`.
+	// Error Reason why the request stopped early, such as an unavailable dependency; repeat it with `next_cursor`.
 	Error *string `json:"error"`
 
-	// Failed Those that were refused.
+	// Failed Number of refused files.
 	Failed int64 `json:"failed"`
 
-	// Failures At most 100 of those that failed.
+	// Failures At most 100 refused files.
 	Failures []BulkFailure `json:"failures"`
 	Matched  int64         `json:"matched"`
 
-	// NextCursor Null when nothing is left.
+	// NextCursor Null when no files are left.
 	NextCursor *string `json:"next_cursor"`
 	Remaining  int64   `json:"remaining"`
 }
@@ -730,12 +730,12 @@ type ChangesDecided struct {
 type ChangesDecision struct {
 	Decision ChangesDecisionDecision `json:"decision"`
 
-	// Part By how much the times moved; `others`: the files whose times moved as few others did; `moved`: the files of other paths; `all`.
+	// Part Amount by which the times moved; `others`: files with uncommon amounts; `moved`: files with changed paths; `all`: all held files.
 	//
 	// Example: 1h0m0s
 	Part *string `json:"part,omitempty"`
 
-	// Reason Why; it goes into the files' history.
+	// Reason Reason; recorded in the history of the files.
 	Reason string `json:"reason"`
 }
 
@@ -744,11 +744,11 @@ type ChangesDecisionDecision string
 
 // Decision defines model for Decision.
 type Decision struct {
-	// Reason Why; it goes into the file's history.
+	// Reason Reason; recorded in the history of the file.
 	Reason string `json:"reason"`
 }
 
-// ErrorKind Kind of a failure, e.g. permission.
+// ErrorKind Kind of failure, such as permission.
 //
 // Example: permission
 type ErrorKind = string
@@ -809,18 +809,18 @@ type FailureGroup struct {
 type FailureList struct {
 	Groups []FailureGroup `json:"groups"`
 
-	// More There are more than 100 groups.
+	// More Reports whether there are more than 100 groups.
 	More bool `json:"more"`
 }
 
 // FieldError defines model for FieldError.
 type FieldError struct {
-	// Field A parameter's name, or the path of a field of the body.
+	// Field Name of a parameter, or path of a body field.
 	//
 	// Example: max_parallel
 	Field string `json:"field"`
 
-	// Message What would be right.
+	// Message The error and the accepted values.
 	//
 	// Example: max-parallel 999: use 1 to 256
 	Message string `json:"message"`
@@ -833,7 +833,7 @@ type File struct {
 	CreatedAt   time.Time  `json:"created_at"`
 	ErrorKind   *string    `json:"error_kind"`
 
-	// ErrorMessage What is wrong and what to do.
+	// ErrorMessage The error and the action to take.
 	ErrorMessage *string `json:"error_message"`
 
 	// ErrorStep The step of the last failure; null once a later step has succeeded.
@@ -841,39 +841,39 @@ type File struct {
 	// Example: download
 	ErrorStep *string `json:"error_step"`
 
-	// FileHash Lower-case hex; null until downloaded.
+	// FileHash Hash in lower-case hex; null until downloaded.
 	FileHash *string `json:"file_hash"`
 	FileUUID UUID    `json:"file_uuid"`
 
-	// Filename Last element of remote_path; equally safe.
+	// Filename Last element of remote_path, escaped in the same way.
 	Filename string `json:"filename"`
 
 	// HashAlgo Example: sha256
 	HashAlgo *string `json:"hash_algo"`
 
-	// Mode Transfer mode: memory (read whole, stored by one request), staged (by way of
-	// the worker's staging volume) or direct (streamed into a multipart upload);
+	// Mode Transfer mode: memory (read whole, stored by one request), staged (written to
+	// the worker's staging volume first) or direct (streamed into a multipart upload);
 	// null until the transfer begins.
 	//
 	//
 	// Example: staged
 	Mode *string `json:"mode"`
 
-	// Mtime Of the source; whole seconds.
+	// Mtime Modification time of the source, in whole seconds.
 	Mtime time.Time `json:"mtime"`
 
-	// Notes What is odd about the file as the server shows it.
+	// Notes Anomalies of the file on the server.
 	Notes []string `json:"notes"`
 
-	// ObjectChecksum The object store's own SHA-256 checksum in base64, for objects of a direct
-	// transfer: over the checksums of its N parts, followed by `-N`.
+	// ObjectChecksum Composite SHA-256 checksum computed by the object store, in base64, for
+	// direct transfers: the hash of the checksums of N parts, followed by `-N`.
 	ObjectChecksum *string `json:"object_checksum"`
 	ObjectKey      *string `json:"object_key"`
 
-	// RemotePath The path as safe, valid UTF-8; control and invalid bytes are escaped.
+	// RemotePath The path as valid UTF-8; control and invalid bytes are escaped.
 	RemotePath string `json:"remote_path"`
 
-	// RemotePathBase64 The path byte for byte as the server gave it, in standard base64.
+	// RemotePathBase64 The exact bytes of the path on the server, in standard base64.
 	RemotePathBase64 string `json:"remote_path_base64"`
 
 	// Server The server's name.
@@ -886,10 +886,10 @@ type File struct {
 	Status     FileStatus `json:"status"`
 	UpdatedAt  time.Time  `json:"updated_at"`
 
-	// WaitsFor What a file that was only discovered waits for besides time, e.g. its done-marker.
+	// WaitsFor Condition that a discovered file waits for, such as its done-marker.
 	WaitsFor *string `json:"waits_for"`
 
-	// WorkflowID Of the Temporal workflow that carries the file.
+	// WorkflowID Id of the Temporal workflow that ingests the file.
 	WorkflowID string `json:"workflow_id"`
 }
 
@@ -908,16 +908,16 @@ type FilePage struct {
 type FileProgress struct {
 	FileUUID UUID `json:"file_uuid"`
 
-	// Progress Null when no step is under way.
+	// Progress Null when no step is running or waiting.
 	Progress *Progress `json:"progress"`
 }
 
-// FileSelection Which files, in error where no status is given; all that are given must fit.
+// FileSelection Filter of files; all given conditions must match. By default it selects failed files.
 type FileSelection struct {
 	// ErrorKind As in listFiles.
 	ErrorKind *[]ErrorKind `json:"error_kind,omitempty"`
 
-	// FileUuids Only these.
+	// FileUuids Only these files.
 	FileUuids *[]string  `json:"file_uuids,omitempty"`
 	From      *time.Time `json:"from,omitempty"`
 	Hash      *string    `json:"hash,omitempty"`
@@ -929,8 +929,8 @@ type FileSelection struct {
 	Search *string `json:"search,omitempty"`
 	Server *string `json:"server,omitempty"`
 
-	// Status For skipping: the statuses of the files, instead of `error` alone. Files that are named are
-	// skipped in any of these. A file `ready` that has just begun is refused.
+	// Status For skipping: the statuses to select; default `error`. Files named by uuid are
+	// skipped in any of these statuses. A `ready` file whose ingest has just begun is refused.
 	Status *[]FileSelectionStatus `json:"status,omitempty"`
 
 	// Step As in listFiles.
@@ -955,7 +955,7 @@ type HostKey struct {
 
 // HostKeyApproval defines model for HostKeyApproval.
 type HostKeyApproval struct {
-	// Expires The last day on which the key counts; without it for ever.
+	// Expires Last day on which the key is accepted; by default it does not expire.
 	//
 	// Example: 2027-01-31
 	Expires *string `json:"expires,omitempty"`
@@ -966,13 +966,13 @@ type HostKeyApproval struct {
 
 // HourStats defines model for HourStats.
 type HourStats struct {
-	// Bytes Their sizes.
+	// Bytes Their total size.
 	Bytes int64 `json:"bytes"`
 
-	// Completed Files that were completed.
+	// Completed Completed files.
 	Completed int64 `json:"completed"`
 
-	// Failures Events of type error.
+	// Failures Number of error events.
 	Failures int64 `json:"failures"`
 
 	// Start Beginning of the hour in UTC.
@@ -981,13 +981,13 @@ type HourStats struct {
 
 // Listing defines model for Listing.
 type Listing struct {
-	// Alone Done-markers and checksum files without a file that they speak of; they are not taken.
+	// Alone Done-markers and checksum files without their file; they are not ingested.
 	Alone int64 `json:"alone"`
 
 	// DurationMs Null while it runs.
 	DurationMs *int64 `json:"duration_ms"`
 
-	// Error Why it did not reach its end.
+	// Error Error that ended it early.
 	Error *string `json:"error"`
 
 	// Errors Folders that could not be read.
@@ -996,7 +996,7 @@ type Listing struct {
 	// Excluded Files excluded by the patterns and folders skipped because of them.
 	Excluded int64 `json:"excluded"`
 
-	// ExcludedExample Path of one of them.
+	// ExcludedExample Path of an excluded file or folder.
 	//
 	// Example: /out/tmp/a.bak
 	ExcludedExample *string `json:"excluded_example"`
@@ -1005,11 +1005,11 @@ type Listing struct {
 	FinishedAt *time.Time `json:"finished_at"`
 	ID         int64      `json:"id"`
 
-	// InProgress Names of files in progress; they are not taken.
+	// InProgress Names of files in progress; they are not ingested.
 	InProgress int64 `json:"in_progress"`
 	New        int64 `json:"new"`
 
-	// Note What it noticed that is no failure.
+	// Note Note of the listing; not a failure.
 	Note *string `json:"note"`
 
 	// Rejected Entries with unsafe names.
@@ -1024,13 +1024,13 @@ type Listing struct {
 	ServerUUID  UUID    `json:"server_uuid"`
 	Settling    int64   `json:"settling"`
 
-	// Source schedule or manual; null where unknown. Listings repeated while files are in flight count as scheduled.
+	// Source schedule or manual; null if unknown. Listings repeated while files are in flight count as scheduled.
 	//
 	// Example: schedule
 	Source    *string   `json:"source"`
 	StartedAt time.Time `json:"started_at"`
 
-	// Unreadable At most 100 of them.
+	// Unreadable At most 100 unreadable folders.
 	Unreadable []UnreadableFolder `json:"unreadable"`
 }
 
@@ -1047,10 +1047,10 @@ type NewToken struct {
 	CreatedAt time.Time `json:"created_at"`
 	CreatedBy string    `json:"created_by"`
 
-	// ExpiresAt Null when it is valid until revoked.
+	// ExpiresAt Null if valid until revoked.
 	ExpiresAt *time.Time `json:"expires_at"`
 
-	// LastUsedAt Right to about a minute.
+	// LastUsedAt Accurate to about a minute.
 	LastUsedAt *time.Time `json:"last_used_at"`
 	Name       string     `json:"name"`
 	RevokedAt  *time.Time `json:"revoked_at"`
@@ -1063,33 +1063,33 @@ type NewToken struct {
 
 // Overview defines model for Overview.
 type Overview struct {
-	// At When it was so.
+	// At Time of the counts.
 	At time.Time `json:"at"`
 
-	// Files How many files are in each status; every status is there.
+	// Files Number of files in each status; every status is present.
 	//
 	// Example: {"completed":1200,"ready":3}
 	Files StatusCounts `json:"files"`
 
-	// Hours The last 24 hours, the current one included, the oldest first.
+	// Hours The last 24 hours including the current one, oldest first.
 	Hours []HourStats `json:"hours"`
 
-	// InFlight Files that are being worked on.
+	// InFlight Files in flight.
 	InFlight int64 `json:"in_flight"`
 
-	// OldestInError The file seen first of those that wait for an operator.
+	// OldestInError The oldest file that needs attention.
 	OldestInError *File `json:"oldest_in_error"`
 
-	// OldestInFlight The file seen first of those that are being worked on.
+	// OldestInFlight The oldest file in flight.
 	OldestInFlight *File `json:"oldest_in_flight"`
 
-	// Servers By name.
+	// Servers The servers, sorted by name.
 	Servers []ServerOverview `json:"servers"`
 }
 
 // Part defines model for Part.
 type Part struct {
-	// Message What is wrong and what to do; empty when ready and for callers without a token.
+	// Message The error and the action to take; empty when ready and for callers without a token.
 	Message string `json:"message"`
 
 	// Name postgres, temporal, worker, keyset, object_store or broker
@@ -1101,20 +1101,20 @@ type Part struct {
 
 // Problem An error, RFC 9457.
 type Problem struct {
-	// Code Stable name of the kind of error, for programs.
+	// Code Stable error code, for programs.
 	//
 	// Example: not_found
 	Code string `json:"code"`
 
-	// Detail One line for people.
+	// Detail The error in one line, for people.
 	//
 	// Example: no server is called "acme"
 	Detail string `json:"detail"`
 
-	// Errors What is wrong with the request, field by field.
+	// Errors Invalid fields of the request.
 	Errors *[]FieldError `json:"errors,omitempty"`
 
-	// RequestID Finds the request in the service's log.
+	// RequestID Id of the request in the service's log.
 	RequestID *string `json:"request_id,omitempty"`
 
 	// Status The HTTP status.
@@ -1127,37 +1127,37 @@ type Problem struct {
 	// Example: Not Found
 	Title string `json:"title"`
 
-	// Type Always about:blank; use code.
+	// Type Always about:blank; use `code`.
 	//
 	// Example: about:blank
 	Type string `json:"type"`
 }
 
-// Progress How the step under way stands, as Temporal knows it.
+// Progress Progress of the current step, from Temporal.
 type Progress struct {
-	// Attempt The try under way, or the one that comes next; from 1.
+	// Attempt Number of the current or next attempt, from 1.
 	Attempt        int      `json:"attempt"`
 	BytesPerSecond *float64 `json:"bytes_per_second"`
 
-	// DoneBytes Null when the step moves no bytes, or none are reported yet.
+	// DoneBytes Bytes transferred; null if the step transfers none or has reported none yet.
 	DoneBytes *int64 `json:"done_bytes"`
 
-	// EtaSeconds Till the step's end at this rate.
+	// EtaSeconds Seconds until the end of the step at the current rate.
 	EtaSeconds *int64 `json:"eta_seconds"`
 
-	// Failure Why the try before failed.
+	// Failure Error of the previous attempt.
 	Failure *string `json:"failure"`
 
-	// Host Task queue of the worker that holds the bytes.
+	// Host Task queue of the worker that has the staged file.
 	Host *string `json:"host"`
 
-	// NextAttemptAt When the next try begins; null while one runs.
+	// NextAttemptAt Start of the next attempt; null while one runs.
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
 
 	// Paused An operator has paused the step in Temporal.
 	Paused bool `json:"paused"`
 
-	// Running A worker is at it now; otherwise it waits for a worker or for the next try.
+	// Running A worker is running the step; otherwise the step waits for a worker or for the next attempt.
 	Running bool `json:"running"`
 
 	// Step download, verify, upload, transfer, notify or after_ingest
@@ -1171,30 +1171,30 @@ type Progress struct {
 type Readiness struct {
 	Parts []Part `json:"parts"`
 
-	// Status degraded: this API serves, and another part is down.
+	// Status degraded: this API can serve, but another dependency has failed.
 	Status ReadinessStatus `json:"status"`
 }
 
-// ReadinessStatus degraded: this API serves, and another part is down.
+// ReadinessStatus degraded: this API can serve, but another dependency has failed.
 type ReadinessStatus string
 
 // ReadinessProblem defines model for ReadinessProblem.
 type ReadinessProblem struct {
-	// Code Stable name of the kind of error, for programs.
+	// Code Stable error code, for programs.
 	//
 	// Example: not_found
 	Code string `json:"code"`
 
-	// Detail One line for people.
+	// Detail The error in one line, for people.
 	//
 	// Example: no server is called "acme"
 	Detail string `json:"detail"`
 
-	// Errors What is wrong with the request, field by field.
+	// Errors Invalid fields of the request.
 	Errors *[]FieldError `json:"errors,omitempty"`
 	Parts  []Part        `json:"parts"`
 
-	// RequestID Finds the request in the service's log.
+	// RequestID Id of the request in the service's log.
 	RequestID *string `json:"request_id,omitempty"`
 
 	// Status The HTTP status.
@@ -1207,7 +1207,7 @@ type ReadinessProblem struct {
 	// Example: Not Found
 	Title string `json:"title"`
 
-	// Type Always about:blank; use code.
+	// Type Always about:blank; use `code`.
 	//
 	// Example: about:blank
 	Type string `json:"type"`
@@ -1236,12 +1236,12 @@ type ReconciliationPage struct {
 
 // RetryDecision defines model for RetryDecision.
 type RetryDecision struct {
-	// From A step to retry from: not later than the step that failed, and one of the
-	// file's transfer mode. Staged files take download, verify, upload and notify,
-	// files in memory and direct ones transfer and notify.
+	// From The step to retry from. It must not be later than the failed step, and must
+	// belong to the file's transfer mode: download, verify, upload or notify for
+	// staged; transfer or notify for memory and direct.
 	From *StepName `json:"from,omitempty"`
 
-	// Reason Why; it goes into the file's history.
+	// Reason Reason; recorded in the history of the file.
 	Reason string `json:"reason"`
 }
 
@@ -1250,16 +1250,16 @@ type Role string
 
 // Scan defines model for Scan.
 type Scan struct {
-	// AlreadyRunning Servers that were being scanned and look once more.
+	// AlreadyRunning Servers whose running scan is followed by another.
 	AlreadyRunning int `json:"already_running"`
 
-	// Error Why the scan failed as a whole.
+	// Error Error of the scan, apart from errors of single servers.
 	Error *string `json:"error"`
 
 	// Failed Servers whose scan could not be started.
 	Failed int `json:"failed"`
 
-	// FinishedAt When all servers' scans had been started.
+	// FinishedAt Time at which the scans of all servers had been started.
 	FinishedAt *time.Time   `json:"finished_at"`
 	RunID      string       `json:"run_id"`
 	ScanUUID   UUID         `json:"scan_uuid"`
@@ -1269,8 +1269,8 @@ type Scan struct {
 	Started   int       `json:"started"`
 	StartedAt time.Time `json:"started_at"`
 
-	// State running until every server's scan, the files it found included, has
-	// ended; failed when a server could not be scanned or listed.
+	// State `running` until the scans of all servers, including their files, have
+	// ended; `failed` if a server could not be scanned or listed.
 	State      ScanState `json:"state"`
 	WorkflowID string    `json:"workflow_id"`
 }
@@ -1280,7 +1280,7 @@ type ScanAccepted struct {
 	RunID    string `json:"run_id"`
 	ScanUUID UUID   `json:"scan_uuid"`
 
-	// Servers Number of servers that are scanned.
+	// Servers Number of servers to scan.
 	Servers int `json:"servers"`
 
 	// StatusURL Path on this host, see getScan.
@@ -1312,7 +1312,7 @@ type ScanServer struct {
 	Error     *string `json:"error"`
 	ErrorKind *string `json:"error_kind"`
 
-	// Files The server's files by status, all of them; a status that is absent counts none.
+	// Files The server's files by status. A missing status means 0.
 	Files map[string]int64 `json:"files"`
 
 	// Server The server's name.
@@ -1320,7 +1320,7 @@ type ScanServer struct {
 	ServerUUID UUID      `json:"server_uuid"`
 	State      ScanState `json:"state"`
 
-	// Waits Which files wait for what only the partner can do, such as a done-marker. A server of which nothing else is left is completed.
+	// Waits Files waiting for an action of the partner, such as a done-marker. A server with only such files left counts as completed.
 	Waits *string `json:"waits"`
 }
 
@@ -1332,104 +1332,104 @@ type Server struct {
 	// AfterIngest keep, delete or move:/dir
 	AfterIngest string `json:"after_ingest"`
 
-	// AllowOverlap Another server here may take the same files; each of the two announces them. Without it a server that overlaps is refused.
+	// AllowOverlap Allow another server to ingest the same files; each publishes its own notifications. Otherwise overlapping servers are rejected.
 	AllowOverlap bool `json:"allow_overlap"`
 
-	// Alone Done-markers and checksum files without a file at the last listing.
+	// Alone Done-markers and checksum files without their file at the last listing.
 	Alone int64 `json:"alone"`
 
-	// AnswerTimeout How long the server may bring nothing; 0s takes the worker's.
+	// AnswerTimeout Timeout while the server sends no data; 0s means the worker's default.
 	//
 	// Example: 0s
 	AnswerTimeout string `json:"answer_timeout"`
 
-	// Companions What done-marker and checksum file do when their file is deleted or moved; default follow.
+	// Companions Done-marker and checksum file of a deleted or moved file: `follow` deletes or moves them too, `stay` keeps them; default follow.
 	Companions string `json:"companions"`
 
-	// ConnectTimeout For the TCP connection; 0s takes the worker's.
+	// ConnectTimeout Timeout of the TCP connection; 0s means the worker's default.
 	//
 	// Example: 0s
 	ConnectTimeout string    `json:"connect_timeout"`
 	CreatedAt      time.Time `json:"created_at"`
 	DoneMarker     string    `json:"done_marker"`
 
-	// Exclude Globs; they win over include.
+	// Exclude Globs; they take precedence over include.
 	Exclude []string `json:"exclude"`
 
-	// FollowLinks Take files behind symbolic links that stay below the root folder.
+	// FollowLinks Follow symbolic links whose targets are below the root folder.
 	FollowLinks bool `json:"follow_links"`
 
-	// HasPassword A password is stored. It is never shown.
+	// HasPassword Reports whether a password is stored.
 	HasPassword bool `json:"has_password"`
 
-	// HasPrivateKey A private key is stored. It is never shown.
+	// HasPrivateKey Reports whether a private key is stored.
 	HasPrivateKey bool `json:"has_private_key"`
 
-	// HeldChanges Known files that look new only by their times and wait for a decision, see decideChanges.
+	// HeldChanges Known files held for an operator because only their times changed, see decideChanges.
 	HeldChanges int64   `json:"held_changes"`
 	HeldReason  *string `json:"held_reason"`
 
-	// HoldChanges If more known files than this look new in one listing, they wait for an operator; 0 means 100, -1 never.
+	// HoldChanges If one listing shows more known files than this with changed times, they are held for an operator; 0 means 100, -1 disables the check.
 	HoldChanges int    `json:"hold_changes"`
 	Host        string `json:"host"`
 
-	// HostKeys The pinned keys; a server without one is never logged in to.
+	// HostKeys The pinned keys. Without one, stevedore does not log in.
 	HostKeys []HostKey `json:"host_keys"`
 
-	// Identity What makes a version of a file; default size+mtime.
+	// Identity Attributes that identify a version of a file; default size+mtime.
 	Identity string `json:"identity"`
 
-	// InProgress Names of files in progress at the last listing; they are not taken.
+	// InProgress Names of files in progress at the last listing; they are not ingested.
 	InProgress int64 `json:"in_progress"`
 
-	// InProgressNames Globs for names of files that are still being written, which are not taken.
-	// `default` stands for those of common clients; an empty list means none.
+	// InProgressNames Globs for names of files that are still being written, which are not ingested.
+	// `default` stands for the names used by common clients; an empty list means none.
 	InProgressNames []string `json:"in_progress_names"`
 
-	// Include Globs; empty takes all.
+	// Include Globs; empty includes all files.
 	Include []string `json:"include"`
 
-	// IsActive The operator's switch.
+	// IsActive Reports whether scans are enabled; false for a paused server.
 	IsActive bool `json:"is_active"`
 
-	// Jump Name of another server, through which this one is reached; empty: none.
+	// Jump Name of another server that is the jump host; empty: none.
 	Jump       string     `json:"jump"`
 	LastError  *string    `json:"last_error"`
 	LastScanAt *time.Time `json:"last_scan_at"`
 
-	// LastScanNote What the latest listing noticed that is no failure.
+	// LastScanNote Note of the latest listing; not a failure.
 	LastScanNote     *string `json:"last_scan_note"`
 	LegacyAlgorithms bool    `json:"legacy_algorithms"`
 
-	// LoginTimeout From the first byte to the ready SFTP channel; 0s takes the worker's.
+	// LoginTimeout Timeout from the first byte to the ready SFTP channel; 0s means the worker's default.
 	//
 	// Example: 0s
 	LoginTimeout string `json:"login_timeout"`
 
-	// MaxConnections Connections of all processes together, which listings and transfers share; 0: as many as the server bears.
+	// MaxConnections Maximum connections of all processes, shared by listings and transfers; 0 adapts to the server.
 	MaxConnections int `json:"max_connections"`
 	MaxDepth       int `json:"max_depth"`
 
-	// MaxParallel Files in flight at most.
+	// MaxParallel Concurrency limit: maximum number of files in flight.
 	MaxParallel int `json:"max_parallel"`
 
-	// MaxReads Outstanding read requests of one file; 0: as many as the server bears.
+	// MaxReads Maximum outstanding read requests per file; 0 adapts to the server.
 	MaxReads int `json:"max_reads"`
 
 	// MinAge Example: 0s
 	MinAge string `json:"min_age"`
 
-	// MinRate Bytes per second; a slower transfer gives its place to others. 0: any.
+	// MinRate Minimum rate in bytes per second; a slower transfer is deferred and releases its slot. 0 means no minimum.
 	MinRate int64 `json:"min_rate"`
 
-	// MinSize A smaller file, in bytes, counts as still being written.
+	// MinSize Bytes; a smaller file counts as still being written.
 	MinSize int64 `json:"min_size"`
 
-	// Moved A new file with the name, size and time of an ingested file of another path that is gone: it is held for an operator, or delivered; default hold.
+	// Moved A new file with the name, size and time of an ingested file that is missing from its former path: `hold` holds it for an operator, `deliver` ingests it; default hold.
 	Moved string `json:"moved"`
 	Name  string `json:"name"`
 
-	// OldestAside The one of these names that has been there unchanged for longest.
+	// OldestAside The name among these that has been unchanged for the longest time.
 	OldestAside      *string    `json:"oldest_aside"`
 	OldestAsideSince *time.Time `json:"oldest_aside_since"`
 
@@ -1440,14 +1440,14 @@ type Server struct {
 	// Proxy socks5://host:port or http://host:port; empty: none.
 	Proxy string `json:"proxy"`
 
-	// PutOff How many files could not be fetched and wait for their next try, and why one of them does; null where none does.
+	// PutOff Number of deferred files and the reason of one of them; null if there are none.
 	PutOff   *string `json:"put_off"`
 	ReadOnce bool    `json:"read_once"`
 
-	// Resent A file that is there again, unchanged, after it was deleted or moved: it is shown, or delivered again; default show.
+	// Resent A file that reappears unchanged after it was deleted or moved: `show` reports it, `deliver` ingests it again; default show.
 	Resent string `json:"resent"`
 
-	// ResentFiles Files that are on the server again, the same as before, after they were taken and deleted or moved.
+	// ResentFiles Files that reappeared unchanged on the server after ingest and deletion or move.
 	ResentFiles int64  `json:"resent_files"`
 	RootPath    string `json:"root_path"`
 
@@ -1455,7 +1455,7 @@ type Server struct {
 	ScanInterval string `json:"scan_interval"`
 	ServerUUID   UUID   `json:"server_uuid"`
 
-	// Settle How long a file must stay unchanged.
+	// Settle Time for which a file must stay unchanged before ingest.
 	//
 	// Example: 10s
 	Settle string `json:"settle"`
@@ -1463,10 +1463,10 @@ type Server struct {
 	// SidecarWait Example: 0s
 	SidecarWait string `json:"sidecar_wait"`
 
-	// SourcesLeft Taken files that should have been deleted or moved and are still there.
+	// SourcesLeft Ingested files whose source was due for deletion or a move and still exists.
 	SourcesLeft int64 `json:"sources_left"`
 
-	// State ok, or suspended until a person has mended it
+	// State ok, or suspended until an operator repairs it
 	//
 	// Example: ok
 	State string `json:"state"`
@@ -1476,37 +1476,37 @@ type Server struct {
 	// Example: auto
 	Transfer string `json:"transfer"`
 
-	// Unreadable At most 100 of them.
+	// Unreadable At most 100 unreadable folders.
 	Unreadable []UnreadableFolder `json:"unreadable"`
 
-	// UnreadableFolders How many folders the last complete scan could not read.
+	// UnreadableFolders Number of unreadable folders in the last complete scan.
 	UnreadableFolders int64     `json:"unreadable_folders"`
 	UpdatedAt         time.Time `json:"updated_at"`
 	Username          string    `json:"username"`
 }
 
-// ServerAlgorithms What was negotiated; left out without a log-in.
+// ServerAlgorithms Negotiated algorithms; omitted without a login.
 type ServerAlgorithms struct {
 	Cipher      string `json:"cipher"`
 	HostKey     string `json:"host_key"`
 	KeyExchange string `json:"key_exchange"`
 
-	// Mac Empty where the cipher needs none.
+	// Mac Empty if the cipher needs none.
 	Mac string `json:"mac"`
 }
 
-// ServerLimits What the server states by limits@openssh.com; left out when it does not. 0 is no stated limit.
+// ServerLimits Limits reported by limits@openssh.com; omitted if unsupported. 0 means no reported limit.
 type ServerLimits struct {
-	// MaxHandles Open files and folders.
+	// MaxHandles Maximum open files and folders.
 	MaxHandles int64 `json:"max_handles"`
 
-	// MaxPacket Bytes.
+	// MaxPacket Maximum packet size in bytes.
 	MaxPacket int64 `json:"max_packet"`
 
-	// MaxRead Bytes of one read.
+	// MaxRead Maximum bytes per read.
 	MaxRead int64 `json:"max_read"`
 
-	// MaxWrite Bytes of one write.
+	// MaxWrite Maximum bytes per write.
 	MaxWrite int64 `json:"max_write"`
 }
 
@@ -1517,49 +1517,49 @@ type ServerList struct {
 
 // ServerOverview defines model for ServerOverview.
 type ServerOverview struct {
-	// Files How many files are in each status; every status is there.
+	// Files Number of files in each status; every status is present.
 	//
 	// Example: {"completed":1200,"ready":3}
 	Files StatusCounts `json:"files"`
 
-	// Hours The hours of the overview.
+	// Hours The same hours as in the overview.
 	Hours []HourStats `json:"hours"`
 
-	// InFlight Files that are being worked on.
+	// InFlight Files in flight.
 	InFlight int64 `json:"in_flight"`
 
-	// IsActive The operator's switch.
+	// IsActive Reports whether scans are enabled; false for a paused server.
 	IsActive   bool       `json:"is_active"`
 	LastError  *string    `json:"last_error"`
 	LastScanAt *time.Time `json:"last_scan_at"`
 
-	// Late Active and not suspended, and not scanned for half a minute after it
-	// was due.
+	// Late Reports whether the server is active, not suspended, and overdue for a
+	// scan by more than 30 seconds.
 	Late       bool   `json:"late"`
 	Name       string `json:"name"`
 	ServerUUID UUID   `json:"server_uuid"`
 
-	// State ok, or suspended until a person has mended it
+	// State ok, or suspended until an operator repairs it
 	//
 	// Example: ok
 	State string `json:"state"`
 }
 
-// ServerSample What the patterns take; left out unless asked for.
+// ServerSample Files selected by the patterns; omitted unless requested.
 type ServerSample struct {
-	// Complete All folders were listed in 15 seconds.
+	// Complete Reports whether all folders were listed within 15 seconds.
 	Complete bool `json:"complete"`
 
-	// LeftOut Files, and folders not entered, that fit no pattern or are excluded.
+	// LeftOut Files and folders that are excluded or match no pattern.
 	LeftOut        int64   `json:"left_out"`
 	LeftOutExample *string `json:"left_out_example"`
 
-	// Paths The first 20 that are taken.
+	// Paths The first 20 selected paths.
 	Paths    []string `json:"paths"`
 	Rejected int64    `json:"rejected"`
 	Taken    int64    `json:"taken"`
 
-	// Unreadable Folders.
+	// Unreadable Number of unreadable folders.
 	Unreadable int64 `json:"unreadable"`
 }
 
@@ -1568,10 +1568,10 @@ type ServerSettings struct {
 	// AfterIngest keep, delete or move:/dir; default keep.
 	AfterIngest *string `json:"after_ingest,omitempty"`
 
-	// AllowOverlap Another server here may take the same files; each of the two announces them. Without it a server that overlaps is refused.
+	// AllowOverlap Allow another server to ingest the same files; each publishes its own notifications. Otherwise overlapping servers are rejected.
 	AllowOverlap *bool `json:"allow_overlap,omitempty"`
 
-	// AnswerTimeout How long the server may bring nothing; 0s takes the worker's.
+	// AnswerTimeout Timeout while the server sends no data; 0s means the worker's default.
 	//
 	// Example: 0s
 	AnswerTimeout *string `json:"answer_timeout,omitempty"`
@@ -1579,94 +1579,94 @@ type ServerSettings struct {
 	// Certificate OpenSSH user certificate of `private_key`, ssh-ed25519-cert-v01@openssh.com AAAA..., stored with it.
 	Certificate *string `json:"certificate,omitempty"`
 
-	// Companions What done-marker and checksum file do when their file is deleted or moved; default follow.
+	// Companions Done-marker and checksum file of a deleted or moved file: `follow` deletes or moves them too, `stay` keeps them; default follow.
 	Companions *ServerSettingsCompanions `json:"companions,omitempty"`
 
-	// ConnectTimeout For the TCP connection; 0s takes the worker's.
+	// ConnectTimeout Timeout of the TCP connection; 0s means the worker's default.
 	//
 	// Example: 0s
 	ConnectTimeout *string `json:"connect_timeout,omitempty"`
 
-	// DoneMarker A file is taken only once this file is beside it; `*` is its name.
+	// DoneMarker Name of the done-marker, without which a file is not ingested; `*` is the name of the file.
 	DoneMarker *string `json:"done_marker,omitempty"`
 
-	// Exclude Globs; they win over include.
+	// Exclude Globs; they take precedence over include.
 	Exclude *[]string `json:"exclude,omitempty"`
 
-	// FollowLinks Take files behind symbolic links that stay below the root folder.
+	// FollowLinks Follow symbolic links whose targets are below the root folder.
 	FollowLinks *bool `json:"follow_links,omitempty"`
 
-	// HoldChanges If more known files than this look new in one listing, they wait for an operator; 0 means 100, -1 never.
+	// HoldChanges If one listing shows more known files than this with changed times, they are held for an operator; 0 means 100, -1 disables the check.
 	HoldChanges *int `json:"hold_changes,omitempty"`
 
 	// Host DNS name or IP address.
 	Host *string `json:"host,omitempty"`
 
-	// HostKeys Pinned keys; they replace those that are there.
+	// HostKeys Pinned keys; they replace the current keys.
 	HostKeys *[]string `json:"host_keys,omitempty"`
 
-	// Identity What makes a version of a file; default size+mtime.
+	// Identity Attributes that identify a version of a file; default size+mtime.
 	Identity *ServerSettingsIdentity `json:"identity,omitempty"`
 
-	// InProgressNames Globs for names of files that are still being written, which are not taken.
-	// `default` stands for those of common clients; an empty list means none.
+	// InProgressNames Globs for names of files that are still being written, which are not ingested.
+	// `default` stands for the names used by common clients; an empty list means none.
 	InProgressNames *[]string `json:"in_progress_names,omitempty"`
 
-	// Include Globs; empty takes all.
+	// Include Globs; empty includes all files.
 	Include *[]string `json:"include,omitempty"`
 
-	// Jump Name of another server, through which this one is reached; empty: none.
+	// Jump Name of another server that is the jump host; empty: none.
 	Jump             *string `json:"jump,omitempty"`
 	LegacyAlgorithms *bool   `json:"legacy_algorithms,omitempty"`
 
-	// LoginTimeout From the first byte to the ready SFTP channel; 0s takes the worker's.
+	// LoginTimeout Timeout from the first byte to the ready SFTP channel; 0s means the worker's default.
 	//
 	// Example: 0s
 	LoginTimeout *string `json:"login_timeout,omitempty"`
 
-	// MaxConnections Connections of all processes together, which listings and transfers share; 0: as many as the server bears.
+	// MaxConnections Maximum connections of all processes, shared by listings and transfers; 0 adapts to the server.
 	MaxConnections *int `json:"max_connections,omitempty"`
 	MaxDepth       *int `json:"max_depth,omitempty"`
 
-	// MaxParallel Files in flight at most; default 4.
+	// MaxParallel Concurrency limit: maximum number of files in flight; default 4.
 	MaxParallel *int `json:"max_parallel,omitempty"`
 
-	// MaxReads Outstanding read requests of one file; 0: as many as the server bears.
+	// MaxReads Maximum outstanding read requests per file; 0 adapts to the server.
 	MaxReads *int `json:"max_reads,omitempty"`
 
 	// MinAge Example: 0s
 	MinAge *string `json:"min_age,omitempty"`
 
-	// MinRate Bytes per second; a slower transfer gives its place to others. 0: any.
+	// MinRate Minimum rate in bytes per second; a slower transfer is deferred and releases its slot. 0 means no minimum.
 	MinRate *int64 `json:"min_rate,omitempty"`
 
-	// MinSize A smaller file, in bytes, counts as still being written.
+	// MinSize Bytes; a smaller file counts as still being written.
 	MinSize *int64 `json:"min_size,omitempty"`
 
-	// Moved A new file with the name, size and time of an ingested file of another path that is gone: it is held for an operator, or delivered; default hold.
+	// Moved A new file with the name, size and time of an ingested file that is missing from its former path: `hold` holds it for an operator, `deliver` ingests it; default hold.
 	Moved *ServerSettingsMoved `json:"moved,omitempty"`
 	Name  *string              `json:"name,omitempty"`
 
-	// OnCollision What a move does when the name is taken; default rename.
+	// OnCollision Behaviour of a move if the target name exists; default rename.
 	OnCollision *ServerSettingsOnCollision `json:"on_collision,omitempty"`
 
-	// Passphrase Unlocks `private_key`, which is stored without it. Never stored, never shown.
+	// Passphrase Decrypts `private_key`, which is stored without it. Never stored or returned.
 	Passphrase *string `json:"passphrase,omitempty"`
 
-	// Password Empty removes it. Never shown.
+	// Password Empty removes it. Never returned.
 	Password *string `json:"password,omitempty"`
 
 	// Port Default 22.
 	Port *int `json:"port,omitempty"`
 
-	// PrivateKey In OpenSSH, PEM or PuTTY form; the line of a user certificate may follow. Empty removes it. Never shown.
+	// PrivateKey In OpenSSH, PEM or PuTTY format; the line of a user certificate may follow. Empty removes it. Never returned.
 	PrivateKey *string `json:"private_key,omitempty"`
 
 	// Proxy socks5://host:port or http://host:port; empty: none.
 	Proxy    *string `json:"proxy,omitempty"`
 	ReadOnce *bool   `json:"read_once,omitempty"`
 
-	// Resent A file that is there again, unchanged, after it was deleted or moved: it is shown, or delivered again; default show.
+	// Resent A file that reappears unchanged after it was deleted or moved: `show` reports it, `deliver` ingests it again; default show.
 	Resent *ServerSettingsResent `json:"resent,omitempty"`
 
 	// RootPath Absolute folder, or ~/dir below the user's home folder; default /.
@@ -1685,7 +1685,7 @@ type ServerSettings struct {
 
 	// Transfer Transfer mode of the server's files; default auto.
 	// `auto` chooses by size: small files in memory, very large ones direct, all
-	// others staged. A file for which staging has no room is moved directly.
+	// others staged. A file that does not fit into the staging volume is transferred directly.
 	// `staged` writes every file to the worker's staging volume, verifies it there
 	// and then uploads it. Choose it where each file may be read only once.
 	// `direct` streams every file that is not small into a multipart upload.
@@ -1696,24 +1696,24 @@ type ServerSettings struct {
 	Username *string                 `json:"username,omitempty"`
 }
 
-// ServerSettingsCompanions What done-marker and checksum file do when their file is deleted or moved; default follow.
+// ServerSettingsCompanions Done-marker and checksum file of a deleted or moved file: `follow` deletes or moves them too, `stay` keeps them; default follow.
 type ServerSettingsCompanions string
 
-// ServerSettingsIdentity What makes a version of a file; default size+mtime.
+// ServerSettingsIdentity Attributes that identify a version of a file; default size+mtime.
 type ServerSettingsIdentity string
 
-// ServerSettingsMoved A new file with the name, size and time of an ingested file of another path that is gone: it is held for an operator, or delivered; default hold.
+// ServerSettingsMoved A new file with the name, size and time of an ingested file that is missing from its former path: `hold` holds it for an operator, `deliver` ingests it; default hold.
 type ServerSettingsMoved string
 
-// ServerSettingsOnCollision What a move does when the name is taken; default rename.
+// ServerSettingsOnCollision Behaviour of a move if the target name exists; default rename.
 type ServerSettingsOnCollision string
 
-// ServerSettingsResent A file that is there again, unchanged, after it was deleted or moved: it is shown, or delivered again; default show.
+// ServerSettingsResent A file that reappears unchanged after it was deleted or moved: `show` reports it, `deliver` ingests it again; default show.
 type ServerSettingsResent string
 
 // ServerSettingsTransfer Transfer mode of the server's files; default auto.
 // `auto` chooses by size: small files in memory, very large ones direct, all
-// others staged. A file for which staging has no room is moved directly.
+// others staged. A file that does not fit into the staging volume is transferred directly.
 // `staged` writes every file to the worker's staging volume, verifies it there
 // and then uploads it. Choose it where each file may be read only once.
 // `direct` streams every file that is not small into a multipart upload.
@@ -1724,44 +1724,44 @@ type ServerSettingsTransfer string
 
 // ServerTest defines model for ServerTest.
 type ServerTest struct {
-	// Algorithms What was negotiated; left out without a log-in.
+	// Algorithms Negotiated algorithms; omitted without a login.
 	Algorithms *ServerAlgorithms `json:"algorithms,omitempty"`
 
-	// Entries Entries of the root folder.
+	// Entries Number of entries in the root folder.
 	Entries int `json:"entries"`
 
-	// Error What is wrong and what to do.
+	// Error The error and the action to take.
 	Error *string `json:"error"`
 
 	// ErrorKind Example: host_key
 	ErrorKind *string `json:"error_kind"`
 
-	// Extensions Known extensions of SFTP that the server offers.
+	// Extensions Known SFTP extensions offered by the server.
 	Extensions *[]string `json:"extensions,omitempty"`
 
-	// Fingerprint Of the presented host key; null when the connection did not get that far.
+	// Fingerprint Fingerprint of the presented host key; null if the connection failed earlier.
 	Fingerprint *string `json:"fingerprint"`
 
-	// HostKey The presented key as one line.
+	// HostKey The presented host key as one line.
 	HostKey   *string `json:"host_key"`
 	LatencyMs int64   `json:"latency_ms"`
 
-	// Limits What the server states by limits@openssh.com; left out when it does not. 0 is no stated limit.
+	// Limits Limits reported by limits@openssh.com; omitted if unsupported. 0 means no reported limit.
 	Limits *ServerLimits `json:"limits,omitempty"`
 
-	// Ok Connected, key pinned, logged in and root folder listed.
+	// Ok Reports whether connection, host key check, login and listing of the root folder succeeded.
 	Ok bool `json:"ok"`
 
-	// Pinned The key was pinned by this request.
+	// Pinned Reports whether this request pinned the key.
 	Pinned bool `json:"pinned"`
 
-	// Questions Questions that were answered to log in.
+	// Questions Number of keyboard-interactive questions answered during login.
 	Questions *int `json:"questions,omitempty"`
 
-	// Resumed The server was suspended and is no longer.
+	// Resumed Reports whether this request ended the suspension.
 	Resumed bool `json:"resumed"`
 
-	// Sample What the patterns take; left out unless asked for.
+	// Sample Files selected by the patterns; omitted unless requested.
 	Sample   *ServerSample `json:"sample,omitempty"`
 	Software *string       `json:"software"`
 }
@@ -1800,14 +1800,14 @@ type StatisticsCounts struct {
 // StatisticsPeriod defines model for StatisticsPeriod.
 type StatisticsPeriod string
 
-// StatusCounts How many files are in each status; every status is there.
+// StatusCounts Number of files in each status; every status is present.
 //
 // Example: {"completed":1200,"ready":3}
 type StatusCounts map[string]int64
 
-// StepName A step to retry from: not later than the step that failed, and one of the
-// file's transfer mode. Staged files take download, verify, upload and notify,
-// files in memory and direct ones transfer and notify.
+// StepName The step to retry from. It must not be later than the failed step, and must
+// belong to the file's transfer mode: download, verify, upload or notify for
+// staged; transfer or notify for memory and direct.
 type StepName string
 
 // Token defines model for Token.
@@ -1815,10 +1815,10 @@ type Token struct {
 	CreatedAt time.Time `json:"created_at"`
 	CreatedBy string    `json:"created_by"`
 
-	// ExpiresAt Null when it is valid until revoked.
+	// ExpiresAt Null if valid until revoked.
 	ExpiresAt *time.Time `json:"expires_at"`
 
-	// LastUsedAt Right to about a minute.
+	// LastUsedAt Accurate to about a minute.
 	LastUsedAt *time.Time `json:"last_used_at"`
 	Name       string     `json:"name"`
 	RevokedAt  *time.Time `json:"revoked_at"`
@@ -1836,7 +1836,7 @@ type TokenRequest struct {
 	// ExpiresInDays Without it and `expires_in_seconds`, valid until revoked.
 	ExpiresInDays *int `json:"expires_in_days,omitempty"`
 
-	// ExpiresInSeconds For less than days, such as 43200 for 12 hours; of both the shorter one counts.
+	// ExpiresInSeconds For shorter lifetimes, such as 43200 for 12 hours. If both are set, the shorter one applies.
 	ExpiresInSeconds *int64 `json:"expires_in_seconds,omitempty"`
 	Name             string `json:"name"`
 	Role             Role   `json:"role"`
@@ -1853,7 +1853,7 @@ type UnreadableFolder struct {
 	// Path Example: /in/private
 	Path string `json:"path"`
 
-	// Reason Why, to be read after the path.
+	// Reason Reason, worded to follow the path.
 	//
 	// Example: may not be read by user acme
 	Reason string `json:"reason"`
@@ -1888,7 +1888,7 @@ type ListAuditLogParams struct {
 	// Limit Entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before, unchanged.
+	// Cursor The `next_cursor` of the previous page, unchanged.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
@@ -1897,15 +1897,15 @@ type ListAuditsParams struct {
 	// Limit Entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before, unchanged.
+	// Cursor The `next_cursor` of the previous page, unchanged.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // StartAuditParams defines parameters for StartAudit.
 type StartAuditParams struct {
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1914,13 +1914,13 @@ type ListAuditDifferencesParams struct {
 	// Limit Entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before, unchanged.
+	// Cursor The `next_cursor` of the previous page, unchanged.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // ListChangesParams defines parameters for ListChanges.
 type ListChangesParams struct {
-	// LastEventID Id of the last event that the client has; 0 is before the first.
+	// LastEventID Id of the last event received; 0 starts with the first event.
 	LastEventID *int64 `json:"Last-Event-ID,omitempty"`
 }
 
@@ -1932,7 +1932,7 @@ type ListFailuresParams struct {
 
 // ListFilesParams defines parameters for ListFiles.
 type ListFilesParams struct {
-	// Order The files seen first come first, or last. A cursor is good for the order it was made in.
+	// Order Sort order by time of discovery. A cursor is valid only for the order that created it.
 	Order *FileOrder `form:"order,omitempty" json:"order,omitempty"`
 
 	// Status Only files in this status; may be repeated.
@@ -1941,15 +1941,14 @@ type ListFilesParams struct {
 	// Server Only files of this server, by name or uuid.
 	Server *string `form:"server,omitempty" json:"server,omitempty"`
 
-	// Path Only files whose path fits the glob: `*` within a folder, `**`
-	// across. Without a leading slash it may fit the end of a path.
+	// Path Only files whose path matches the glob. `*` matches within a folder, `**`
+	// across folders. Without a leading slash, the glob may match the end of a path.
 	Path *string `form:"path,omitempty" json:"path,omitempty"`
 
-	// Search Only files whose path contains this text, in upper or lower case. All
-	// characters are literal. The text may also be the beginning of a file's
-	// uuid (at least 4 hex digits) or the SHA-256 of its content. Where 8 or
-	// more digits begin a file's uuid, or the SHA-256 is known, only these
-	// files are selected, without a search of the paths.
+	// Search Only files whose path contains this text, ignoring case. All characters
+	// are literal. The text also matches a prefix of a file's uuid (at least
+	// 4 hex digits) or the SHA-256 of its content. If a uuid prefix of at least
+	// 8 digits or a SHA-256 matches, paths are not searched.
 	Search *string `form:"search,omitempty" json:"search,omitempty"`
 
 	// ErrorKind Only files whose last failure is of this kind; may be repeated.
@@ -1971,13 +1970,13 @@ type ListFilesParams struct {
 	// still there.
 	Left *bool `form:"left,omitempty" json:"left,omitempty"`
 
-	// UUID Only files whose uuid begins so; at least 4 hex digits.
+	// UUID Only files whose uuid has this prefix of at least 4 hex digits.
 	UUID *string `form:"uuid,omitempty" json:"uuid,omitempty"`
 
 	// Limit Entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before, unchanged.
+	// Cursor The `next_cursor` of the previous page, unchanged.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
@@ -1986,55 +1985,55 @@ type ListFileEventsParams struct {
 	// Limit Entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before, unchanged.
+	// Cursor The `next_cursor` of the previous page, unchanged.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // RenotifyFileParams defines parameters for RenotifyFile.
 type RenotifyFileParams struct {
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ReprocessFileParams defines parameters for ReprocessFile.
 type ReprocessFileParams struct {
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RetryFileParams defines parameters for RetryFile.
 type RetryFileParams struct {
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // SkipFileParams defines parameters for SkipFile.
 type SkipFileParams struct {
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RetryFilesParams defines parameters for RetryFiles.
 type RetryFilesParams struct {
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // SkipFilesParams defines parameters for SkipFiles.
 type SkipFilesParams struct {
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2043,7 +2042,7 @@ type ListReconciliationsParams struct {
 	// Limit Entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before, unchanged.
+	// Cursor The `next_cursor` of the previous page, unchanged.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
@@ -2055,92 +2054,92 @@ type ListScansParams struct {
 	// Limit Entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// Cursor The `next_cursor` of the page before, unchanged.
+	// Cursor The `next_cursor` of the previous page, unchanged.
 	Cursor *Cursor `form:"cursor,omitempty" json:"cursor,omitempty"`
 }
 
 // CreateServerParams defines parameters for CreateServer.
 type CreateServerParams struct {
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // RemoveServerParams defines parameters for RemoveServer.
 type RemoveServerParams struct {
-	// IfMatch The ETag of the server as it was read, several of them, or `*`; without it the answer is 428.
+	// IfMatch The ETag of the last read, a list of ETags, or `*`. Without it the response is 428.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // EditServerParams defines parameters for EditServer.
 type EditServerParams struct {
-	// IfMatch The ETag of the server as it was read, several of them, or `*`; without it the answer is 428.
+	// IfMatch The ETag of the last read, a list of ETags, or `*`. Without it the response is 428.
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // ApproveHostKeyParams defines parameters for ApproveHostKey.
 type ApproveHostKeyParams struct {
-	// Sample Also list, for at most 15 seconds, what the patterns take.
+	// Sample Also list the files selected by the patterns, for at most 15 seconds.
 	Sample *Sample `form:"sample,omitempty" json:"sample,omitempty"`
 
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // DecideChangesParams defines parameters for DecideChanges.
 type DecideChangesParams struct {
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // PauseServerParams defines parameters for PauseServer.
 type PauseServerParams struct {
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ResumeServerParams defines parameters for ResumeServer.
 type ResumeServerParams struct {
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // ScanServerParams defines parameters for ScanServer.
 type ScanServerParams struct {
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // TestServerParams defines parameters for TestServer.
 type TestServerParams struct {
-	// Sample Also list, for at most 15 seconds, what the patterns take.
+	// Sample Also list the files selected by the patterns, for at most 15 seconds.
 	Sample *Sample `form:"sample,omitempty" json:"sample,omitempty"`
 
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // TestServerSettingsParams defines parameters for TestServerSettings.
 type TestServerSettingsParams struct {
-	// Sample Also list, for at most 15 seconds, what the patterns take.
+	// Sample Also list the files selected by the patterns, for at most 15 seconds.
 	Sample *Sample `form:"sample,omitempty" json:"sample,omitempty"`
 
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2158,9 +2157,9 @@ type StartScanParams struct {
 	// Server A server's name or uuid; may be repeated.
 	Server *[]string `form:"server,omitempty" json:"server,omitempty"`
 
-	// IdempotencyKey Any text of the caller's choice. The same request with the same key gets
-	// the answer of the first one for 24 hours, with `Idempotency-Replayed:
-	// true`; another request with it gets 422.
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -2214,61 +2213,61 @@ type ServerInterface interface {
 	// ListAudits Audits, the latest first
 	// (GET /api/v1/audits)
 	ListAudits(ctx echo.Context, params ListAuditsParams) error
-	// StartAudit Compare servers, ledger, objects and announcements
+	// StartAudit Start an audit of servers, ledger, objects and notifications
 	// (POST /api/v1/audits)
 	StartAudit(ctx echo.Context, params StartAuditParams) error
-	// GetAudit How an audit goes, and what it has counted
+	// GetAudit State and counts of an audit
 	// (GET /api/v1/audits/{audit_uuid})
 	GetAudit(ctx echo.Context, auditUUID AuditUUID) error
-	// ListAuditDifferences What an audit found not to be as it must be
+	// ListAuditDifferences Discrepancies found by an audit
 	// (GET /api/v1/audits/{audit_uuid}/differences)
 	ListAuditDifferences(ctx echo.Context, auditUUID AuditUUID, params ListAuditDifferencesParams) error
-	// ListChanges What happens to all files, as it happens
+	// ListChanges Stream of file events
 	// (GET /api/v1/changes)
 	ListChanges(ctx echo.Context, params ListChangesParams) error
 	// ListFailures Failed files grouped by server, kind of error and step
 	// (GET /api/v1/failures)
 	ListFailures(ctx echo.Context, params ListFailuresParams) error
-	// ListFiles File versions in order of first sight
+	// ListFiles File versions in order of discovery
 	// (GET /api/v1/files)
 	ListFiles(ctx echo.Context, params ListFilesParams) error
 	// GetFile One file version
 	// (GET /api/v1/files/{file_uuid})
 	GetFile(ctx echo.Context, fileUUID FileUUID) error
-	// ListFileEvents What happened to a file version, oldest first
+	// ListFileEvents History of a file version, oldest event first
 	// (GET /api/v1/files/{file_uuid}/events)
 	ListFileEvents(ctx echo.Context, fileUUID FileUUID, params ListFileEventsParams) error
-	// GetFileProgress The step that is under way, its bytes, its tries and why it waits
+	// GetFileProgress Progress of the current step: bytes, attempts and last failure
 	// (GET /api/v1/files/{file_uuid}/progress)
 	GetFileProgress(ctx echo.Context, fileUUID FileUUID) error
-	// RenotifyFile Announce a completed file again, with the message id it had
+	// RenotifyFile Publish the notification of a completed file again, with the same message id
 	// (POST /api/v1/files/{file_uuid}:renotify)
 	RenotifyFile(ctx echo.Context, fileUUID FileUUID, params RenotifyFileParams) error
-	// ReprocessFile Ingest a completed file again whose object is lost
+	// ReprocessFile Ingest a completed file again after its object was lost
 	// (POST /api/v1/files/{file_uuid}:reprocess)
 	ReprocessFile(ctx echo.Context, fileUUID FileUUID, params ReprocessFileParams) error
-	// RetryFile Send a file in error on its way again
+	// RetryFile Retry a failed file
 	// (POST /api/v1/files/{file_uuid}:retry)
 	RetryFile(ctx echo.Context, fileUUID FileUUID, params RetryFileParams) error
-	// SkipFile Give a file in error up
+	// SkipFile Skip a failed file
 	// (POST /api/v1/files/{file_uuid}:skip)
 	SkipFile(ctx echo.Context, fileUUID FileUUID, params SkipFileParams) error
-	// RetryFiles Send files in error on their way again, by filter
+	// RetryFiles Retry failed files by filter
 	// (POST /api/v1/files:retry)
 	RetryFiles(ctx echo.Context, params RetryFilesParams) error
-	// SkipFiles Give files in error up, by filter
+	// SkipFiles Skip failed files by filter
 	// (POST /api/v1/files:skip)
 	SkipFiles(ctx echo.Context, params SkipFilesParams) error
-	// GetOverview How many files stand where, how the servers are, and the last 24 hours
+	// GetOverview File counts, server states and activity of the last 24 hours
 	// (GET /api/v1/overview)
 	GetOverview(ctx echo.Context) error
-	// ListReconciliations What the reconciler found and did, the latest first
+	// ListReconciliations Findings and repairs of the reconciliation, the latest first
 	// (GET /api/v1/reconciliations)
 	ListReconciliations(ctx echo.Context, params ListReconciliationsParams) error
 	// ListScans Listings of servers, the latest first
 	// (GET /api/v1/scans)
 	ListScans(ctx echo.Context, params ListScansParams) error
-	// GetScan How a scan goes
+	// GetScan State of a scan
 	// (GET /api/v1/scans/{scan_uuid})
 	GetScan(ctx echo.Context, scanUUID openapi_types.UUID) error
 	// GetServerScan One listing of a server
@@ -2289,22 +2288,22 @@ type ServerInterface interface {
 	// EditServer Change a server's settings or credentials
 	// (PATCH /api/v1/servers/{server})
 	EditServer(ctx echo.Context, nameOrUUID NameOrUUID, params EditServerParams) error
-	// ApproveHostKey Pin the presented host key if it has this fingerprint, and test the server
+	// ApproveHostKey Pin the presented host key if its fingerprint matches, and test the server
 	// (POST /api/v1/servers/{server}:approve-host-key)
 	ApproveHostKey(ctx echo.Context, nameOrUUID NameOrUUID, params ApproveHostKeyParams) error
-	// DecideChanges Decide about known files that look new only because of their times or paths
+	// DecideChanges Accept or dismiss held files with changed times or paths
 	// (POST /api/v1/servers/{server}:changes)
 	DecideChanges(ctx echo.Context, nameOrUUID NameOrUUID, params DecideChangesParams) error
-	// PauseServer Stop scanning a server; files already found go on
+	// PauseServer Stop scanning a server; discovered files continue
 	// (POST /api/v1/servers/{server}:pause)
 	PauseServer(ctx echo.Context, nameOrUUID NameOrUUID, params PauseServerParams) error
-	// ResumeServer Scan a paused or suspended server again
+	// ResumeServer Resume scans of a paused or suspended server
 	// (POST /api/v1/servers/{server}:resume)
 	ResumeServer(ctx echo.Context, nameOrUUID NameOrUUID, params ResumeServerParams) error
 	// ScanServer Scan a server now
 	// (POST /api/v1/servers/{server}:scan)
 	ScanServer(ctx echo.Context, nameOrUUID NameOrUUID, params ScanServerParams) error
-	// TestServer Connect, compare the host key, log in and look at the root folder
+	// TestServer Test a server: connect, compare the host key, log in and list the root folder
 	// (POST /api/v1/servers/{server}:test)
 	TestServer(ctx echo.Context, nameOrUUID NameOrUUID, params TestServerParams) error
 	// TestServerSettings Test settings of a server before they are saved
@@ -2316,10 +2315,10 @@ type ServerInterface interface {
 	// ListTokens All tokens, the latest first, without their secrets
 	// (GET /api/v1/tokens)
 	ListTokens(ctx echo.Context) error
-	// CreateToken Make a token
+	// CreateToken Create a token
 	// (POST /api/v1/tokens)
 	CreateToken(ctx echo.Context) error
-	// RevokeToken End a token at once
+	// RevokeToken Revoke a token
 	// (DELETE /api/v1/tokens/{name})
 	RevokeToken(ctx echo.Context, name string) error
 	// GetDocs This document in Swagger UI
@@ -2328,7 +2327,7 @@ type ServerInterface interface {
 	// StartScan Scan servers now
 	// (POST /files/scan)
 	StartScan(ctx echo.Context, params StartScanParams) error
-	// GetLiveness The process answers
+	// GetLiveness Liveness check
 	// (GET /livez)
 	GetLiveness(ctx echo.Context) error
 	// GetMetrics Metrics for Prometheus
@@ -2337,7 +2336,7 @@ type ServerInterface interface {
 	// GetSpecification This document
 	// (GET /openapi.yaml)
 	GetSpecification(ctx echo.Context) error
-	// GetReadiness Whether this API can serve, and the state of every part
+	// GetReadiness Readiness of this API and its dependencies
 	// (GET /readyz)
 	GetReadiness(ctx echo.Context) error
 }
@@ -5651,61 +5650,61 @@ type StrictServerInterface interface {
 	// ListAudits Audits, the latest first
 	// (GET /api/v1/audits)
 	ListAudits(ctx context.Context, request ListAuditsRequestObject) (ListAuditsResponseObject, error)
-	// StartAudit Compare servers, ledger, objects and announcements
+	// StartAudit Start an audit of servers, ledger, objects and notifications
 	// (POST /api/v1/audits)
 	StartAudit(ctx context.Context, request StartAuditRequestObject) (StartAuditResponseObject, error)
-	// GetAudit How an audit goes, and what it has counted
+	// GetAudit State and counts of an audit
 	// (GET /api/v1/audits/{audit_uuid})
 	GetAudit(ctx context.Context, request GetAuditRequestObject) (GetAuditResponseObject, error)
-	// ListAuditDifferences What an audit found not to be as it must be
+	// ListAuditDifferences Discrepancies found by an audit
 	// (GET /api/v1/audits/{audit_uuid}/differences)
 	ListAuditDifferences(ctx context.Context, request ListAuditDifferencesRequestObject) (ListAuditDifferencesResponseObject, error)
-	// ListChanges What happens to all files, as it happens
+	// ListChanges Stream of file events
 	// (GET /api/v1/changes)
 	ListChanges(ctx context.Context, request ListChangesRequestObject) (ListChangesResponseObject, error)
 	// ListFailures Failed files grouped by server, kind of error and step
 	// (GET /api/v1/failures)
 	ListFailures(ctx context.Context, request ListFailuresRequestObject) (ListFailuresResponseObject, error)
-	// ListFiles File versions in order of first sight
+	// ListFiles File versions in order of discovery
 	// (GET /api/v1/files)
 	ListFiles(ctx context.Context, request ListFilesRequestObject) (ListFilesResponseObject, error)
 	// GetFile One file version
 	// (GET /api/v1/files/{file_uuid})
 	GetFile(ctx context.Context, request GetFileRequestObject) (GetFileResponseObject, error)
-	// ListFileEvents What happened to a file version, oldest first
+	// ListFileEvents History of a file version, oldest event first
 	// (GET /api/v1/files/{file_uuid}/events)
 	ListFileEvents(ctx context.Context, request ListFileEventsRequestObject) (ListFileEventsResponseObject, error)
-	// GetFileProgress The step that is under way, its bytes, its tries and why it waits
+	// GetFileProgress Progress of the current step: bytes, attempts and last failure
 	// (GET /api/v1/files/{file_uuid}/progress)
 	GetFileProgress(ctx context.Context, request GetFileProgressRequestObject) (GetFileProgressResponseObject, error)
-	// RenotifyFile Announce a completed file again, with the message id it had
+	// RenotifyFile Publish the notification of a completed file again, with the same message id
 	// (POST /api/v1/files/{file_uuid}:renotify)
 	RenotifyFile(ctx context.Context, request RenotifyFileRequestObject) (RenotifyFileResponseObject, error)
-	// ReprocessFile Ingest a completed file again whose object is lost
+	// ReprocessFile Ingest a completed file again after its object was lost
 	// (POST /api/v1/files/{file_uuid}:reprocess)
 	ReprocessFile(ctx context.Context, request ReprocessFileRequestObject) (ReprocessFileResponseObject, error)
-	// RetryFile Send a file in error on its way again
+	// RetryFile Retry a failed file
 	// (POST /api/v1/files/{file_uuid}:retry)
 	RetryFile(ctx context.Context, request RetryFileRequestObject) (RetryFileResponseObject, error)
-	// SkipFile Give a file in error up
+	// SkipFile Skip a failed file
 	// (POST /api/v1/files/{file_uuid}:skip)
 	SkipFile(ctx context.Context, request SkipFileRequestObject) (SkipFileResponseObject, error)
-	// RetryFiles Send files in error on their way again, by filter
+	// RetryFiles Retry failed files by filter
 	// (POST /api/v1/files:retry)
 	RetryFiles(ctx context.Context, request RetryFilesRequestObject) (RetryFilesResponseObject, error)
-	// SkipFiles Give files in error up, by filter
+	// SkipFiles Skip failed files by filter
 	// (POST /api/v1/files:skip)
 	SkipFiles(ctx context.Context, request SkipFilesRequestObject) (SkipFilesResponseObject, error)
-	// GetOverview How many files stand where, how the servers are, and the last 24 hours
+	// GetOverview File counts, server states and activity of the last 24 hours
 	// (GET /api/v1/overview)
 	GetOverview(ctx context.Context, request GetOverviewRequestObject) (GetOverviewResponseObject, error)
-	// ListReconciliations What the reconciler found and did, the latest first
+	// ListReconciliations Findings and repairs of the reconciliation, the latest first
 	// (GET /api/v1/reconciliations)
 	ListReconciliations(ctx context.Context, request ListReconciliationsRequestObject) (ListReconciliationsResponseObject, error)
 	// ListScans Listings of servers, the latest first
 	// (GET /api/v1/scans)
 	ListScans(ctx context.Context, request ListScansRequestObject) (ListScansResponseObject, error)
-	// GetScan How a scan goes
+	// GetScan State of a scan
 	// (GET /api/v1/scans/{scan_uuid})
 	GetScan(ctx context.Context, request GetScanRequestObject) (GetScanResponseObject, error)
 	// GetServerScan One listing of a server
@@ -5726,22 +5725,22 @@ type StrictServerInterface interface {
 	// EditServer Change a server's settings or credentials
 	// (PATCH /api/v1/servers/{server})
 	EditServer(ctx context.Context, request EditServerRequestObject) (EditServerResponseObject, error)
-	// ApproveHostKey Pin the presented host key if it has this fingerprint, and test the server
+	// ApproveHostKey Pin the presented host key if its fingerprint matches, and test the server
 	// (POST /api/v1/servers/{server}:approve-host-key)
 	ApproveHostKey(ctx context.Context, request ApproveHostKeyRequestObject) (ApproveHostKeyResponseObject, error)
-	// DecideChanges Decide about known files that look new only because of their times or paths
+	// DecideChanges Accept or dismiss held files with changed times or paths
 	// (POST /api/v1/servers/{server}:changes)
 	DecideChanges(ctx context.Context, request DecideChangesRequestObject) (DecideChangesResponseObject, error)
-	// PauseServer Stop scanning a server; files already found go on
+	// PauseServer Stop scanning a server; discovered files continue
 	// (POST /api/v1/servers/{server}:pause)
 	PauseServer(ctx context.Context, request PauseServerRequestObject) (PauseServerResponseObject, error)
-	// ResumeServer Scan a paused or suspended server again
+	// ResumeServer Resume scans of a paused or suspended server
 	// (POST /api/v1/servers/{server}:resume)
 	ResumeServer(ctx context.Context, request ResumeServerRequestObject) (ResumeServerResponseObject, error)
 	// ScanServer Scan a server now
 	// (POST /api/v1/servers/{server}:scan)
 	ScanServer(ctx context.Context, request ScanServerRequestObject) (ScanServerResponseObject, error)
-	// TestServer Connect, compare the host key, log in and look at the root folder
+	// TestServer Test a server: connect, compare the host key, log in and list the root folder
 	// (POST /api/v1/servers/{server}:test)
 	TestServer(ctx context.Context, request TestServerRequestObject) (TestServerResponseObject, error)
 	// TestServerSettings Test settings of a server before they are saved
@@ -5753,10 +5752,10 @@ type StrictServerInterface interface {
 	// ListTokens All tokens, the latest first, without their secrets
 	// (GET /api/v1/tokens)
 	ListTokens(ctx context.Context, request ListTokensRequestObject) (ListTokensResponseObject, error)
-	// CreateToken Make a token
+	// CreateToken Create a token
 	// (POST /api/v1/tokens)
 	CreateToken(ctx context.Context, request CreateTokenRequestObject) (CreateTokenResponseObject, error)
-	// RevokeToken End a token at once
+	// RevokeToken Revoke a token
 	// (DELETE /api/v1/tokens/{name})
 	RevokeToken(ctx context.Context, request RevokeTokenRequestObject) (RevokeTokenResponseObject, error)
 	// GetDocs This document in Swagger UI
@@ -5765,7 +5764,7 @@ type StrictServerInterface interface {
 	// StartScan Scan servers now
 	// (POST /files/scan)
 	StartScan(ctx context.Context, request StartScanRequestObject) (StartScanResponseObject, error)
-	// GetLiveness The process answers
+	// GetLiveness Liveness check
 	// (GET /livez)
 	GetLiveness(ctx context.Context, request GetLivenessRequestObject) (GetLivenessResponseObject, error)
 	// GetMetrics Metrics for Prometheus
@@ -5774,7 +5773,7 @@ type StrictServerInterface interface {
 	// GetSpecification This document
 	// (GET /openapi.yaml)
 	GetSpecification(ctx context.Context, request GetSpecificationRequestObject) (GetSpecificationResponseObject, error)
-	// GetReadiness Whether this API can serve, and the state of every part
+	// GetReadiness Readiness of this API and its dependencies
 	// (GET /readyz)
 	GetReadiness(ctx context.Context, request GetReadinessRequestObject) (GetReadinessResponseObject, error)
 }
