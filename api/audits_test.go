@@ -14,7 +14,7 @@ func TestAuditsByREST(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
 	b.server(t, "acme")
-	requireProblem(t, b.call("POST", "/api/v1/audits", `{"servers":["nobody"]}`), 404, codeNotFound)
+	requireProblem(t, b.call("POST", "/api/v1/audits", `{"servers":["unknown"]}`), 404, codeNotFound)
 	started := b.call("POST", "/api/v1/audits", `{"servers":["acme"],"deep":true}`)
 	require.Equal(t, 202, started.Code, started.Body)
 	where := started.Header().Get("Location")

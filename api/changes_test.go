@@ -53,7 +53,7 @@ func TestWhoDoesNotReadIsDropped(t *testing.T) {
 	select {
 	case <-dropped:
 	case <-time.After(time.Minute):
-		t.Fatal("the stream goes on though nobody reads")
+		t.Fatal("the stream continues although the client does not read")
 	}
 }
 

@@ -271,7 +271,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		"source gone":       {ingest.Errorf(ingest.KindSourceGone, "a.csv is gone"), 409, codeConflict, "a.csv is gone"},
 		"suspended":         {ingest.Errorf(ingest.KindSuspended, "acme is suspended"), 409, codeConflict, "suspended"},
 		"no staging":        {ingest.Errorf(ingest.KindStagingUnavailable, "mount it"), 503, codeUnavailable, "mount it"},
-		"nobody classified": {errors.New("canary: dial 10.0.0.7"), 500, codeInternal, "request id"},
+		"unclassified":      {errors.New("canary: dial 10.0.0.7"), 500, codeInternal, "request id"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -324,7 +324,7 @@ func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 		require.Equal(t, "postgres: cannot reach mq:5672 as u", problem.Detail)
 		require.Equal(t, []openapi.Part{{Name: "broker", Ready: true}, {Name: "postgres", Message: "cannot reach mq:5672 as u"}}, problem.Parts)
 	}
-	require.Equal(t, 1, strings.Count(b.log.String(), "postgres: cannot reach mq:5672 as u"), "the log says it once")
+	require.Equal(t, 1, strings.Count(b.log.String(), "postgres: cannot reach mq:5672 as u"), "the message is logged once")
 	require.Equal(t, 1, b.ops.asked, "strangers cannot make all parts answer again and again")
 
 	b.ops.parts = b.ops.parts[:1]

@@ -40,7 +40,7 @@ func (m maker) wrongs(op *operation) []wrong {
 		list = append(list, m.parameterWrongs(parameter)...)
 	}
 	if op.body == nil {
-		return append(list, wrong{what: "a body that nobody asked for", spoil: func(d *draft) { d.body = map[string]any{"a": 1} }})
+		return append(list, wrong{what: "an unexpected body", spoil: func(d *draft) { d.body = map[string]any{"a": 1} }})
 	}
 	list = append(list, op.bodyWrongs()...)
 	return append(list, m.valueWrongs(nil, op.body)...)

@@ -182,7 +182,7 @@ func TestDecisionsByREST(t *testing.T) {
 		files = append(files, b.parked(t, server, path))
 	}
 	one := "/api/v1/files/" + files[0].UUID
-	require.Equal(t, 200, b.call("POST", one+":retry", `{"reason":"mended","from":"download"}`, "Authorization", "Bearer "+testToken).Code)
+	require.Equal(t, 200, b.call("POST", one+":retry", `{"reason":"repaired","from":"download"}`, "Authorization", "Bearer "+testToken).Code)
 	require.Equal(t, []string{"retry " + files[0].UUID + " by bootstrap"}, b.engine.decided)
 	requireProblem(t, b.call("POST", one+":retry", `{"reason":" "}`), 400, codeInvalid)
 	requireProblem(t, b.call("POST", one+":retry", `{"reason":"x","from":"after_ingest"}`), 400, codeInvalid)
@@ -198,7 +198,7 @@ func TestDecisionsByREST(t *testing.T) {
 	refused := decode[openapi.BulkResult](t, b.call("POST", "/api/v1/files:retry", `{"filter":{"server":"acme"},"reason":"again"}`))
 	require.EqualValues(t, 3, refused.Failed)
 	require.Contains(t, refused.Failures[0].Message, "not now")
-	requireProblem(t, b.call("POST", "/api/v1/files:retry", `{"filter":{},"reason":"again"}`, "Authorization", "Bearer nobody"), 401, codeUnauthorized)
+	requireProblem(t, b.call("POST", "/api/v1/files:retry", `{"filter":{},"reason":"again"}`, "Authorization", "Bearer unknown"), 401, codeUnauthorized)
 }
 
 func TestRequestsMayBeSentAgain(t *testing.T) {

@@ -1406,20 +1406,20 @@ type Server struct {
 	// Example: 0s
 	LoginTimeout string `json:"login_timeout"`
 
-	// MaxConnections Maximum connections of all processes, shared by listings and transfers; 0 adapts to the server.
+	// MaxConnections Maximum connections of all processes, shared by listings and transfers; 0 means the measured limit of the server.
 	MaxConnections int `json:"max_connections"`
 	MaxDepth       int `json:"max_depth"`
 
 	// MaxParallel Concurrency limit: maximum number of files in flight.
 	MaxParallel int `json:"max_parallel"`
 
-	// MaxReads Maximum outstanding read requests per file; 0 adapts to the server.
+	// MaxReads Maximum outstanding read requests per file; 0 means the measured limit of the server.
 	MaxReads int `json:"max_reads"`
 
 	// MinAge Example: 0s
 	MinAge string `json:"min_age"`
 
-	// MinRate Minimum rate in bytes per second; a slower transfer is deferred and releases its slot. 0 means no minimum.
+	// MinRate Minimum rate in bytes per second; a transfer below it for a minute is ended and deferred. 0 means no minimum.
 	MinRate int64 `json:"min_rate"`
 
 	// MinSize Bytes; a smaller file counts as still being written.
@@ -1624,20 +1624,20 @@ type ServerSettings struct {
 	// Example: 0s
 	LoginTimeout *string `json:"login_timeout,omitempty"`
 
-	// MaxConnections Maximum connections of all processes, shared by listings and transfers; 0 adapts to the server.
+	// MaxConnections Maximum connections of all processes, shared by listings and transfers; 0 means the measured limit of the server.
 	MaxConnections *int `json:"max_connections,omitempty"`
 	MaxDepth       *int `json:"max_depth,omitempty"`
 
 	// MaxParallel Concurrency limit: maximum number of files in flight; default 4.
 	MaxParallel *int `json:"max_parallel,omitempty"`
 
-	// MaxReads Maximum outstanding read requests per file; 0 adapts to the server.
+	// MaxReads Maximum outstanding read requests per file; 0 means the measured limit of the server.
 	MaxReads *int `json:"max_reads,omitempty"`
 
 	// MinAge Example: 0s
 	MinAge *string `json:"min_age,omitempty"`
 
-	// MinRate Minimum rate in bytes per second; a slower transfer is deferred and releases its slot. 0 means no minimum.
+	// MinRate Minimum rate in bytes per second; a transfer below it for a minute is ended and deferred. 0 means no minimum.
 	MinRate *int64 `json:"min_rate,omitempty"`
 
 	// MinSize Bytes; a smaller file counts as still being written.
