@@ -56,7 +56,7 @@ type DiscoverSummary struct {
 	New      int64 `json:"new"`
 	Started  int64 `json:"started"`
 	Settling int64 `json:"settling"`
-	// Failure is why the server could not be listed the last time; nil if it could.
+	// Failure is the error of the latest listing; nil if it succeeded.
 	Failure *ingest.Failure `json:"failure,omitempty"`
 }
 

@@ -28,8 +28,8 @@ type GuardConfig struct {
 	// RequestsPerSecond bounds the requests of one principal; default 100, with bursts of
 	// three seconds' worth.
 	RequestsPerSecond float64
-	// TrustFor is how long after its last successful check a token is accepted while the
-	// ledger cannot be read; default 0. Requests that must work during an outage need it.
+	// TrustFor is the time after a token's last successful check in which it is accepted
+	// while the ledger cannot be read; default 0. Requests during an outage require it.
 	TrustFor time.Duration
 	// Now is the clock of the rate limits and of TrustFor; default time.Now.
 	Now func() time.Time

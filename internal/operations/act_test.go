@@ -55,8 +55,8 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestAReasonIsOneLineThatCanBeSeen: it goes into the ledger, the audit log and
-// Temporal, and from there to terminals.
+// A reason is stored as one printable line, because terminals show it from the ledger, the
+// audit log and Temporal.
 func TestAReasonIsOneLineThatCanBeSeen(t *testing.T) {
 	t.Parallel()
 	b := setup()
@@ -66,8 +66,7 @@ func TestAReasonIsOneLineThatCanBeSeen(t *testing.T) {
 	assert.Equal(t, `two\nlines\x7f\x1b[2Jпочинено`, b.engine.reason)
 }
 
-// TestADecisionOnAFileThatNeverSettled: no workflow has carried it, so one is begun
-// that waits for the decision.
+// The action starts a workflow, because a file that never settled has none.
 func TestADecisionOnAFileThatNeverSettled(t *testing.T) {
 	t.Parallel()
 	b := setup()
@@ -88,8 +87,8 @@ func TestADecisionOnAFileThatNeverSettled(t *testing.T) {
 	assert.Len(t, b.engine.decided, 2)
 }
 
-// TestAFileThatHasNotBegunCanBeSkipped: its server may be paused, or what it waits for
-// may never come.
+// A file that has not started can be skipped: its server may be paused, or the file that it
+// waits for may never arrive.
 func TestAFileThatHasNotBegunCanBeSkipped(t *testing.T) {
 	t.Parallel()
 	b := setup()
@@ -122,7 +121,7 @@ func TestAFileThatHasNotBegunCanBeSkipped(t *testing.T) {
 	require.EqualValues(t, 2, bulk(ingest.FileFilter{UUIDs: []string{"uuid-1", "uuid-2", "uuid-3"}}, Skip))
 }
 
-// SkipNotStarted skips all but the one that has begun.
+// SkipNotStarted skips every file except the started one.
 func (l *fakeLedger) SkipNotStarted(_ context.Context, file ingest.File, by ingest.OperatorAction) (bool, error) {
 	if file.UUID == l.begun {
 		return false, nil

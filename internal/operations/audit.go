@@ -15,13 +15,13 @@ import (
 // others.
 const listedAtOnce = 4
 
-// AuditRequest selects what an audit compares.
+// AuditRequest holds the options of an audit.
 type AuditRequest struct {
 	// Servers restricts the audit to these names or uuids; empty means all.
 	Servers []string
 	// Deep reads every object again instead of trusting its metadata.
 	Deep bool
-	// Progress, may be nil, is called often with the counts so far.
+	// Progress is called often with the current counts; nil for no calls.
 	Progress func(ingest.AuditCounts)
 }
 

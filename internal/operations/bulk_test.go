@@ -14,7 +14,7 @@ import (
 	"stevedore/workflows"
 )
 
-// inError is a bundle with so many files in error, "file-0001" and so on.
+// inError returns a bundle with n failed files, "file-0001" and so on.
 func inError(n int) *bundle {
 	b := setup()
 	for i := range n {
@@ -27,8 +27,8 @@ func retryAll() BulkRequest {
 	return BulkRequest{Action: Retry, Details: workflows.OperatorAction{Actor: "ann", Reason: "fixed"}}
 }
 
-// TestRefusedFilesHideNoneBehindThem: the ledger shows a decision late, and some
-// files refuse every time. Neither keeps a further request from the others.
+// Later requests reach all files, although the ledger shows actions with a delay and some
+// files always refuse them.
 func TestRefusedFilesHideNoneBehindThem(t *testing.T) {
 	t.Parallel()
 	b := inError(maxBulk + 200)
@@ -64,7 +64,7 @@ func TestADecisionTakenBeforeIsNoRefusal(t *testing.T) {
 	require.Equal(t, BulkResult{Matched: 2, Done: 2}, result)
 }
 
-// TestOneFailureCancelsNoOtherDecision, and is told beside what was done.
+// A transient failure of one file does not cancel other actions and is in the result.
 func TestOneFailureCancelsNoOtherDecision(t *testing.T) {
 	t.Parallel()
 	b := inError(40)
@@ -87,7 +87,7 @@ func TestOneFailureCancelsNoOtherDecision(t *testing.T) {
 	require.Less(t, len(b.engine.decided), 3*bulkConcurrency, "the rest was not tried")
 }
 
-// TestABatchEndsBeforeItsDeadline: what was done by then is counted.
+// A batch ends before its deadline, so that the completed actions are counted.
 func TestABatchEndsBeforeItsDeadline(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

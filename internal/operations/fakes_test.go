@@ -128,7 +128,7 @@ func (l *fakeLedger) FilesPage(_ context.Context, f ingest.FileFilter) (page ing
 	return page, nil
 }
 
-// matching returns those of the statuses behind the filter's place.
+// matching returns the files with the filter's statuses after its position.
 func (l *fakeLedger) matching(f ingest.FileFilter) (files []ingest.File) {
 	for _, file := range l.files {
 		if file.ID > f.AfterID && slices.Contains(f.Statuses, file.Status) {
@@ -183,7 +183,7 @@ func (l *fakeLedger) Record(_ context.Context, e ingest.AuditEntry) error {
 	return l.auditErr
 }
 
-// fakeSealer marks what it sealed.
+// fakeSealer marks sealed values.
 type fakeSealer struct{}
 
 func (fakeSealer) Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error) {
@@ -194,7 +194,7 @@ func (fakeSealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to
 
 func (fakeSealer) Check(context.Context, credentials.Canaries) error { return nil }
 
-// fakeProber answers by what is pinned.
+// fakeProber returns an error unless the presented key is pinned.
 type fakeProber struct {
 	presented ProbeResult
 	login     error
@@ -215,7 +215,7 @@ func (p *fakeProber) ProbeDraft(ctx context.Context, s ingest.Server, sample boo
 	return p.Probe(ctx, s, sample)
 }
 
-// fakeEngine ends scans as it is told.
+// fakeEngine is an Orchestrator with scripted results.
 type fakeEngine struct {
 	started  []workflows.ScanAllServersInput
 	startErr error
@@ -225,15 +225,15 @@ type fakeEngine struct {
 	scanErr   error
 	described map[string]orchestrator.Execution
 
-	// decided and ingests record what was asked; decideErr is the answer, unless
-	// decide, which may be called side by side, is set.
+	// decided and ingests record the requests. decideErr is the result unless decide, which
+	// may be called concurrently, is set.
 	mu        sync.Mutex
 	decided   []string
 	reason    string // of the last decision
 	decide    func(fileUUID string) error
 	ingests   []workflows.FileIngestInput
 	decideErr error
-	// taken says that the request's decision was taken before.
+	// taken reports whether the request's action was accepted before.
 	taken bool
 }
 

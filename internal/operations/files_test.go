@@ -51,8 +51,7 @@ func TestEventsReadsAllPages(t *testing.T) {
 	require.Len(t, events, 1500)
 }
 
-// TestAPageOfLongNamesIsCut: 1,000 names of 4 KiB that cannot be printed are several
-// pages, and none is left out.
+// 1,000 unprintable names of 4 KiB are split into several pages without a gap.
 func TestAPageOfLongNamesIsCut(t *testing.T) {
 	t.Parallel()
 	var page ingest.Page[ingest.File]

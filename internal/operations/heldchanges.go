@@ -22,7 +22,7 @@ func (s *Service) ResolveChanges(ctx context.Context, nameOrUUID string, decisio
 	if server.Attention.Held.Files == 0 {
 		return 0, nil
 	}
-	reason = ingest.DisplayPath(reason) // it is shown in many places: as one line that can be seen
+	reason = ingest.DisplayPath(reason) // shown in many places, as one printable line
 	details := map[string]any{
 		"server_uuid": server.UUID, "decision": decision, "part": part, "reason": reason, "files": server.Attention.Held.Files, "held": server.Attention.HeldReason,
 	}
@@ -31,7 +31,7 @@ func (s *Service) ResolveChanges(ctx context.Context, nameOrUUID string, decisio
 	}
 	n, err := s.d.Ledger.DecideChanges(ctx, server.UUID, decision, part, access.From(ctx).Name, reason, s.d.NewUUID())
 	if err == nil && decision == ingest.ChangesTake && server.Active && server.State == ingest.ServerOK {
-		// Without it they are taken with the next scan on schedule.
+		// Without the scan, the next scheduled one ingests them.
 		_, _ = s.StartScan(ctx, []string{server.UUID})
 	}
 	return n, err

@@ -9,8 +9,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestDecideChanges: what is decided is on record, and what is taken is scanned for
-// at once, unless nobody may log in there.
+// TestDecideChanges checks that a decision is recorded, and that accepted changes are
+// scanned for immediately unless the server is suspended.
 func TestDecideChanges(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

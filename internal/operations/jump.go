@@ -7,8 +7,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// checkJump refuses a jump host that is not there, or whose own jump hosts lead
-// back to the server.
+// checkJump refuses a jump host that does not exist or whose own jump hosts lead back to
+// the server.
 func (s *Service) checkJump(ctx context.Context, server ingest.Server) (wrong ingest.FieldErrors) {
 	seen := []string{server.Name}
 	for at := server; at.Jump != ""; {
@@ -27,7 +27,7 @@ func (s *Service) checkJump(ctx context.Context, server ingest.Server) (wrong in
 	return wrong
 }
 
-// jumpedThrough refuses what would leave other servers without their jump host.
+// jumpedThrough returns KindConflict if the server is the jump host of another server.
 func (s *Service) jumpedThrough(ctx context.Context, server ingest.Server) error {
 	servers, err := s.ListServers(ctx)
 	if err != nil {
@@ -35,7 +35,7 @@ func (s *Service) jumpedThrough(ctx context.Context, server ingest.Server) error
 	}
 	for _, other := range servers {
 		if other.Jump == server.Name && other.UUID != server.UUID {
-			return ingest.Errorf(ingest.KindConflict, "server %s is the jump host of server %s: give that one another way first", server.Name, other.Name)
+			return ingest.Errorf(ingest.KindConflict, "server %s is the jump host of server %s: change that server's jump host first", server.Name, other.Name)
 		}
 	}
 	return nil

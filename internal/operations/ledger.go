@@ -8,7 +8,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Ledger is what operations use of the database.
+// Ledger is the part of the database that operations use.
 type Ledger interface {
 	access.Recorder
 	credentials.Canaries

@@ -8,9 +8,9 @@ import (
 	"stevedore/workflows"
 )
 
-// Operations is what operators can do, for the API and the console. Methods that take
-// nameOrUUID or uuidOrPrefix return ingest.ErrNotFound for an unknown one. Each change is
-// recorded in the audit log before it is made, for the principal of the context.
+// Operations is the interface of the API and the console to all actions of operators.
+// Methods with the parameter nameOrUUID or uuidOrPrefix return ingest.ErrNotFound for an unknown one. Each
+// change is recorded in the audit log before it is made, for the principal of the context.
 type Operations interface {
 	Servers
 	Files
@@ -77,7 +77,7 @@ type Files interface {
 	// Progress returns the progress of the files' current steps by uuid. It omits files
 	// that are not in flight and those about which Temporal does not answer within 2 s.
 	Progress(ctx context.Context, files []ingest.File) map[string]orchestrator.Progress
-	// ActOnFile applies an operator action to a file and returns the file as it was before.
+	// ActOnFile applies an operator action to a file and returns its state before the action.
 	// It returns KindConflict when the action does not fit the file's status.
 	ActOnFile(ctx context.Context, uuidOrPrefix string, action Action, details workflows.OperatorAction) (ingest.File, error)
 	// ActOnFiles applies an operator action to up to 500 files, the oldest first. What is

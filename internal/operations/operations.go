@@ -14,20 +14,20 @@ import (
 	"stevedore/workflows"
 )
 
-// Sealer encrypts a server's credentials. They are bound to where they may be
-// sent, see credentials.WhereOf.
+// Sealer encrypts a server's credentials and binds them to its destination, see
+// credentials.WhereOf.
 type Sealer interface {
 	Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error)
 	// Reseal opens the credentials of from and seals them for to, the same server
 	// after a change.
 	Reseal(from, to ingest.Server) (ingest.Server, error)
-	// Check refuses a keyset that is not the ledger's.
+	// Check returns an error if the keyset does not belong to the ledger.
 	Check(ctx context.Context, canaries credentials.Canaries) error
 }
 
-// Prober logs in to a server and looks at its root folder once. Without a
-// pinned key that fits it must not send credentials; it then returns what the
-// server presented together with an error of KindHostKey.
+// Prober logs in to a server and reads its root folder once. It sends no credentials to a
+// server that presents no pinned key; it then returns the presented key and an error of
+// KindHostKey.
 type Prober interface {
 	Probe(ctx context.Context, server ingest.Server, sample bool) (ProbeResult, error)
 	// ProbeDraft is Probe for a server that is not in the ledger. Log-ins are bounded by
@@ -35,36 +35,37 @@ type Prober interface {
 	ProbeDraft(ctx context.Context, server ingest.Server, sample bool) (ProbeResult, error)
 }
 
-// ProbeResult is how far a probe came. It is valid beside an error, too.
+// ProbeResult holds the findings of a probe. If the probe returns an error, it holds those
+// made before.
 type ProbeResult struct {
-	// Fingerprint is that of the presented host key, "SHA256:...", as
-	// ssh-keygen -l prints it; empty when the connection did not get that far.
+	// Fingerprint identifies the presented host key, "SHA256:...", as ssh-keygen -l prints
+	// it; empty if the server presented none.
 	Fingerprint string
 	// KeyLine is the key as one authorized_keys line.
 	KeyLine string
-	// Software is how the server names itself, "SSH-2.0-...".
+	// Software is the server's SSH identification, "SSH-2.0-...".
 	Software string
-	// Entries is how many entries the root folder has.
+	// Entries is the number of entries in the root folder.
 	Entries int
-	// Latency is how long connecting and logging in took.
+	// Latency is the duration of connecting and logging in.
 	Latency time.Duration
 	ProbeDetails
 }
 
-// What a probe finds beyond the host key is as the SFTP adapter has it.
+// The types of a probe's further findings are those of the SFTP adapter.
 type (
-	// ProbeDetails are what people who look into a server want to see.
+	// ProbeDetails are findings that help a person to examine a server.
 	ProbeDetails = sftp.ProbeDetails
-	// Limits are what a server states of itself.
+	// Limits are the limits that a server states.
 	Limits = sftp.Limits
-	// Sample is what the patterns take of a server.
+	// Sample is a sample of the files that the patterns include.
 	Sample = sftp.Sample
 )
 
-// Lister goes through what a server shows, with the filters that scans use.
+// Lister lists the files of a server with the filters that scans use.
 type Lister interface {
-	// List calls fn for each entry and returns which folders could not be
-	// read; an error of fn ends it and is returned as it is.
+	// List calls fn for each entry and returns the unreadable folders. It stops at the
+	// first error of fn and returns it unchanged.
 	List(ctx context.Context, server ingest.Server, fn func(ingest.Observation) error) (ingest.Unread, error)
 }
 
@@ -99,11 +100,12 @@ type Orchestrator interface {
 	Reprocess(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error
 }
 
-// Check asks one part whether it can do its work.
+// Check checks the health of one dependency.
 type Check struct {
-	// Part is its name, e.g. "postgres".
+	// Part is the name of the dependency, e.g. "postgres".
 	Part string
-	// Run returns nil, or one line that says what is wrong and what to do.
+	// Run returns nil if the dependency is ready, otherwise the problem and its remedy in
+	// one line.
 	Run func(ctx context.Context) error
 }
 
@@ -121,7 +123,7 @@ func Provide[T any](dependency T) Provider[T] {
 type Deps struct {
 	Ledger Ledger
 	Sealer Provider[Sealer]
-	// Keyring is what RotateKey changes.
+	// Keyring holds the keys that RotateKey changes.
 	Keyring      Provider[Keyring]
 	Prober       Provider[Prober]
 	Orchestrator Orchestrator

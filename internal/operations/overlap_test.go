@@ -9,7 +9,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// The same place under two names announces each file twice.
+// Two servers with the same source would store each file twice.
 func TestServersThatOverlapAreRefused(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()

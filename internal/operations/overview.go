@@ -7,31 +7,33 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Overview is the state of everything at a glance.
+// Overview summarizes the state of all servers and files.
 type Overview struct {
-	// At is when it was so, by the database's clock.
+	// At is the time of the summary by the database's clock.
 	At time.Time
-	// Files counts by status, those of removed servers included; absent means none.
+	// Files counts files by status, including those of removed servers; a status without
+	// files is absent.
 	Files map[ingest.Status]int64
-	// InFlight is how many files are being worked on.
+	// InFlight is the number of files in flight.
 	InFlight int64
-	// Hours are the last 24, the current one included, the oldest first.
+	// Hours are the statistics of the last 24 hours including the current one, the oldest
+	// first.
 	Hours []ingest.HourStats
-	// Servers are those that were not removed, by name.
+	// Servers are all servers except removed ones, by name.
 	Servers []ServerOverview
-	// OldestInError is the file that was seen first of those that wait for an
-	// operator, OldestInFlight of those in flight; nil when there is none.
+	// OldestInError is the failed file that was discovered first, OldestInFlight the file
+	// in flight that was; nil when there is none.
 	OldestInError, OldestInFlight *ingest.File
 }
 
-// ServerOverview is how one server stands.
+// ServerOverview summarizes the state of one server and its files.
 type ServerOverview struct {
 	Server ingest.Server
-	// Late says that it should have been scanned and was not, see ingest.Server.
+	// Late reports whether a scheduled scan is overdue, see ingest.Server.
 	Late     bool
 	Files    map[ingest.Status]int64
 	InFlight int64
-	// Hours are those of the Overview.
+	// Hours cover the same period as those of the Overview.
 	Hours []ingest.HourStats
 }
 

@@ -7,14 +7,15 @@ import (
 	"stevedore/internal/keyfile"
 )
 
-// KeyExtras come with a private key that is entered. Neither is stored by itself:
-// the passphrase unlocks the key once, the certificate is stored with the key.
+// KeyExtras are the passphrase and the certificate of an entered private key. Neither is
+// stored by itself: the passphrase unlocks the key once, the certificate is stored with the
+// key.
 type KeyExtras struct {
 	Passphrase, Certificate []byte
 }
 
-// storedKey returns a private key as it is stored, and what is wrong with what was
-// given. It never quotes the key.
+// storedKey converts an entered private key to the stored form and returns the problems of
+// the input. It never quotes the key.
 func storedKey(given []byte, extras KeyExtras) (key []byte, wrong ingest.FieldErrors) {
 	if len(given) == 0 {
 		if len(extras.Passphrase) > 0 {

@@ -10,7 +10,7 @@ import (
 
 func TestReadyAsksAllPartsAndNamesTheDown(t *testing.T) {
 	t.Parallel()
-	// Both wait for each other: asked one after the other they would time out.
+	// Each check waits for the other, so sequential checks would time out.
 	first, second := make(chan struct{}), make(chan struct{})
 	a := New(Deps{Checks: []Check{
 		{"postgres", func(ctx context.Context) error {

@@ -10,8 +10,7 @@ import (
 	"stevedore/workflows"
 )
 
-// TestNoChangeWithoutAnEntry: where the audit log cannot be written, nothing is
-// done.
+// Without an entry in the audit log, no operation makes a change.
 func TestNoChangeWithoutAnEntry(t *testing.T) {
 	t.Parallel()
 	b := setup(ingest.Server{UUID: "u", Name: "acme", Active: true})

@@ -14,38 +14,38 @@ type Keyring interface {
 	Sealer
 	// Open decrypts what Seal made for the same field and server.
 	Open(field string, server ingest.Server, sealed []byte) ([]byte, error)
-	// Current reports whether the value was sealed with the key that seals now.
+	// Current reports whether the value was sealed with the newest key.
 	Current(sealed []byte) bool
-	// Rotate adds a fresh key, which seals from now on; older ones still open.
+	// Rotate adds a key that seals from then on. Older keys still open values.
 	Rotate() error
 	// RenewCanary seals the keyset's canary with the newest key.
 	RenewCanary(ctx context.Context, canaries credentials.Canaries) error
 }
 
-// RotateRequest says how far a rotation goes.
+// RotateRequest holds the options of RotateKey.
 type RotateRequest struct {
-	// KeyOnly adds the key and leaves the credentials for a later rotation: time
-	// to bring the keyset file to every host.
+	// KeyOnly adds the key and leaves the credentials to a later rotation, so that the
+	// keyset file can be copied to every host first.
 	KeyOnly bool
-	// Progress, may be nil, is called after each server.
+	// Progress is called after each server; nil for no calls.
 	Progress func(done, total int)
 }
 
-// RotateResult says what a rotation did.
+// RotateResult is the result of RotateKey.
 type RotateResult struct {
-	// NewKey is false when an earlier rotation was brought to its end instead.
+	// NewKey reports whether a key was added; otherwise an earlier rotation was resumed.
 	NewKey bool
-	// Servers is how many have credentials, Resealed how many of them were
-	// sealed anew.
+	// Servers is the number of servers with credentials, Resealed the number of those
+	// whose credentials were resealed.
 	Servers, Resealed int
 	// Failed are servers whose credentials cannot be opened, by name.
 	Failed []string
 }
 
-// RotateKey adds a key and seals all credentials anew with it. It may be
-// stopped at any moment and asked for again: as long as credentials are sealed
-// with an older key, it goes on with them instead of adding another. Each
-// server changes in a transaction of its own and works all the time.
+// RotateKey adds a key and reseals all credentials with it. It may be interrupted at any
+// moment and called again: while credentials are sealed with an older key, it reseals them
+// instead of adding another key. Each server changes in a transaction of its own and stays
+// in operation.
 func (s *Service) RotateKey(ctx context.Context, req RotateRequest) (result RotateResult, err error) {
 	keys, err := s.d.Keyring(ctx)
 	if err != nil {
@@ -79,13 +79,13 @@ func (s *Service) RotateKey(ctx context.Context, req RotateRequest) (result Rota
 	return result, keys.RenewCanary(ctx, s.d.Ledger)
 }
 
-// sealedServers are the servers with credentials.
+// sealedServers groups the servers with credentials.
 type sealedServers struct {
 	opened []ingest.Server
-	// behind are those of them that an older key sealed.
+	// behind are the opened servers whose credentials were sealed with an older key.
 	behind []ingest.Server
-	// unopened are the names of those that no key opens. They must not count as
-	// behind: they would keep every rotation from adding a key.
+	// unopened are the names of servers whose credentials no key opens. If they counted as
+	// behind, no rotation would add a key.
 	unopened []string
 }
 
@@ -108,8 +108,8 @@ func (s *Service) sealedServers(ctx context.Context, keys Keyring) (found sealed
 	return found, err
 }
 
-// allCurrent reports whether the newest key sealed all that the server has; the
-// error says what cannot be opened.
+// allCurrent reports whether all credentials of the server were sealed with the newest key.
+// It returns an error if one cannot be opened.
 func allCurrent(keys Keyring, server ingest.Server) (current bool, err error) {
 	current = true
 	for field, value := range map[string][]byte{
@@ -151,7 +151,7 @@ func (s *Service) resealAll(ctx context.Context, keys Keyring, servers []ingest.
 	return nil
 }
 
-// unopenedError is about credentials that no key of the set opens.
+// unopenedError reports credentials that no key of the set opens.
 type unopenedError struct{ error }
 
 // Unwrap returns the cause.

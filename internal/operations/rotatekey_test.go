@@ -17,7 +17,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// cutOff is a ledger that is lost after so many edits.
+// cutOff is a ledger that fails after a number of edits.
 type cutOff struct {
 	*store.Store
 	edits int
@@ -69,7 +69,7 @@ func (r *rotating) keyCount(t *testing.T) int {
 	return strings.Count(string(content), `"keyId"`)
 }
 
-// requireAll: every password opens, and how many of them with the newest key.
+// requireAll checks that every password opens, and the number sealed with the newest key.
 func (r *rotating) requireAll(t *testing.T, current int) {
 	t.Helper()
 	fresh, err := credentials.Open(r.path)

@@ -13,16 +13,16 @@ import (
 	"stevedore/workflows"
 )
 
-// ScanRun is a scan that has been handed to Temporal.
+// ScanRun is a scan that was started in Temporal.
 type ScanRun struct {
-	// UUID names the request, WorkflowID and RunID its ScanAllServers.
+	// UUID identifies the request, WorkflowID and RunID its ScanAllServers.
 	UUID       string
 	WorkflowID string
 	RunID      string
-	// Suspended servers are not part of the scan: trying them again before a
-	// person has mended them gets accounts locked.
+	// Suspended are the servers that the scan omits, because log-ins before the problem is
+	// fixed can lock accounts.
 	Suspended []ingest.Server
-	// Servers counts those that the scan was asked for.
+	// Servers is the number of servers in the scan.
 	Servers int
 }
 
@@ -52,7 +52,7 @@ func (s *Service) StartScan(ctx context.Context, servers []string) (ScanRun, err
 	return run, nil
 }
 
-// askedFor returns the servers that a scan is for.
+// askedFor returns the servers to scan.
 func (s *Service) askedFor(ctx context.Context, names []string, run *ScanRun) ([]ingest.Server, error) {
 	if len(names) > 0 {
 		return s.named(ctx, names)
@@ -86,8 +86,8 @@ func (s *Service) named(ctx context.Context, names []string) ([]ingest.Server, e
 	return servers, nil
 }
 
-// scannable returns all servers that may be scanned without being named, and notes in
-// run which are left out.
+// scannable returns all servers that a scan without names includes, and adds the omitted
+// ones to run.Suspended.
 func (s *Service) scannable(ctx context.Context, run *ScanRun) (scannable []ingest.Server, err error) {
 	servers, err := s.ListServers(ctx)
 	if err != nil {
@@ -123,8 +123,8 @@ func serverUUIDs(servers []activities.ServerRef) []string {
 	return uuids
 }
 
-// withoutName takes "server X: " or "server X " off a message that is going to
-// stand behind it.
+// withoutName removes the prefix "server X: " or "server X " from a message that is appended
+// to the same prefix.
 func withoutName(message, name string) string {
 	rest, _ := strings.CutPrefix(message, "server "+name)
 	return strings.TrimLeft(rest, ": ")

@@ -100,7 +100,7 @@ func TestScanStatusUnknown(t *testing.T) {
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 }
 
-// TestAScanDoesNotWaitForThePartner: what only the partner can send may never come.
+// A scan does not wait for the partner, because the missing files may never arrive.
 func TestAScanDoesNotWaitForThePartner(t *testing.T) {
 	t.Parallel()
 	began := time.Now()

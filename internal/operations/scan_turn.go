@@ -13,24 +13,24 @@ import (
 )
 
 const (
-	// scanTurn is how long a turn lasts: in it at most two scans of the same servers
-	// begin that somebody asked for, one at once and one at its end.
+	// scanTurn is the length of a turn. Per turn at most two requested scans of the same
+	// servers start: one immediately and one at its end.
 	scanTurn = 2 * time.Second
-	// suspendedTurn is that of scans that try a suspended server: each may be a log-in
-	// that its owner's defences count.
+	// suspendedTurn is the length of a turn for scans of suspended servers. It is longer
+	// because failed log-ins can lock the account.
 	suspendedTurn = 30 * time.Second
 )
 
-// turn is when a scan may begin.
+// turn is the scan that serves a request, and the delay until it starts.
 type turn struct {
 	uuid  string
 	delay time.Duration
 }
 
-// takeTurn finds the scan that serves a request for the servers. The first request in a
-// turn has one of its own that begins at once. All others share the one that begins with
-// the next turn, and so sees what they want to have seen. The scans' names follow from
-// the servers and the time: it does not matter which process is asked.
+// takeTurn returns the scan that serves a request for the servers. The first request in a
+// turn has its own scan, which starts immediately. All others share a scan that starts with
+// the next turn, so that it lists changes made before their request. The scan's uuid derives
+// from the servers and the time, so that all processes share scans.
 func (s *Service) takeTurn(ctx context.Context, servers []ingest.Server) (turn, error) {
 	if len(servers) == 0 {
 		return turn{uuid: s.d.NewUUID()}, nil

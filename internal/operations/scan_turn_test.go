@@ -11,8 +11,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// However often a scan of the same servers is asked for, in a turn two begin: one at
-// once, and one after all that were asked for meanwhile.
+// Per turn at most two scans of the same servers start: one immediately, and one after all
+// further requests.
 func TestRequestsForScansShareTurns(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -50,7 +50,7 @@ func TestRequestsForScansShareTurns(t *testing.T) {
 	}
 }
 
-// Requests at the same moment, whichever process they reach, begin one scan or two.
+// Concurrent requests to several processes start at most two scans.
 func TestRequestsForScansAtTheSameMoment(t *testing.T) {
 	t.Parallel()
 	one, other := setup(server("u1", "a")), setup(server("u1", "a"))

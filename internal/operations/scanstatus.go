@@ -11,7 +11,7 @@ import (
 	"stevedore/workflows"
 )
 
-// ScanState says how a scan, or one server's part of it, stands.
+// ScanState is the state of a scan or of one server's part of it.
 type ScanState string
 
 // The states of a scan.
@@ -21,33 +21,35 @@ const (
 	ScanFailed    ScanState = "failed"
 )
 
-// ScanStatus is how a scan stands.
+// ScanStatus describes the progress of a scan.
 type ScanStatus struct {
 	UUID       string
 	WorkflowID string
 	RunID      string
-	// State is running until every server's part has ended, and failed when
-	// one could not be started or listed.
+	// State is running until every server's part has ended, and failed if a server's scan
+	// could not be started or a server could not be listed.
 	State     ScanState
 	StartedAt time.Time
-	// StartedAllAt is when all servers' scans had been started; zero until then.
+	// StartedAllAt is the time at which the last server's scan was started; zero until
+	// then.
 	StartedAllAt time.Time
-	// Err is why the scan failed as a whole.
+	// Err is the failure of the ScanAllServers workflow; nil for none.
 	Err     error
 	Summary workflows.ScanSummary
 	Servers []ScanServerStatus
 }
 
-// ScanServerStatus is how one server's part of a scan stands.
+// ScanServerStatus describes one server's part of a scan.
 type ScanServerStatus struct {
 	Server activities.ServerRef
 	State  ScanState
-	// Err is why the server could not be listed.
+	// Err is the error of listing the server; nil for none.
 	Err error
-	// Files counts the server's files by status, all of them.
+	// Files counts all files of the server by status.
 	Files map[ingest.Status]int64
-	// Waits says which files wait for what only the partner can do; empty for none.
-	// A server of which nothing else is left counts as completed: it may never come.
+	// Waits describes the files that wait for the partner, for example for a marker file;
+	// empty for none. A server with only such files counts as completed, because the
+	// partner may never act.
 	Waits string
 }
 
@@ -128,8 +130,9 @@ func (s *Service) serverStates(ctx context.Context, scan orchestrator.Execution)
 	return states, nil
 }
 
-// serverState looks at the server's latest DiscoverFiles. One that began after
-// all of this scan's had been started belongs to a later scan: ours has ended.
+// serverState returns the state of the server's latest DiscoverFiles. A workflow that
+// started after all of this scan's were started belongs to a later scan, so this one has
+// ended.
 func (s *Service) serverState(ctx context.Context, server activities.ServerRef, startedAll time.Time) (ScanServerStatus, error) {
 	state := ScanServerStatus{Server: server, State: ScanCompleted}
 	run, err := s.d.Orchestrator.DescribeServer(ctx, server.UUID)

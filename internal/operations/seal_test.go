@@ -8,8 +8,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestAnEditAsksForTheCredentialAgain: who edits a server cannot have its stored
-// password sent to a host of their choice, and neither can who writes to the row.
+// An edit of the destination requires the credential again. Otherwise an editor, or a writer
+// of the row, could send the stored password to a host of their choice.
 func TestAnEditAsksForTheCredentialAgain(t *testing.T) {
 	t.Parallel()
 	r, ctx := setupRotating(t), t.Context()

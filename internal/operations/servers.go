@@ -20,7 +20,7 @@ type NewServer struct {
 	Server ingest.Server
 	// Credentials holds a password, a private key or both.
 	Credentials ingest.Credentials
-	// KeyExtras are what the private key needs to be read.
+	// KeyExtras belong to the private key.
 	KeyExtras
 }
 
@@ -57,8 +57,8 @@ func (s *Service) newServer(ctx context.Context, in NewServer) (server ingest.Se
 	return server, creds, checkServer(server, creds, wrong)
 }
 
-// checkServer returns everything that is wrong with a server that has, or is
-// about to get, the credentials; more is what was found before.
+// checkServer returns all problems of a new server with the credentials, including the
+// problems in more.
 func checkServer(server ingest.Server, creds ingest.Credentials, more ingest.FieldErrors) error {
 	wrong := append(checkSettings(server), more...)
 	checkPassword(&wrong, creds.Password)
@@ -69,8 +69,8 @@ func checkServer(server ingest.Server, creds ingest.Credentials, more ingest.Fie
 	return wrong.Err("cannot add the server")
 }
 
-// checkPassword refuses a password with a NUL byte: no server can be given one, and it
-// comes with a file in UTF-16.
+// checkPassword refuses a password with a NUL byte: SSH servers do not accept one, and a
+// file in UTF-16 contains them.
 func checkPassword(wrong *ingest.FieldErrors, password []byte) {
 	if bytes.IndexByte(password, 0) >= 0 {
 		wrong.Add("password", "password: it holds a NUL byte; is the file in UTF-16? Save it as UTF-8")
@@ -94,7 +94,7 @@ func checkSettings(server ingest.Server) (wrong ingest.FieldErrors) {
 	return wrong
 }
 
-// ValidGlob reports whether a pattern of paths can be read.
+// ValidGlob reports whether the syntax of a glob is valid.
 func ValidGlob(glob string) bool { return doublestar.ValidatePattern(glob) }
 
 func checkGlobs(wrong *ingest.FieldErrors, field string, globs []string) {
@@ -120,8 +120,8 @@ func parseHostKey(line string) (ssh.PublicKey, error) {
 	return key, nil
 }
 
-// Fingerprint returns a pinned key's fingerprint, "SHA256:..."; empty for a
-// line that is no key.
+// Fingerprint returns the fingerprint of a pinned key, "SHA256:..."; empty for an invalid
+// line.
 func Fingerprint(keyLine string) string {
 	key, err := parseHostKey(keyLine)
 	if err != nil {
@@ -130,7 +130,7 @@ func Fingerprint(keyLine string) string {
 	return ssh.FingerprintSHA256(key)
 }
 
-// pageSize is how many rows are asked for at once when all are wanted.
+// pageSize is the page size for reading all rows.
 const pageSize = 1000
 
 // ListServers implements Servers.
@@ -171,7 +171,7 @@ func (s *Service) GetServer(ctx context.Context, nameOrUUID string) (ingest.Serv
 }
 
 // ReadServer returns the server with the name or uuid, and the version that
-// EditServer and RemoveServer ask for.
+// EditServer and RemoveServer require.
 func (s *Service) ReadServer(ctx context.Context, nameOrUUID string) (server ingest.Server, version string, err error) {
 	server, err = s.GetServer(ctx, nameOrUUID)
 	return server, ServerVersion(server), err

@@ -10,8 +10,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// settingsOf returns what operators set of a server, without secrets, by the
-// names that the API uses.
+// settingsOf returns the settings of a server by their names in the API, without secrets.
 func settingsOf(s ingest.Server) map[string]any {
 	settings := map[string]any{
 		"name": s.Name, "host": s.Host, "port": s.Port, "username": s.Username, "host_keys": list(s.HostKeys),
@@ -25,11 +24,11 @@ func settingsOf(s ingest.Server) map[string]any {
 	return settings
 }
 
-// list tells no difference between none and an empty list.
+// list returns a copy that is never nil, so that nil and an empty list compare as equal.
 func list(texts []string) []string { return append([]string{}, texts...) }
 
-// ServerVersion names a server's settings, switch and credentials: it changes
-// when one of them does, and not when a scan notes what it found.
+// ServerVersion returns a hash of a server's settings, credentials and whether it is active.
+// Results of scans do not change it.
 func ServerVersion(s ingest.Server) string {
 	settings := settingsOf(s)
 	settings["is_active"] = s.Active
@@ -39,7 +38,8 @@ func ServerVersion(s ingest.Server) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// changes returns what differs, for the audit log: old and new by field.
+// changes returns the old and new values of the changed settings by field, for the audit
+// log.
 func changes(before, after ingest.Server) map[string]any {
 	old, changed := settingsOf(before), map[string]any{}
 	for field, value := range settingsOf(after) {

@@ -9,32 +9,31 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestResult is what a server test found out.
+// TestResult is the result of a server test.
 type TestResult struct {
 	Server ingest.Server
-	// Presented is the server's host key and more, as far as the test got.
+	// Presented holds the server's host key and further findings.
 	Presented ProbeResult
-	// Pinned says that the key was pinned by this test.
+	// Pinned reports whether this test pinned the key.
 	Pinned bool
-	// Resumed says that the server was suspended and no longer is.
+	// Resumed reports whether the test ended a suspension.
 	Resumed bool
 }
 
-// MaxTest bounds a server test that is waited for by HTTP. Within it the server's own
-// time-outs count.
+// MaxTest bounds a server test by HTTP. The server's own timeouts apply within it.
 const MaxTest = 5 * time.Minute
 
-// ErrMaxTest is the cause of the end of a server test after MaxTest.
+// ErrMaxTest is the cancellation cause of a server test that exceeds MaxTest.
 var ErrMaxTest = fmt.Errorf("a server test by the API ends after %s", MaxTest)
 
-// TestRequest says what a server test does beside connecting and logging in.
+// TestRequest holds the options of a server test.
 type TestRequest struct {
 	// Approve is the fingerprint, "SHA256:...", of the host key to pin; empty for none.
 	Approve string
-	// Expires is the last day, "2027-01-31", on which the pinned key counts; empty for
-	// ever.
+	// Expires is the last day, "2027-01-31", on which the pinned key is accepted; empty
+	// means no expiry.
 	Expires string
-	// Sample also lists what the patterns take, for at most 15 seconds.
+	// Sample also lists files that the patterns include, for at most 15 seconds.
 	Sample bool
 }
 
@@ -46,7 +45,7 @@ func (r TestRequest) check() error {
 	return nil
 }
 
-// line is the key's line as it is pinned.
+// line returns the line to pin for the key, with the expiry.
 func (r TestRequest) line(key string) string {
 	if r.Expires == "" {
 		return key
@@ -116,7 +115,7 @@ func (s *Service) TestSettings(ctx context.Context, in NewServer, sample bool) (
 }
 
 func (s *Service) endSuspension(ctx context.Context, result *TestResult) error {
-	// Resuming also switches a server on, which is not a test's business.
+	// Resuming would also activate a paused server, which a test must not do.
 	if result.Server.State != ingest.ServerSuspended || !result.Server.Active {
 		return nil
 	}
@@ -130,7 +129,7 @@ func (s *Service) endSuspension(ctx context.Context, result *TestResult) error {
 	return nil
 }
 
-// approved says why the presented key is not the approved one, if so.
+// approved returns an error if the presented key is not the approved one.
 func approved(presented ProbeResult, approve string, probe error) error {
 	switch presented.Fingerprint {
 	case approve:
@@ -146,8 +145,7 @@ func approved(presented ProbeResult, approve string, probe error) error {
 	}
 }
 
-// pin trusts the presented key beside those that are pinned, and probes again,
-// now with credentials.
+// pin adds the presented key to the pinned keys and probes again, now with credentials.
 func (s *Service) pin(ctx context.Context, prober Prober, result *TestResult, ask TestRequest) error {
 	keys := addKey(result.Server.HostKeys, ask.line(result.Presented.KeyLine))
 	details := map[string]any{"server_uuid": result.Server.UUID, "fingerprint": result.Presented.Fingerprint, "expires": ask.Expires}
@@ -169,17 +167,17 @@ func pinned(keys []string, fingerprint string) bool {
 	return slices.ContainsFunc(keys, func(line string) bool { return Fingerprint(line) == fingerprint })
 }
 
-// addKey returns the pinned keys with one more. Earlier ones stay: a name may lead
-// to several nodes with keys of their own, and a key that is no longer used is
-// for its owner to remove, or has an expiry. The same key is pinned once, as
-// given now.
+// addKey returns the pinned keys and the new one. It keeps the earlier keys, because a host
+// name may lead to several nodes with different keys; unused keys expire or are removed by
+// an operator. A key that is already pinned is replaced by the new line.
 func addKey(keys []string, line string) []string {
 	fingerprint := Fingerprint(line)
 	kept := slices.DeleteFunc(slices.Clone(keys), func(old string) bool { return fingerprint != "" && Fingerprint(old) == fingerprint })
 	return append(kept, line)
 }
 
-// explainHostKey says how to approve a key that is not pinned.
+// explainHostKey adds the command that approves the key to an error about a key that is not
+// pinned.
 func explainHostKey(result TestResult, err error) error {
 	if ingest.KindOf(err) != ingest.KindHostKey || result.Presented.Fingerprint == "" {
 		return err
