@@ -6,7 +6,7 @@ import (
 	"stevedore/api/openapi"
 )
 
-// StartAudit starts an audit and answers at once.
+// StartAudit starts an audit and does not wait for it.
 func (h handlers) StartAudit(ctx context.Context, req openapi.StartAuditRequestObject) (openapi.StartAuditResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.startTimeout)
 	defer cancel()
@@ -26,7 +26,7 @@ func (h handlers) StartAudit(ctx context.Context, req openapi.StartAuditRequestO
 	return openapi.StartAudit202JSONResponse{Body: openapi.FromAuditRun(run), Headers: openapi.StartAudit202ResponseHeaders{Location: &location}}, nil
 }
 
-// GetAudit says how an audit goes.
+// GetAudit returns an audit with its counts.
 func (h handlers) GetAudit(ctx context.Context, req openapi.GetAuditRequestObject) (openapi.GetAuditResponseObject, error) {
 	run, err := h.ops.GetAudit(ctx, req.AuditUUID.String())
 	if err != nil {
@@ -48,7 +48,7 @@ func (h handlers) ListAudits(ctx context.Context, req openapi.ListAuditsRequestO
 	return openapi.ListAudits200JSONResponse{Audits: openapi.List(page.Items, openapi.FromAuditRun), NextCursor: cursorAudits.write(page.Next)}, nil
 }
 
-// ListAuditDifferences returns what an audit found.
+// ListAuditDifferences returns the discrepancies of an audit.
 func (h handlers) ListAuditDifferences(ctx context.Context, req openapi.ListAuditDifferencesRequestObject) (openapi.ListAuditDifferencesResponseObject, error) {
 	after, err := cursorDifferences.read(req.Params.Cursor)
 	if err != nil {

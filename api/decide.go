@@ -26,7 +26,7 @@ func (h handlers) decide(ctx context.Context, fileUUID string, action operations
 	return openapi.FromFile(file), err
 }
 
-// RetryFile sends a file on its way again.
+// RetryFile retries a failed file.
 func (h handlers) RetryFile(ctx context.Context, req openapi.RetryFileRequestObject) (openapi.RetryFileResponseObject, error) {
 	file, err := h.decide(ctx, req.FileUUID.String(), operations.Retry, decision(req.Body.Reason, req.Body.From))
 	if err != nil {
@@ -35,7 +35,7 @@ func (h handlers) RetryFile(ctx context.Context, req openapi.RetryFileRequestObj
 	return openapi.RetryFile200JSONResponse(file), nil
 }
 
-// SkipFile gives a file up.
+// SkipFile skips a file.
 func (h handlers) SkipFile(ctx context.Context, req openapi.SkipFileRequestObject) (openapi.SkipFileResponseObject, error) {
 	file, err := h.decide(ctx, req.FileUUID.String(), operations.Skip, decision(req.Body.Reason, nil))
 	if err != nil {
@@ -44,7 +44,7 @@ func (h handlers) SkipFile(ctx context.Context, req openapi.SkipFileRequestObjec
 	return openapi.SkipFile200JSONResponse(file), nil
 }
 
-// RenotifyFile announces a file again.
+// RenotifyFile publishes the notification of a completed file again.
 func (h handlers) RenotifyFile(ctx context.Context, req openapi.RenotifyFileRequestObject) (openapi.RenotifyFileResponseObject, error) {
 	file, err := h.decide(ctx, req.FileUUID.String(), operations.Renotify, decision(req.Body.Reason, nil))
 	if err != nil {
@@ -62,10 +62,10 @@ func (h handlers) ReprocessFile(ctx context.Context, req openapi.ReprocessFileRe
 	return openapi.ReprocessFile200JSONResponse(file), nil
 }
 
-// RetryFiles sends files on their way again.
+// RetryFiles retries failed files that a filter selects.
 func (h handlers) RetryFiles(ctx context.Context, req openapi.RetryFilesRequestObject) (openapi.RetryFilesResponseObject, error) {
 	if req.Body.Filter.Status != nil {
-		return nil, invalid("status", "status: only files in error are retried; leave it out")
+		return nil, invalid("status", "status: a retry selects only failed files; omit the field")
 	}
 	result, err := h.decideAll(ctx, operations.Retry, *req.Body)
 	if err != nil {
@@ -74,10 +74,10 @@ func (h handlers) RetryFiles(ctx context.Context, req openapi.RetryFilesRequestO
 	return openapi.RetryFiles200JSONResponse(result), nil
 }
 
-// SkipFiles gives files up.
+// SkipFiles skips files that a filter selects.
 func (h handlers) SkipFiles(ctx context.Context, req openapi.SkipFilesRequestObject) (openapi.SkipFilesResponseObject, error) {
 	if req.Body.From != nil {
-		return nil, invalid("from", "from: only a retry goes on from a step; leave it out")
+		return nil, invalid("from", "from: applies only to a retry; omit the field")
 	}
 	result, err := h.decideAll(ctx, operations.Skip, *req.Body)
 	if err != nil {
@@ -120,7 +120,7 @@ func (h handlers) decideAll(ctx context.Context, action operations.Action, body 
 	return answer, nil
 }
 
-// selection reads a filter; pathField is what its path is called in the request.
+// selection converts a filter; pathField is the name of its path in the request.
 func selection(s openapi.FileSelection, pathField string) (filter ingest.FileFilter, err error) {
 	if s.FileUuids != nil {
 		filter.UUIDs = *s.FileUuids

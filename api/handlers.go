@@ -16,13 +16,13 @@ import (
 //go:embed openapi.yaml
 var specification []byte
 
-// handlers answers the requests of openapi.StrictServerInterface. Errors go up as
-// they are; problem.go makes the answer.
+// handlers implements openapi.StrictServerInterface. Errors are returned unchanged;
+// problem.go converts them to responses.
 type handlers struct {
 	ops          operations.Operations
 	access       access.Access
 	startTimeout time.Duration
-	// stopping is closed when streams are to end; may be nil.
+	// stopping, may be nil, is closed to end streams.
 	stopping <-chan struct{}
 	metrics  *telemetry.API
 	guard    *access.Guard
@@ -32,7 +32,7 @@ type handlers struct {
 
 var _ openapi.StrictServerInterface = handlers{}
 
-// GetLiveness says that the process answers.
+// GetLiveness reports that the process responds.
 func (h handlers) GetLiveness(context.Context, openapi.GetLivenessRequestObject) (openapi.GetLivenessResponseObject, error) {
 	return openapi.GetLiveness200JSONResponse{Status: "alive"}, nil
 }
@@ -44,7 +44,7 @@ func (h handlers) GetSpecification(context.Context, openapi.GetSpecificationRequ
 	}, nil
 }
 
-// StartScan starts a scan and answers at once.
+// StartScan starts a scan and does not wait for it.
 func (h handlers) StartScan(ctx context.Context, req openapi.StartScanRequestObject) (openapi.StartScanResponseObject, error) {
 	var servers []string
 	if req.Params.Server != nil {
@@ -60,7 +60,7 @@ func (h handlers) StartScan(ctx context.Context, req openapi.StartScanRequestObj
 	return openapi.StartScan202JSONResponse{Body: accepted, Headers: openapi.StartScan202ResponseHeaders{Location: &accepted.StatusURL}}, nil
 }
 
-// GetScan says how a scan goes.
+// GetScan returns the state of a scan.
 func (h handlers) GetScan(ctx context.Context, req openapi.GetScanRequestObject) (openapi.GetScanResponseObject, error) {
 	status, err := h.ops.GetScan(ctx, req.ScanUUID.String())
 	if err != nil {
@@ -106,7 +106,7 @@ func fileFilter(params openapi.ListFilesParams) (ingest.FileFilter, error) {
 	return filter, err
 }
 
-// GetOverview says how everything stands.
+// GetOverview returns the counts of files and the state of servers.
 func (h handlers) GetOverview(ctx context.Context, _ openapi.GetOverviewRequestObject) (openapi.GetOverviewResponseObject, error) {
 	overview, err := h.ops.Overview(ctx)
 	if err != nil {
@@ -124,7 +124,7 @@ func (h handlers) GetFile(ctx context.Context, req openapi.GetFileRequestObject)
 	return openapi.GetFile200JSONResponse(openapi.FromFile(file)), nil
 }
 
-// GetFileProgress says how the step under way stands.
+// GetFileProgress returns the progress of the current step.
 func (h handlers) GetFileProgress(ctx context.Context, req openapi.GetFileProgressRequestObject) (openapi.GetFileProgressResponseObject, error) {
 	file, err := h.ops.GetFile(ctx, req.FileUUID.String())
 	if err != nil {
@@ -137,7 +137,7 @@ func (h handlers) GetFileProgress(ctx context.Context, req openapi.GetFileProgre
 	return openapi.GetFileProgress200JSONResponse(answer), nil
 }
 
-// ListFileEvents returns one page of what happened to a file.
+// ListFileEvents returns one page of the events of a file.
 func (h handlers) ListFileEvents(ctx context.Context, req openapi.ListFileEventsRequestObject) (openapi.ListFileEventsResponseObject, error) {
 	after, err := cursorEvents.read(req.Params.Cursor)
 	if err != nil {

@@ -262,16 +262,16 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		code   string
 		detail string
 	}{
-		"Temporal is down":  {ingest.Errorf(ingest.KindTransient, "cannot reach Temporal: check TEMPORAL_ADDRESS"), 503, codeUnavailable, "TEMPORAL_ADDRESS"},
-		"too slow":          {context.DeadlineExceeded, 503, codeUnavailable, "/readyz"},
-		"unknown server":    {ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called x"), 404, codeNotFound, "no server is called x"},
-		"old schema":        {ingest.Wrap(ingest.KindMissing, errors.New("canary"), "run `stevedore migrate`"), 503, codeUnavailable, "migrate"},
-		"paused server":     {ingest.Errorf(ingest.KindInvalid, "server x is paused"), 400, codeInvalid, "paused"},
-		"conflict":          {ingest.Errorf(ingest.KindConflict, "taken"), 409, codeConflict, "taken"},
-		"source gone":       {ingest.Errorf(ingest.KindSourceGone, "a.csv is gone"), 409, codeConflict, "a.csv is gone"},
-		"suspended":         {ingest.Errorf(ingest.KindSuspended, "acme is suspended"), 409, codeConflict, "suspended"},
-		"no staging":        {ingest.Errorf(ingest.KindStagingUnavailable, "mount it"), 503, codeUnavailable, "mount it"},
-		"unclassified":      {errors.New("canary: dial 10.0.0.7"), 500, codeInternal, "request id"},
+		"Temporal is down": {ingest.Errorf(ingest.KindTransient, "cannot reach Temporal: check TEMPORAL_ADDRESS"), 503, codeUnavailable, "TEMPORAL_ADDRESS"},
+		"too slow":         {context.DeadlineExceeded, 503, codeUnavailable, "/readyz"},
+		"unknown server":   {ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called x"), 404, codeNotFound, "no server is called x"},
+		"old schema":       {ingest.Wrap(ingest.KindMissing, errors.New("canary"), "run `stevedore migrate`"), 503, codeUnavailable, "migrate"},
+		"paused server":    {ingest.Errorf(ingest.KindInvalid, "server x is paused"), 400, codeInvalid, "paused"},
+		"conflict":         {ingest.Errorf(ingest.KindConflict, "taken"), 409, codeConflict, "taken"},
+		"source gone":      {ingest.Errorf(ingest.KindSourceGone, "a.csv is gone"), 409, codeConflict, "a.csv is gone"},
+		"suspended":        {ingest.Errorf(ingest.KindSuspended, "acme is suspended"), 409, codeConflict, "suspended"},
+		"no staging":       {ingest.Errorf(ingest.KindStagingUnavailable, "mount it"), 503, codeUnavailable, "mount it"},
+		"unclassified":     {errors.New("canary: dial 10.0.0.7"), 500, codeInternal, "request id"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -58,7 +58,7 @@ func orEmpty(text *string) string {
 	return *text
 }
 
-// ListReconciliations returns what the reconciler did.
+// ListReconciliations returns runs of the reconciliation, the latest first.
 func (h handlers) ListReconciliations(ctx context.Context, req openapi.ListReconciliationsRequestObject) (openapi.ListReconciliationsResponseObject, error) {
 	before, err := cursorReconciliations.read(req.Params.Cursor)
 	if err != nil {

@@ -71,11 +71,11 @@ func problemFor(err error) openapi.Problem {
 	case errors.As(err, &known):
 		detail = known.Message
 	case status == http.StatusServiceUnavailable:
-		detail = "a part of stevedore did not answer in time: GET /readyz names it; try again"
+		detail = "a dependency did not respond in time: see GET /readyz, then try again"
 	case status < http.StatusInternalServerError: // from the guard
 		detail = err.Error()
 	default:
-		detail = "something went wrong inside stevedore: its log has the request id"
+		detail = "internal error: search the log of stevedore for the request id"
 	}
 	code := cmp.Or(statusCodes[status], codeInvalid)
 	if status == http.StatusInternalServerError {

@@ -9,9 +9,10 @@ import (
 	"stevedore/internal/operations"
 )
 
-// GetReadiness returns the states of all dependencies. The answer is 503 only while this
-// process cannot serve: a load balancer must not hide the console because of other parts. Error messages may contain addresses
-// and user names: only callers with a token get them.
+// GetReadiness returns the states of all dependencies. The response is 503 only while this
+// process cannot serve: a load balancer must not hide the console because of other
+// dependencies. Error messages may contain addresses and user names, so only callers with
+// a token get them.
 func (h handlers) GetReadiness(ctx context.Context, _ openapi.GetReadinessRequestObject) (openapi.GetReadinessResponseObject, error) {
 	recognized, _ := ctx.Value(recognizedKey{}).(bool)
 	parts := []openapi.Part{}

@@ -24,7 +24,7 @@ const (
 	handlerTimeout = 27 * time.Second
 	// streamPath is the only route whose response does not end.
 	streamPath = "/api/v1/changes"
-	// defaultStartTimeout is for people who wait for the response.
+	// defaultStartTimeout is short because people wait for the response.
 	defaultStartTimeout = 5 * time.Second
 )
 

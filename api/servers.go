@@ -13,8 +13,8 @@ import (
 	"stevedore/internal/operations"
 )
 
-// actionTimeout bounds what waits for a workflow's answer; it is below the server's
-// write timeout.
+// actionTimeout bounds requests that wait for a workflow's response; it is below the
+// server's write timeout.
 const actionTimeout = 20 * time.Second
 
 func etag(s ingest.Server) *string {
@@ -22,8 +22,8 @@ func etag(s ingest.Server) *string {
 	return &tag
 }
 
-// version reads an If-Match header: one tag or several. A weak one counts as what
-// it was made of: proxies that compress answers make ours weak.
+// version parses an If-Match header with one or several tags. A weak tag equals its strong
+// form, because proxies that compress responses weaken ETags.
 func version(ifMatch *string) (string, error) {
 	var tags []string
 	if ifMatch != nil {
@@ -84,8 +84,8 @@ func newServer(settings openapi.ServerSettings) (in operations.NewServer, err er
 	return in, nil
 }
 
-// TestServerSettings tests settings that are not saved. As for TestServer, a server that cannot be
-// reached or refuses the log-in is a result.
+// TestServerSettings tests settings that are not saved. As for TestServer, a server that is
+// unreachable or refuses the login is a result, not an error.
 func (h handlers) TestServerSettings(ctx context.Context, req openapi.TestServerSettingsRequestObject) (openapi.TestServerSettingsResponseObject, error) {
 	in, err := newServer(*req.Body)
 	if err != nil {
@@ -136,7 +136,7 @@ func (h handlers) PauseServer(ctx context.Context, req openapi.PauseServerReques
 	return openapi.PauseServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.PauseServer200ResponseHeaders{ETag: etag(server)}}, nil
 }
 
-// ResumeServer lets a server be scanned again.
+// ResumeServer ends the pause or suspension of a server.
 func (h handlers) ResumeServer(ctx context.Context, req openapi.ResumeServerRequestObject) (openapi.ResumeServerResponseObject, error) {
 	server, err := h.ops.ResumeServer(ctx, req.NameOrUUID)
 	if err != nil {
@@ -145,7 +145,7 @@ func (h handlers) ResumeServer(ctx context.Context, req openapi.ResumeServerRequ
 	return openapi.ResumeServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.ResumeServer200ResponseHeaders{ETag: etag(server)}}, nil
 }
 
-// DecideChanges decides about the changes of a server that are held.
+// DecideChanges resolves the held changes of a server.
 func (h handlers) DecideChanges(ctx context.Context, req openapi.DecideChangesRequestObject) (openapi.DecideChangesResponseObject, error) {
 	part := ""
 	if req.Body.Part != nil {
@@ -158,8 +158,8 @@ func (h handlers) DecideChanges(ctx context.Context, req openapi.DecideChangesRe
 	return openapi.DecideChanges200JSONResponse(openapi.ChangesDecided{Files: n}), nil
 }
 
-// TestServer connects to a server, for as long as its time-outs let it. That it cannot be reached or logged in to is
-// an answer and no failure to answer.
+// TestServer connects to a server, within the server's timeouts. A server that is
+// unreachable or refuses the login is a result, not an error.
 func (h handlers) TestServer(ctx context.Context, req openapi.TestServerRequestObject) (openapi.TestServerResponseObject, error) {
 	result, err := h.ops.TestServer(ctx, req.NameOrUUID, operations.TestRequest{Sample: orFalse(req.Params.Sample)})
 	if err != nil && (result.Server.UUID == "" || !about(err)) {
@@ -168,8 +168,8 @@ func (h handlers) TestServer(ctx context.Context, req openapi.TestServerRequestO
 	return openapi.TestServer200JSONResponse(openapi.FromTest(result, err)), nil
 }
 
-// ApproveHostKey pins the key with the fingerprint. Where the server presents
-// another nothing is pinned, and that is a conflict.
+// ApproveHostKey pins the key with the fingerprint. If the server presents another key,
+// nothing is pinned and the response is a conflict.
 func (h handlers) ApproveHostKey(ctx context.Context, req openapi.ApproveHostKeyRequestObject) (openapi.ApproveHostKeyResponseObject, error) {
 	ask := operations.TestRequest{Approve: req.Body.Fingerprint, Sample: orFalse(req.Params.Sample)}
 	if req.Body.Expires != nil {
@@ -199,7 +199,7 @@ func (h handlers) ScanServer(ctx context.Context, req openapi.ScanServerRequestO
 	return openapi.ScanServer202JSONResponse{Body: accepted, Headers: openapi.ScanServer202ResponseHeaders{Location: &accepted.StatusURL}}, nil
 }
 
-// scan starts a scan and answers at once.
+// scan starts a scan and does not wait for it.
 func (h handlers) scan(ctx context.Context, servers []string) (openapi.ScanAccepted, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.startTimeout)
 	defer cancel()

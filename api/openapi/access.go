@@ -21,7 +21,7 @@ func FromToken(t ingest.Token, now time.Time) Token {
 	}
 }
 
-// FromNewToken returns a token with its secret, for the one time it is shown.
+// FromNewToken returns a token with its secret, which is shown only once.
 func FromNewToken(t ingest.Token, secret string, now time.Time) NewToken {
 	shown := FromToken(t, now)
 	return NewToken{

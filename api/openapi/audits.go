@@ -12,7 +12,7 @@ func FromAuditRun(r ingest.AuditRun) AuditRun {
 	}
 }
 
-// FromAuditDifference returns a difference as the API shows it.
+// FromAuditDifference returns a discrepancy as the API shows it.
 func FromAuditDifference(d ingest.AuditDifference) AuditDifference {
 	return AuditDifference{
 		Mark: AuditDifferenceMark(d.Mark), What: d.What, Why: d.Why, Server: orNull(d.Server), Path: orNull(d.Path), FileUUID: orNull(d.FileUUID),
@@ -20,7 +20,7 @@ func FromAuditDifference(d ingest.AuditDifference) AuditDifference {
 	}
 }
 
-// FromAuditSides returns what each place has as the API shows it.
+// FromAuditSides returns the state in each place as the API shows it.
 func FromAuditSides(s ingest.AuditSides) AuditSides {
 	return AuditSides{
 		Source: fromAuditSide(s.Source), Ledger: fromAuditSide(s.Ledger), Object: fromAuditSide(s.Object), Announcement: fromAuditSide(s.Notification),

@@ -19,8 +19,8 @@ func List[T, U any](items []T, convert func(T) U) []U {
 	return list
 }
 
-// FromFile returns a file as the API shows it: paths are safe to print, and
-// the raw path is beside them.
+// FromFile returns a file as the API shows it: its paths are safe to print, and
+// remote_path_base64 is the raw path.
 func FromFile(f ingest.File) File {
 	return File{
 		FileUUID: f.UUID, Server: f.ServerName, ServerUUID: f.ServerUUID,
@@ -39,7 +39,7 @@ func FromFile(f ingest.File) File {
 	}
 }
 
-// FromProgress returns how a step stands as the API shows it.
+// FromProgress returns the progress of a step as the API shows it.
 func FromProgress(p orchestrator.Progress) *Progress {
 	shown := &Progress{
 		Step: string(p.Step), Attempt: p.Attempt, Running: p.Running, Paused: p.Paused, NextAttemptAt: timeOrNull(p.NextTry), Failure: orNull(p.Failure), Host: orNull(p.Host),
@@ -57,7 +57,8 @@ func FromProgress(p orchestrator.Progress) *Progress {
 	return shown
 }
 
-// waitsFor is left over in the ledger once the file has gone on.
+// waitsFor returns the condition of a discovered file. The ledger keeps the text, which no
+// longer applies to files in other statuses.
 func waitsFor(f ingest.File) *string {
 	if f.Status != ingest.StatusDiscovered {
 		return nil
@@ -107,7 +108,7 @@ func FromEvent(e ingest.StoredEvent) Event {
 	return Event{ID: e.ID, EventType: string(e.Type), Timestamp: e.Timestamp.UTC(), Details: details}
 }
 
-// FromScan returns how a scan stands as the API shows it.
+// FromScan returns the state of a scan as the API shows it.
 func FromScan(s operations.ScanStatus) Scan {
 	servers := []ScanServer{}
 	for _, server := range s.Servers {

@@ -27,8 +27,8 @@ func (b ServerSettings) Edit() (edit operations.ServerEdit, err error) {
 	return edit, err
 }
 
-// Apply returns what sets the given fields of a server; those that were left
-// out stay as they are. A duration that cannot be is KindInvalid.
+// Apply returns a function that sets the given fields of a server; omitted fields
+// keep their values. An invalid duration is an error of KindInvalid.
 func (b ServerSettings) Apply() (func(*ingest.Server), error) {
 	durations := map[string]*string{
 		"settle": b.Settle, "scan_interval": b.ScanInterval, "min_age": b.MinAge, "sidecar_wait": b.SidecarWait,
@@ -60,7 +60,7 @@ func (b ServerSettings) Apply() (func(*ingest.Server), error) {
 	}, nil
 }
 
-// applyReach sets how the server is reached.
+// applyReach sets the fields of the connection.
 func (b ServerSettings) applyReach(s *ingest.Server) {
 	set(&s.Name, b.Name)
 	set(&s.Host, b.Host)
@@ -71,7 +71,7 @@ func (b ServerSettings) applyReach(s *ingest.Server) {
 	set(&s.LegacyAlgorithms, b.LegacyAlgorithms)
 }
 
-// applyRules sets what is taken and when.
+// applyRules sets the fields that select and schedule files.
 func (b ServerSettings) applyRules(s *ingest.Server) {
 	set(&s.Include, b.Include)
 	set(&s.Exclude, b.Exclude)
@@ -91,7 +91,7 @@ func (b ServerSettings) applyRules(s *ingest.Server) {
 }
 
 // applyOptions sets the given options, which have the same names in both types,
-// and returns those that cannot be read.
+// and returns the options with invalid values.
 func (b ServerSettings) applyOptions(s *ingest.Server) (wrong []ingest.FieldError) {
 	given := map[string]json.RawMessage{}
 	encoded, _ := json.Marshal(b) // texts, numbers and switches: cannot fail
@@ -116,7 +116,7 @@ func set[T any](to *T, value *T) {
 	}
 }
 
-// FromTest returns a server test as the API shows it; err is how it ended.
+// FromTest returns a server test as the API shows it; err is its error, may be nil.
 func FromTest(r operations.TestResult, err error) ServerTest {
 	test := ServerTest{
 		Ok: err == nil, Fingerprint: orNull(r.Presented.Fingerprint), HostKey: orNull(r.Presented.KeyLine),
@@ -150,7 +150,7 @@ func FromListing(s ingest.Scan) Listing {
 	}
 }
 
-// FromReconciliation returns a run of the reconciler as the API shows it.
+// FromReconciliation returns a run of the reconciliation as the API shows it.
 func FromReconciliation(r ingest.Reconciliation) Reconciliation {
 	return Reconciliation{
 		ID: r.ID, StartedAt: r.StartedAt.UTC(), FinishedAt: r.FinishedAt.UTC(), Requeued: r.Requeued, Restarted: r.Restarted,
@@ -159,7 +159,7 @@ func FromReconciliation(r ingest.Reconciliation) Reconciliation {
 	}
 }
 
-// FromChange returns what happened to a file as the stream of changes shows it.
+// FromChange returns an event of a file as the stream of changes shows it.
 func FromChange(e ingest.LedgerEvent) Change {
 	event := FromEvent(e.StoredEvent)
 	return Change{

@@ -6,7 +6,7 @@ import (
 	"stevedore/internal/operations"
 )
 
-// setDetails sets what is known once a connection stands.
+// setDetails sets the fields that a successful connection provides.
 func (t *ServerTest) setDetails(d operations.ProbeDetails) {
 	if d.KeyExchange != "" {
 		t.Algorithms = &ServerAlgorithms{KeyExchange: d.KeyExchange, HostKey: d.HostKeyAlgorithm, Cipher: d.Cipher, Mac: d.MAC}
@@ -24,5 +24,5 @@ func (t *ServerTest) setDetails(d operations.ProbeDetails) {
 	}
 }
 
-// bounded is a number of a server as JSON can hold it.
+// bounded limits a number from a server to the range of int64.
 func bounded(n uint64) int64 { return int64(min(n, math.MaxInt64)) }
