@@ -1253,7 +1253,7 @@ type Scan struct {
 	// AlreadyRunning Servers whose running scan is followed by another.
 	AlreadyRunning int `json:"already_running"`
 
-	// Error Error of the scan, apart from errors of single servers.
+	// Error Error of the scan, apart from errors of single servers; while it runs, that no worker runs.
 	Error *string `json:"error"`
 
 	// Failed Servers whose scan could not be started.

@@ -46,7 +46,7 @@ func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action Act
 	if d.Entry, err = s.record(ctx, "file."+string(action), file.UUID, details); err != nil {
 		return file, err
 	}
-	return file, s.act(ctx, file, action, d)
+	return file, s.awaitWorker(ctx, func(ctx context.Context) error { return s.act(ctx, file, action, d) })
 }
 
 // wantedStatus returns the status that the action requires of the file.

@@ -14,6 +14,9 @@ const closeTimeout = 5 * time.Second
 
 // StartAudit implements Audits.
 func (s *Service) StartAudit(ctx context.Context, servers []string, deep bool) (ingest.AuditRun, error) {
+	if err := s.noWorker(ctx); err != nil {
+		return ingest.AuditRun{}, err
+	}
 	run := ingest.AuditRun{UUID: s.d.NewUUID(), Actor: access.From(ctx).Name, Deep: deep}
 	names := []string{}
 	if len(servers) > 0 {

@@ -33,7 +33,7 @@ type ScanStatus struct {
 	// StartedAllAt is the time at which the last server's scan was started; zero until
 	// then.
 	StartedAllAt time.Time
-	// Err is the failure of the ScanAllServers workflow; nil for none.
+	// Err is the failure of the ScanAllServers workflow, or that no worker runs it; nil for none.
 	Err     error
 	Summary workflows.ScanSummary
 	Servers []ScanServerStatus
@@ -71,6 +71,7 @@ func (s *Service) GetScan(ctx context.Context, requestUUID string) (ScanStatus, 
 		Err: scan.Err, Summary: scan.Summary, State: ScanRunning,
 	}
 	if scan.Running {
+		status.Err = s.noWorker(ctx)
 		return status, nil
 	}
 	if scan.Err != nil {
@@ -81,7 +82,9 @@ func (s *Service) GetScan(ctx context.Context, requestUUID string) (ScanStatus, 
 		return status, err
 	}
 	err = s.countScanned(ctx, scan, status.Servers)
-	status.State = overall(status)
+	if status.State = overall(status); status.State == ScanRunning {
+		status.Err = s.noWorker(ctx)
+	}
 	return status, err
 }
 

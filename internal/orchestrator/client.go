@@ -144,14 +144,17 @@ func (o Client) Polled(ctx context.Context, taskQueue string) (bool, error) {
 	return true, nil
 }
 
-// CheckWorker returns an error when no worker polls the task queue.
+// ErrNoWorker is in the chain of the error for a task queue without workers.
+var ErrNoWorker = errors.New("no worker")
+
+// CheckWorker returns an error around ErrNoWorker when no worker polls the task queue.
 func (o Client) CheckWorker(ctx context.Context) error {
 	polled, err := o.Polled(ctx, o.queue())
 	if err != nil {
 		return err
 	}
 	if !polled {
-		return ingest.Errorf(ingest.KindTransient, "no worker polls task queue %q: start one with `stevedore worker`", o.queue())
+		return ingest.Wrap(ingest.KindTransient, ErrNoWorker, "no worker polls task queue %q: start one with `stevedore worker`", o.queue())
 	}
 	return nil
 }

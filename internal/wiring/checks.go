@@ -6,6 +6,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
+	"stevedore/internal/orchestrator"
 )
 
 // checks returns the checks of readiness. Object store and broker are checked only if
@@ -40,7 +41,7 @@ func (p *Parts) checkWorker(ctx context.Context) error {
 		return err
 	}
 	if len(hosts) == 0 {
-		return ingest.Errorf(ingest.KindTransient, "no worker: start one with `stevedore worker`")
+		return ingest.Wrap(ingest.KindTransient, orchestrator.ErrNoWorker, "no worker: start one with `stevedore worker`")
 	}
 	return p.orchestrator().CheckWorker(ctx)
 }
