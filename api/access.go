@@ -54,9 +54,20 @@ func (h handlers) ListAuditLog(ctx context.Context, req openapi.ListAuditLogRequ
 	if err != nil {
 		return nil, err
 	}
-	page, err := h.access.AuditLog(ctx, before, pageLimit(req.Params.Limit))
+	q := req.Params
+	filter := ingest.AuditFilter{Actor: orZero(q.Actor), Action: orZero(q.Action), Target: orZero(q.Target), BeforeID: before, Limit: pageLimit(q.Limit)}
+	filter.From, filter.To = orZero(q.From), orZero(q.To)
+	page, err := h.access.AuditLog(ctx, filter)
 	if err != nil {
 		return nil, err
 	}
 	return openapi.ListAuditLog200JSONResponse{Entries: openapi.List(page.Items, openapi.FromAudit), NextCursor: cursorAuditLog.write(page.Next)}, nil
+}
+
+// orZero returns the value of an optional parameter, or its zero value.
+func orZero[T any](value *T) (zero T) {
+	if value == nil {
+		return zero
+	}
+	return *value
 }

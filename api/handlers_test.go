@@ -139,7 +139,7 @@ func (f *fakeOperations) RevokeToken(_ context.Context, name string) (ingest.Tok
 	return ingest.Token{Name: name, Role: ingest.RoleViewer, RevokedAt: time.Unix(1, 0)}, f.err
 }
 
-func (f *fakeOperations) AuditLog(_ context.Context, before int64, limit int) (ingest.Page[ingest.AuditEntry], error) {
+func (f *fakeOperations) AuditLog(_ context.Context, filter ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error) {
 	return f.auditPage, f.err
 }
 

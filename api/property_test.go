@@ -105,6 +105,11 @@ func (d *driver) fixtures() map[string]func() any {
 	t, b := d.t, d.service
 	b.server(t, "acme")
 	scratch := b.server(t, "scratch")
+	_, err := b.store.EditServer(t.Context(), scratch.UUID, func(s ingest.Server) (ingest.Server, error) {
+		s.Host = "scratch.example.com" // the folders of acme never overlap with it
+		return s, nil
+	})
+	require.NoError(t, err)
 	file := b.parked(t, scratch, "/in/\xff\u202e\x1b[31m<script>=cmd.csv")
 	completed := b.parked(t, scratch, "/in/completed.csv")
 	for _, to := range []ingest.Status{ingest.StatusUploaded, ingest.StatusCompleted} {
@@ -120,7 +125,7 @@ func (d *driver) fixtures() map[string]func() any {
 		"server": is("acme"), "servers": is([]any{"acme"}), "editServer.server": is(scratch.UUID), "pauseServer.server": is("scratch"),
 		"removeServer.server": func() any { return b.server(t, "doomed-"+unique().(string)).Name },
 		"file_uuid":           is(file.UUID), "audit_uuid": is(audit), "file_uuids": is([]any{file.UUID}), "reprocessFile.file_uuid": is(completed.UUID), "approveHostKey.expires": is("2099-01-31"), "If-Match": is("*"), "Last-Event-ID": is(0), "cursor": is(nil), "expected_count": is(nil),
-		"name": unique, "Idempotency-Key": unique, "revokeToken.name": is("spare"), "editServer.name": is(nil), "skipFiles.from": is(nil),
+		"name": unique, "Idempotency-Key": unique, "revokeToken.name": is("spare"), "editServer.name": is(nil), "editServer.host": is("scratch.example.com"), "skipFiles.from": is(nil),
 		"retryFiles.status": is(nil), "expires": is("2099-01-31"), "createServer.host": func() any { return unique().(string) + ".example.com" },
 		"fingerprint": is(b.prober.presented.Fingerprint), "host_keys": is([]any{b.prober.presented.KeyLine}),
 		"host": is("sftp.example.com"), "username": is("u"), "password": is("p"), "private_key": is(nil), "passphrase": is(nil), "certificate": is(nil), "root_path": is("/out"),

@@ -126,7 +126,7 @@ func TestForgedActionsAreUnverified(t *testing.T) {
 				return last.Details["action"] == action
 			}, sandbox.Timeout, 50*time.Millisecond, path)
 			assert.Equal(t, false, last.Details["verified"], path)
-			entries, err := h.Store.AuditLog(h.Ctx, 0, 100)
+			entries, err := h.Store.AuditLog(h.Ctx, ingest.AuditFilter{Limit: 100})
 			require.NoError(t, err)
 			assert.True(t, slices.ContainsFunc(entries, func(e ingest.AuditEntry) bool {
 				return e.Actor == ingest.Unverified && e.Target == file.UUID && e.Action == "file."+action && e.Details["claimed_actor"] == "ann"
@@ -134,10 +134,10 @@ func TestForgedActionsAreUnverified(t *testing.T) {
 		}
 	}
 	for _, signal := range []string{workflows.SignalRescan, workflows.SignalFileReady} {
-		before, err := h.Store.AuditLog(h.Ctx, 0, 100)
+		before, err := h.Store.AuditLog(h.Ctx, ingest.AuditFilter{Limit: 100})
 		require.NoError(t, err)
 		_ = h.Temporal.SignalWorkflow(h.Ctx, ingest.DiscoverWorkflowID(h.Files()[0].ServerUUID), "", signal, map[string]any{"actor": "ann"})
-		after, err := h.Store.AuditLog(h.Ctx, 0, 100)
+		after, err := h.Store.AuditLog(h.Ctx, ingest.AuditFilter{Limit: 100})
 		require.NoError(t, err)
 		assert.Len(t, after, len(before), "%s carries no operator action", signal)
 	}

@@ -78,7 +78,7 @@ func TestASignalFromTheTemporalCLIActs(t *testing.T) {
 
 	// The actor was not authenticated: ledger and audit log mark it as unverified.
 	assert.Equal(t, false, sandbox.Detail(h.Events(b.UUID), ingest.EventOperatorAction, "verified"))
-	entries, err := h.Store.AuditLog(h.Ctx, 0, 10)
+	entries, err := h.Store.AuditLog(h.Ctx, ingest.AuditFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
 	for _, entry := range entries {

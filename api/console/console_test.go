@@ -191,7 +191,7 @@ func (f *fake) ListReconciliations(context.Context, int64, int) (ingest.Page[ing
 	return ingest.Page[ingest.Reconciliation]{Items: []ingest.Reconciliation{{StartedAt: noon, FinishedAt: noon, Requeued: 2, Findings: []string{"x"}}}}, nil
 }
 
-func (f *fake) AuditLog(context.Context, int64, int) (ingest.Page[ingest.AuditEntry], error) {
+func (f *fake) AuditLog(context.Context, ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error) {
 	return ingest.Page[ingest.AuditEntry]{Items: f.entries}, nil
 }
 

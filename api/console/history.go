@@ -39,7 +39,7 @@ func (c *Console) scans(r *http.Request, v *view) (answer, error) {
 }
 
 func (c *Console) changes(r *http.Request, v *view) (answer, error) {
-	page, err := c.d.Access.AuditLog(r.Context(), before(r), historyPerPage)
+	page, err := c.d.Access.AuditLog(r.Context(), ingest.AuditFilter{BeforeID: before(r), Limit: historyPerPage})
 	if err != nil {
 		return answer{}, err
 	}

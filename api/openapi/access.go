@@ -1,6 +1,7 @@
 package openapi
 
 import (
+	"cmp"
 	"time"
 
 	"stevedore/internal/ingest"
@@ -38,5 +39,6 @@ func FromAudit(e ingest.AuditEntry) AuditEntry {
 	}
 	return AuditEntry{
 		ID: e.ID, At: e.At.UTC(), Actor: e.Actor, Role: Role(e.Role), Action: e.Action, Target: e.Target, Details: details,
+		Outcome: ActionOutcome(cmp.Or(e.Outcome, ingest.ActionUnknown)), Error: orNull(e.Error), Changes: e.Changes(),
 	}
 }

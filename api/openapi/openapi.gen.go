@@ -18,6 +18,27 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for ActionOutcome.
+const (
+	ActionDone    ActionOutcome = "done"
+	ActionFailed  ActionOutcome = "failed"
+	ActionUnknown ActionOutcome = "unknown"
+)
+
+// Valid indicates whether the value is a known member of the ActionOutcome enum.
+func (e ActionOutcome) Valid() bool {
+	switch e {
+	case ActionDone:
+		return true
+	case ActionFailed:
+		return true
+	case ActionUnknown:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for AuditDifferenceMark.
 const (
 	MarkExtra   AuditDifferenceMark = "+"
@@ -507,6 +528,9 @@ func (e TokenState) Valid() bool {
 	}
 }
 
+// ActionOutcome defines model for ActionOutcome.
+type ActionOutcome string
+
 // AuditDifference defines model for AuditDifference.
 type AuditDifference struct {
 	FileUUID *string `json:"file_uuid"`
@@ -543,11 +567,20 @@ type AuditEntry struct {
 	Action string `json:"action"`
 
 	// Actor A token's name, or cli:USER.
-	Actor   string                 `json:"actor"`
-	At      time.Time              `json:"at"`
+	Actor string    `json:"actor"`
+	At    time.Time `json:"at"`
+
+	// Changes Changed settings, old and new; a password or key appears as `password: changed`.
+	Changes []string               `json:"changes"`
 	Details map[string]interface{} `json:"details"`
-	ID      int64                  `json:"id"`
-	Role    Role                   `json:"role"`
+
+	// Error Why the action failed.
+	Error *string `json:"error"`
+	ID    int64   `json:"id"`
+
+	// Outcome unknown while the action runs, and afterwards if its process crashed.
+	Outcome ActionOutcome `json:"outcome"`
+	Role    Role          `json:"role"`
 
 	// Target What it was done to.
 	Target string `json:"target"`
@@ -1885,6 +1918,21 @@ type NameOrUUID = string
 
 // ListAuditLogParams defines parameters for ListAuditLog.
 type ListAuditLogParams struct {
+	// Actor Only entries of the token with this name.
+	Actor *string `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Action Only entries of this action, for example `server.edit`.
+	Action *string `form:"action,omitempty" json:"action,omitempty"`
+
+	// Target Only entries with this target, for example a server's name.
+	Target *string `form:"target,omitempty" json:"target,omitempty"`
+
+	// From Only entries at this time or later.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Only entries before this time.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
 	// Limit Entries per page.
 	Limit *Limit `form:"limit,omitempty" json:"limit,omitempty"`
 
@@ -2352,6 +2400,41 @@ func (w *ServerInterfaceWrapper) ListAuditLog(ctx echo.Context) error {
 
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ListAuditLogParams
+	// ------------- Optional query parameter "actor" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "actor", ctx.QueryParams(), &params.Actor, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter actor: %s", err))
+	}
+
+	// ------------- Optional query parameter "action" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "action", ctx.QueryParams(), &params.Action, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter action: %s", err))
+	}
+
+	// ------------- Optional query parameter "target" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "target", ctx.QueryParams(), &params.Target, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter target: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
 	// ------------- Optional query parameter "limit" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "limit", ctx.QueryParams(), &params.Limit, runtime.BindQueryParameterOptions{Type: "integer", Format: ""})

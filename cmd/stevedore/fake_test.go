@@ -330,7 +330,7 @@ func (f *fakeOperations) ListFailures(context.Context, string) ([]ingest.Failure
 	return f.failures, len(f.failures) > 1, f.err
 }
 
-func (f *fakeOperations) AuditLog(context.Context, int64, int) (ingest.Page[ingest.AuditEntry], error) {
+func (f *fakeOperations) AuditLog(context.Context, ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error) {
 	return ingest.Page[ingest.AuditEntry]{Items: f.log}, f.err
 }
 

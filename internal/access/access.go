@@ -15,9 +15,8 @@ import (
 type Access interface {
 	Tokens
 	Sessions
-	// AuditLog returns a page of the audit log before the entry with the id, the latest
-	// entry first; 0 begins with the latest.
-	AuditLog(ctx context.Context, beforeID int64, limit int) (ingest.Page[ingest.AuditEntry], error)
+	// AuditLog returns a page of the selected entries, the latest first.
+	AuditLog(ctx context.Context, filter ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error)
 }
 
 // Tokens manages the tokens of the API.
@@ -65,8 +64,8 @@ type Ledger interface {
 	SessionToken(ctx context.Context, session Digest) (token Digest, err error)
 	// CloseSession ends a session.
 	CloseSession(ctx context.Context, session Digest) error
-	// AuditLog returns entries before the id, the latest first; 0 begins with the latest.
-	AuditLog(ctx context.Context, beforeID int64, limit int) ([]ingest.AuditEntry, error)
+	// AuditLog returns the selected entries, the latest first.
+	AuditLog(ctx context.Context, filter ingest.AuditFilter) ([]ingest.AuditEntry, error)
 }
 
 // Service implements Access on a ledger. It is safe for concurrent use.

@@ -52,6 +52,15 @@ func (l *fakeLedger) RevokeToken(_ context.Context, name string) (ingest.Token, 
 	return ingest.Token{}, ingest.Errorf(ingest.KindMissing, "no token")
 }
 
+func (l *fakeLedger) CompleteEntry(_ context.Context, key string, outcome ingest.ActionOutcome, reason string) error {
+	for i := range l.audited {
+		if l.audited[i].Key == key {
+			l.audited[i].Outcome, l.audited[i].Error = outcome, reason
+		}
+	}
+	return nil
+}
+
 func (l *fakeLedger) Record(_ context.Context, e ingest.AuditEntry) error {
 	l.audited = append(l.audited, e)
 	return l.auditErr

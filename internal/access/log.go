@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -12,6 +13,31 @@ import (
 type Recorder interface {
 	// Record adds an entry to the audit log.
 	Record(ctx context.Context, e ingest.AuditEntry) error
+	// CompleteEntry records the outcome of the entry with the key, once. reason is that of
+	// a failed action.
+	CompleteEntry(ctx context.Context, key string, outcome ingest.ActionOutcome, reason string) error
+}
+
+// completeTimeout bounds recording an outcome after the caller left.
+const completeTimeout = 5 * time.Second
+
+// Recorded adds an entry like Record, runs the action with the entry's key and records its
+// outcome, also when the caller left. If that fails, the outcome remains unknown, because
+// the action has happened.
+func Recorded(ctx context.Context, to Recorder, action, target string, details map[string]any, do func(key string) error) error {
+	key, err := Record(ctx, to, action, target, details)
+	if err != nil {
+		return err
+	}
+	err = do(key)
+	outcome, reason := ingest.ActionDone, ""
+	if err != nil {
+		outcome, reason = ingest.ActionFailed, ingest.Message(err)
+	}
+	completing, cancel := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
+	defer cancel()
+	_ = to.CompleteEntry(completing, key, outcome, reason)
+	return err
 }
 
 // Record adds an entry about the context's principal to the audit log and returns the
@@ -25,9 +51,8 @@ func Record(ctx context.Context, to Recorder, action, target string, details map
 	})
 }
 
-// AuditLog returns a page of the audit log before the entry with the id, the latest
-// entry first; 0 begins with the latest.
-func (s *Service) AuditLog(ctx context.Context, beforeID int64, limit int) (page ingest.Page[ingest.AuditEntry], err error) {
-	entries, err := s.ledger.AuditLog(ctx, beforeID, limit)
-	return ingest.PageOf(entries, limit, func(e ingest.AuditEntry) int64 { return e.ID }), err
+// AuditLog implements Access.
+func (s *Service) AuditLog(ctx context.Context, filter ingest.AuditFilter) (page ingest.Page[ingest.AuditEntry], err error) {
+	entries, err := s.ledger.AuditLog(ctx, filter)
+	return ingest.PageOf(entries, filter.Limit, func(e ingest.AuditEntry) int64 { return e.ID }), err
 }

@@ -36,11 +36,11 @@ func (s *Service) CreateToken(ctx context.Context, in NewToken) (token ingest.To
 		token.ExpiresAt = s.now().Add(in.Expires).UTC().Truncate(time.Second)
 		details["expires_at"] = token.ExpiresAt
 	}
-	if _, err := Record(ctx, s.ledger, "token.create", in.Name, details); err != nil {
-		return token, "", err
-	}
 	secret = secretPrefix + newSecret()
-	token, err = s.ledger.AddToken(ctx, DigestOf(secret), token)
+	err = Recorded(ctx, s.ledger, "token.create", in.Name, details, func(string) error {
+		token, err = s.ledger.AddToken(ctx, DigestOf(secret), token)
+		return err
+	})
 	if err != nil {
 		return token, "", fmt.Errorf("add token %q: %w", in.Name, err)
 	}
@@ -68,10 +68,11 @@ func (s *Service) ListTokens(ctx context.Context) ([]ingest.Token, error) {
 
 // RevokeToken implements Tokens.
 func (s *Service) RevokeToken(ctx context.Context, name string) (ingest.Token, error) {
-	if _, err := Record(ctx, s.ledger, "token.revoke", name, nil); err != nil {
-		return ingest.Token{}, err
-	}
-	token, err := s.ledger.RevokeToken(ctx, name)
+	var token ingest.Token
+	err := Recorded(ctx, s.ledger, "token.revoke", name, nil, func(string) (err error) {
+		token, err = s.ledger.RevokeToken(ctx, name)
+		return err
+	})
 	if isMissing(err) {
 		return ingest.Token{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no token is called %q: `stevedore token list` shows all", ingest.Summary(name))
 	}

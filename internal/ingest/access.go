@@ -1,9 +1,13 @@
 package ingest
 
 import (
+	"cmp"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -85,6 +89,67 @@ type AuditEntry struct {
 	Target string
 	// Details depend on the action; they never contain secrets.
 	Details map[string]any
+	// Outcome is unknown while the action runs, and afterwards if its process crashed.
+	// Error is the reason of a failed action.
+	Outcome ActionOutcome
+	Error   string
+}
+
+// ActionOutcome is the result of an action in the audit log.
+type ActionOutcome string
+
+// The outcomes of actions.
+const (
+	ActionDone    ActionOutcome = "done"
+	ActionFailed  ActionOutcome = "failed"
+	ActionUnknown ActionOutcome = "unknown"
+)
+
+// AuditFilter selects entries of the audit log. Zero values select all.
+type AuditFilter struct {
+	Actor, Action, Target string
+	// From is the earliest time, To is exclusive.
+	From, To time.Time
+	// BeforeID omits later entries; 0 starts with the latest.
+	BeforeID int64
+	// Limit is the page size; default 100, at most 1000.
+	Limit int
+}
+
+// FieldChanged is the value of a secret field in the changes of an audit entry.
+const FieldChanged = "changed"
+
+// Changes returns the changes of an edit, sorted: "port: 22 -> 2222", and for secrets
+// "password: changed".
+func (e AuditEntry) Changes() []string {
+	fields, _ := e.Details["changes"].(map[string]any)
+	list := []string{}
+	for _, field := range slices.Sorted(maps.Keys(fields)) {
+		text := FieldChanged
+		if change, ok := fields[field].(map[string]any); ok {
+			text = auditValue(change["from"]) + " -> " + auditValue(change["to"])
+		}
+		list = append(list, field+": "+text)
+	}
+	return list
+}
+
+// auditValue returns a setting as text; lists are separated by commas.
+func auditValue(value any) string {
+	switch v := value.(type) {
+	case nil:
+		return "none"
+	case []any:
+		texts := make([]string, len(v))
+		for i := range v {
+			texts[i] = DisplayPath(fmt.Sprint(v[i]))
+		}
+		return cmp.Or(strings.Join(texts, ", "), "none")
+	case float64:
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	default:
+		return cmp.Or(DisplayPath(fmt.Sprint(v)), "none")
+	}
 }
 
 // ValidName reports whether the text may name a server or a token: 1 to 63

@@ -43,10 +43,10 @@ func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action Act
 	d.Actor = access.From(ctx).Name
 	d.Reason = ingest.DisplayPath(d.Reason) // shown in many places, as one printable line
 	details := map[string]any{"path": ingest.DisplayPath(file.RemotePath), "server": file.ServerName, "reason": d.Reason, "from": d.From}
-	if d.Entry, err = s.record(ctx, "file."+string(action), file.UUID, details); err != nil {
-		return file, err
-	}
-	return file, s.awaitWorker(ctx, func(ctx context.Context) error { return s.act(ctx, file, action, d) })
+	return file, s.recorded(ctx, "file."+string(action), file.UUID, details, func(entry string) error {
+		d.Entry = entry
+		return s.awaitWorker(ctx, func(ctx context.Context) error { return s.act(ctx, file, action, d) })
+	})
 }
 
 // wantedStatus returns the status that the action requires of the file.
@@ -76,16 +76,14 @@ func notBegun(status ingest.Status) bool {
 func (s *Service) skipNotBegun(ctx context.Context, file ingest.File, d workflows.OperatorAction) error {
 	by := ingest.OperatorAction{Action: ingest.ActionSkip, Actor: access.From(ctx).Name, Reason: ingest.DisplayPath(d.Reason), Verified: true}
 	details := map[string]any{"path": ingest.DisplayPath(file.RemotePath), "server": file.ServerName, "reason": by.Reason}
-	var err error
-	if by.Entry, err = s.record(ctx, "file.skip", file.UUID, details); err != nil {
+	return s.recorded(ctx, "file.skip", file.UUID, details, func(entry string) error {
+		by.Entry, by.Key = entry, entry
+		skipped, err := s.d.Ledger.SkipNotStarted(ctx, file, by)
+		if err == nil && !skipped {
+			err = ingest.Errorf(ingest.KindConflict, "%s has just started: a file in flight can be skipped once it has failed", ingest.Summary(file.RemotePath))
+		}
 		return err
-	}
-	by.Key = by.Entry
-	skipped, err := s.d.Ledger.SkipNotStarted(ctx, file, by)
-	if err == nil && !skipped {
-		err = ingest.Errorf(ingest.KindConflict, "%s has just started: a file in flight can be skipped once it has failed", ingest.Summary(file.RemotePath))
-	}
-	return err
+	})
 }
 
 func (s *Service) act(ctx context.Context, file ingest.File, action Action, d workflows.OperatorAction) error {

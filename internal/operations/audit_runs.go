@@ -31,18 +31,24 @@ func (s *Service) StartAudit(ctx context.Context, servers []string, deep bool) (
 	if err := s.closeLostAudits(ctx); err != nil {
 		return ingest.AuditRun{}, err
 	}
-	if _, err := s.record(ctx, "audit.start", run.UUID, map[string]any{"servers": names, "deep": deep}); err != nil {
+	details := map[string]any{"servers": names, "deep": deep}
+	if err := s.recorded(ctx, "audit.start", run.UUID, details, func(string) error { return s.beginAudit(ctx, run) }); err != nil {
 		return ingest.AuditRun{}, err
 	}
+	return s.d.Ledger.AuditRun(ctx, run.UUID)
+}
+
+// beginAudit stores an audit and starts its workflow.
+func (s *Service) beginAudit(ctx context.Context, run ingest.AuditRun) error {
 	if err := s.d.Ledger.AddAuditRun(ctx, run); err != nil {
-		return ingest.AuditRun{}, err
+		return err
 	}
 	if err := s.d.Orchestrator.StartAudit(ctx, run.UUID); err != nil {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
-		return ingest.AuditRun{}, errors.Join(err, s.d.Ledger.EndAudit(closing, run.UUID, "it could not be started: "+ingest.Message(err)))
+		return errors.Join(err, s.d.Ledger.EndAudit(closing, run.UUID, "it could not be started: "+ingest.Message(err)))
 	}
-	return s.d.Ledger.AuditRun(ctx, run.UUID)
+	return nil
 }
 
 // GetAudit implements Audits.

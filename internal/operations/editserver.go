@@ -52,14 +52,24 @@ func (s *Service) EditServer(ctx context.Context, nameOrUUID, version string, ed
 	if ServerVersion(edited) == seen {
 		return server, nil
 	}
-	details := map[string]any{"server_uuid": server.UUID, "changes": changes(server, edited)}
-	if edit.Password != nil || edit.PrivateKey != nil {
-		details["credentials"] = "changed"
+	changed := changes(server, edited)
+	if edit.Password != nil {
+		changed["password"] = ingest.FieldChanged
 	}
-	if _, err := s.record(ctx, "server.edit", server.Name, details); err != nil {
-		return ingest.Server{}, err
+	if edit.PrivateKey != nil {
+		changed["private_key"] = ingest.FieldChanged
 	}
-	return s.d.Ledger.EditServer(ctx, server.UUID, func(current ingest.Server) (ingest.Server, error) {
+	details := map[string]any{"server_uuid": server.UUID, "changes": changed}
+	err = s.recorded(ctx, "server.edit", server.Name, details, func(string) error {
+		server, err = s.storeEdit(ctx, seen, edited)
+		return err
+	})
+	return server, err
+}
+
+// storeEdit stores the edited server if its version is still the seen one.
+func (s *Service) storeEdit(ctx context.Context, seen string, edited ingest.Server) (ingest.Server, error) {
+	return s.d.Ledger.EditServer(ctx, edited.UUID, func(current ingest.Server) (ingest.Server, error) {
 		if err := checkVersion(current, seen); err != nil {
 			return current, err
 		}
@@ -140,12 +150,10 @@ func (s *Service) RemoveServer(ctx context.Context, nameOrUUID, version string) 
 	if err := s.jumpedThrough(ctx, server); err != nil {
 		return ingest.Server{}, err
 	}
-	entry, err := s.record(ctx, "server.remove", server.Name, map[string]any{"server_uuid": server.UUID})
-	if err != nil {
-		return ingest.Server{}, err
-	}
-	by := ingest.OperatorAction{Action: ingest.ActionSkip, Actor: access.From(ctx).Name, Reason: "server removed", Key: entry, Entry: entry, Verified: true}
-	err = s.d.Ledger.RemoveServer(ctx, server.UUID, by, func(current ingest.Server) error { return checkVersion(current, version) })
+	err = s.recorded(ctx, "server.remove", server.Name, map[string]any{"server_uuid": server.UUID}, func(entry string) error {
+		by := ingest.OperatorAction{Action: ingest.ActionSkip, Actor: access.From(ctx).Name, Reason: "server removed", Key: entry, Entry: entry, Verified: true}
+		return s.d.Ledger.RemoveServer(ctx, server.UUID, by, func(current ingest.Server) error { return checkVersion(current, version) })
+	})
 	if err != nil {
 		return ingest.Server{}, fmt.Errorf("remove server %q: %w", server.Name, err)
 	}

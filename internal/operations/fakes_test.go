@@ -176,6 +176,17 @@ func (l *fakeLedger) PartnerWaits(context.Context, []string) (map[string]ingest.
 	return l.waits, l.err
 }
 
+func (l *fakeLedger) CompleteEntry(_ context.Context, key string, outcome ingest.ActionOutcome, reason string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.audited {
+		if l.audited[i].Key == key {
+			l.audited[i].Outcome, l.audited[i].Error = outcome, reason
+		}
+	}
+	return nil
+}
+
 func (l *fakeLedger) Record(_ context.Context, e ingest.AuditEntry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

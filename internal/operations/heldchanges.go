@@ -26,10 +26,11 @@ func (s *Service) ResolveChanges(ctx context.Context, nameOrUUID string, decisio
 	details := map[string]any{
 		"server_uuid": server.UUID, "decision": decision, "part": part, "reason": reason, "files": server.Attention.Held.Files, "held": server.Attention.HeldReason,
 	}
-	if _, err := s.record(ctx, "server.changes", server.Name, details); err != nil {
-		return 0, err
-	}
-	n, err := s.d.Ledger.DecideChanges(ctx, server.UUID, decision, part, access.From(ctx).Name, reason, s.d.NewUUID())
+	var n int64
+	err = s.recorded(ctx, "server.changes", server.Name, details, func(string) error {
+		n, err = s.d.Ledger.DecideChanges(ctx, server.UUID, decision, part, access.From(ctx).Name, reason, s.d.NewUUID())
+		return err
+	})
 	if err == nil && decision == ingest.ChangesTake && server.Active && server.State == ingest.ServerOK {
 		// Without the scan, the next scheduled one ingests them.
 		_, _ = s.StartScan(ctx, []string{server.UUID})

@@ -171,7 +171,7 @@ func New(d Deps) *Service {
 	return &Service{d.Ledger, d.Ledger, d}
 }
 
-// record adds an entry about the context's principal to the audit log, see access.Record.
-func (s *Service) record(ctx context.Context, action, target string, details map[string]any) (key string, err error) {
-	return access.Record(ctx, s.d.Ledger, action, target, details)
+// recorded runs an action with an entry of the audit log, see access.Recorded.
+func (s *Service) recorded(ctx context.Context, action, target string, details map[string]any, do func(entry string) error) error {
+	return access.Recorded(ctx, s.d.Ledger, action, target, details, do)
 }

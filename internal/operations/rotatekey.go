@@ -61,22 +61,22 @@ func (s *Service) RotateKey(ctx context.Context, req RotateRequest) (result Rota
 	result.Failed = servers.unopened
 	result.Servers, result.NewKey = len(servers.opened)+len(servers.unopened), len(servers.behind) == 0
 	details := map[string]any{"new_key": result.NewKey, "servers": result.Servers, "key_only": req.KeyOnly}
-	if _, err := s.record(ctx, "key.rotate", "keyset", details); err != nil {
-		return result, err
-	}
-	if result.NewKey {
-		if err := keys.Rotate(); err != nil {
-			return result, err
+	err = s.recorded(ctx, "key.rotate", "keyset", details, func(string) error {
+		if result.NewKey {
+			if err := keys.Rotate(); err != nil {
+				return err
+			}
+			servers.behind = servers.opened
 		}
-		servers.behind = servers.opened
-	}
-	if req.KeyOnly {
-		return result, nil
-	}
-	if err := s.resealAll(ctx, keys, servers.behind, req.Progress, &result); err != nil {
-		return result, err
-	}
-	return result, keys.RenewCanary(ctx, s.d.Ledger)
+		if req.KeyOnly {
+			return nil
+		}
+		if err := s.resealAll(ctx, keys, servers.behind, req.Progress, &result); err != nil {
+			return err
+		}
+		return keys.RenewCanary(ctx, s.d.Ledger)
+	})
+	return result, err
 }
 
 // sealedServers groups the servers with credentials.

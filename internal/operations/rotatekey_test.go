@@ -139,7 +139,7 @@ func TestOneDamagedCredentialStopsNoOther(t *testing.T) {
 	require.ErrorContains(t, err, "stevedore server edit b --password-file")
 	require.Equal(t, []string{"b"}, result.Failed)
 	require.Equal(t, 2, result.Resealed)
-	entries, err := r.ledger.AuditLog(ctx, 0, 1)
+	entries, err := r.ledger.AuditLog(ctx, ingest.AuditFilter{Limit: 1})
 	require.NoError(t, err)
 	require.Equal(t, "key.rotate", entries[0].Action)
 }

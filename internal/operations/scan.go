@@ -42,10 +42,10 @@ func (s *Service) StartScan(ctx context.Context, servers []string) (ScanRun, err
 		return ScanRun{}, fmt.Errorf("start the scan: %w", err)
 	}
 	run.UUID, run.WorkflowID, run.Servers = when.uuid, ingest.ScanWorkflowID(when.uuid), len(asked)
-	if _, err := s.record(ctx, "scan.start", run.UUID, map[string]any{"servers": servers}); err != nil {
-		return ScanRun{}, err
-	}
-	run.RunID, err = s.d.Orchestrator.StartScan(ctx, run.WorkflowID, in, when.delay)
+	err = s.recorded(ctx, "scan.start", run.UUID, map[string]any{"servers": servers}, func(string) error {
+		run.RunID, err = s.d.Orchestrator.StartScan(ctx, run.WorkflowID, in, when.delay)
+		return err
+	})
 	if err != nil {
 		return ScanRun{}, fmt.Errorf("start the scan: %w", err)
 	}

@@ -36,10 +36,12 @@ func (s *Service) AddServer(ctx context.Context, in NewServer) (ingest.Server, e
 	if err := s.seal(ctx, &server, creds); err != nil {
 		return ingest.Server{}, err
 	}
-	if _, err := s.record(ctx, "server.create", server.Name, map[string]any{"server_uuid": server.UUID, "settings": settingsOf(server)}); err != nil {
-		return ingest.Server{}, err
-	}
-	added, err := s.d.Ledger.AddServer(ctx, server)
+	var added ingest.Server
+	details := map[string]any{"server_uuid": server.UUID, "settings": settingsOf(server)}
+	err = s.recorded(ctx, "server.create", server.Name, details, func(string) error {
+		added, err = s.d.Ledger.AddServer(ctx, server)
+		return err
+	})
 	if err != nil {
 		return ingest.Server{}, fmt.Errorf("add server %q: %w", server.Name, err)
 	}
@@ -192,10 +194,11 @@ func (s *Service) switchServer(ctx context.Context, nameOrUUID, action string, c
 	if err != nil {
 		return ingest.Server{}, err
 	}
-	if _, err := s.record(ctx, action, server.Name, map[string]any{"server_uuid": server.UUID}); err != nil {
-		return ingest.Server{}, err
+	details := map[string]any{"server_uuid": server.UUID}
+	if active := action == "server.resume"; active != server.Active {
+		details["changes"] = map[string]any{"is_active": map[string]any{"from": server.Active, "to": active}}
 	}
-	if err := change(ctx, server.UUID); err != nil {
+	if err := s.recorded(ctx, action, server.Name, details, func(string) error { return change(ctx, server.UUID) }); err != nil {
 		return ingest.Server{}, fmt.Errorf("switch server %q: %w", server.Name, err)
 	}
 	return s.GetServer(ctx, server.UUID)

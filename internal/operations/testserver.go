@@ -119,10 +119,8 @@ func (s *Service) endSuspension(ctx context.Context, result *TestResult) error {
 	if result.Server.State != ingest.ServerSuspended || !result.Server.Active {
 		return nil
 	}
-	if _, err := s.record(ctx, "server.test_resumes", result.Server.Name, map[string]any{"server_uuid": result.Server.UUID}); err != nil {
-		return err
-	}
-	if err := s.d.Ledger.ResumeServer(ctx, result.Server.UUID); err != nil {
+	resume := func(string) error { return s.d.Ledger.ResumeServer(ctx, result.Server.UUID) }
+	if err := s.recorded(ctx, "server.test_resumes", result.Server.Name, map[string]any{"server_uuid": result.Server.UUID}, resume); err != nil {
 		return err
 	}
 	result.Server.State, result.Server.LastError, result.Resumed = ingest.ServerOK, "", true
@@ -149,10 +147,9 @@ func approved(presented ProbeResult, approve string, probe error) error {
 func (s *Service) pin(ctx context.Context, prober Prober, result *TestResult, ask TestRequest) error {
 	keys := addKey(result.Server.HostKeys, ask.line(result.Presented.KeyLine))
 	details := map[string]any{"server_uuid": result.Server.UUID, "fingerprint": result.Presented.Fingerprint, "expires": ask.Expires}
-	if _, err := s.record(ctx, "server.approve_host_key", result.Server.Name, details); err != nil {
-		return err
-	}
-	if err := s.approvePins(ctx, &result.Server, keys); err != nil {
+	details["changes"] = map[string]any{"host_keys": map[string]any{"from": list(result.Server.HostKeys), "to": keys}}
+	pin := func(string) error { return s.approvePins(ctx, &result.Server, keys) }
+	if err := s.recorded(ctx, "server.approve_host_key", result.Server.Name, details, pin); err != nil {
 		return err
 	}
 	result.Pinned = true

@@ -82,18 +82,43 @@ func TestAuditLogOnlyGrows(t *testing.T) {
 		require.NoError(t, b.Record(ctx, entry))
 		require.NoError(t, b.Record(ctx, entry), "a repetition writes nothing")
 	}
-	entries, err := b.AuditLog(ctx, 0, 10)
+	entries, err := b.AuditLog(ctx, ingest.AuditFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
 	require.Equal(t, "server.resume", entries[0].Action)
 	require.Equal(t, "ac\ufffdme\ufffd", entries[0].Target)
-	older, err := b.AuditLog(ctx, entries[0].ID, 10)
+	older, err := b.AuditLog(ctx, ingest.AuditFilter{BeforeID: entries[0].ID, Limit: 10})
 	require.NoError(t, err)
 	require.Equal(t, entries[1:], older)
+
+	require.Equal(t, ingest.ActionUnknown, entries[0].Outcome)
+	require.NoError(t, b.CompleteEntry(ctx, entries[0].Key, ingest.ActionFailed, "re\x00fused"))
+	require.NoError(t, b.CompleteEntry(ctx, entries[0].Key, ingest.ActionDone, ""), "the first outcome counts")
+	require.NoError(t, b.CompleteEntry(ctx, entries[1].Key, ingest.ActionDone, ""))
+	require.NoError(t, b.CompleteEntry(ctx, uuid.NewString(), ingest.ActionDone, ""), "without an entry it writes nothing")
+	latest := func(filter ingest.AuditFilter) (found []string) {
+		list, err := b.AuditLog(ctx, filter)
+		require.NoError(t, err)
+		for _, e := range list {
+			found = append(found, e.Action+" "+string(e.Outcome)+" "+e.Error)
+		}
+		return found
+	}
+	both := []string{"server.resume failed re\ufffdfused", "server.pause done "}
+	for _, filter := range []ingest.AuditFilter{
+		{}, {Actor: "ann"}, {Target: entries[0].Target}, {From: entries[1].At}, {To: entries[0].At.Add(time.Microsecond)},
+	} {
+		require.Equal(t, both, latest(filter), "%+v", filter)
+	}
+	require.Equal(t, both[1:], latest(ingest.AuditFilter{Actor: "ann", Action: "server.pause"}))
+	require.Equal(t, both[:1], latest(ingest.AuditFilter{From: entries[0].At}))
+	require.Equal(t, both[1:], latest(ingest.AuditFilter{To: entries[0].At}))
+	require.Empty(t, latest(ingest.AuditFilter{Actor: "bob"}))
 	for statement, refusal := range map[string]string{
 		"UPDATE audit_log SET actor = 'x'": "append-only: UPDATE refused",
 		"DELETE FROM audit_log":            "append-only: DELETE refused",
 		"TRUNCATE audit_log":               "append-only: TRUNCATE refused",
+		"DELETE FROM audit_outcomes":       "append-only: DELETE refused",
 		"INSERT INTO api_tokens (name, token_sha256, role, created_by) VALUES ('bootstrap', sha256('x'), 'admin', 'x')": "api_tokens_name",
 		"INSERT INTO api_tokens (name, token_sha256, role, created_by) VALUES ('x', sha256('x'), 'king', 'x')":          "api_tokens_role",
 	} {

@@ -36,12 +36,13 @@ func TestADeadWorkerIsReported(t *testing.T) {
 	acme := h.AddServer("acme", nil)
 	cfg, err := config.Load(config.Options{Environ: append(h.Env, "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"))})
 	require.NoError(t, err)
-	parts := wiring.New(cfg, services.Logger(t), wiring.Options{TaskQueue: h.Queue})
+	parts, err := wiring.New(cfg, services.Logger(t), wiring.Options{TaskQueue: h.Queue})
+	require.NoError(t, err)
 	t.Cleanup(parts.Close)
 	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), Access: parts.Access(), Token: "a token of a test", Log: services.Logger(t)}))
 	t.Cleanup(served.Close)
-	call := func(method, path string) (status int, body string) {
-		request, err := http.NewRequestWithContext(h.Ctx, method, served.URL+path, strings.NewReader("{}"))
+	call := func(method, path, body string) (status int, answered string) {
+		request, err := http.NewRequestWithContext(h.Ctx, method, served.URL+path, strings.NewReader(body))
 		require.NoError(t, err)
 		request.Header.Set("Authorization", "Bearer a token of a test")
 		request.Header.Set("Content-Type", "application/json")
@@ -58,7 +59,7 @@ func TestADeadWorkerIsReported(t *testing.T) {
 				Error *string
 				Parts []struct{ Name, Message string }
 			}
-			_, body := call("GET", path)
+			_, body := call("GET", path, "")
 			require.NoError(t, json.Unmarshal([]byte(body), &value), body)
 			found := ""
 			if value.Error != nil {
@@ -96,8 +97,8 @@ func TestADeadWorkerIsReported(t *testing.T) {
 		FileUUID: file.UUID, To: ingest.StatusError, Events: []ingest.Event{{Type: ingest.EventError}},
 		Set: ingest.Columns{Error: &ingest.Failure{Kind: ingest.KindUnsettled, Message: "it changes"}},
 	}))
-	for _, path := range []string{"/api/v1/files/" + file.UUID + ":retry", "/api/v1/audits"} {
-		status, body := call("POST", path)
+	for path, body := range map[string]string{"/api/v1/files/" + file.UUID + ":retry": `{"reason":"again"}`, "/api/v1/audits": "{}"} {
+		status, body := call("POST", path, body)
 		assert.Equal(t, http.StatusServiceUnavailable, status, path)
 		assert.Contains(t, body, noWorker, path)
 	}
