@@ -14,11 +14,11 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// wrongTokens is how many wrong tokens an address may send at once, see package access.
+// wrongTokens is the burst of wrong tokens allowed per address, see package access.
 const wrongTokens = 30
 
-// TestFault65_NobodyWithoutAToken: no token, a wrong one and a token spelt
-// otherwise get 401 everywhere but on the two probes.
+// TestFault65_NobodyWithoutAToken: requests without a token, with a wrong token
+// or with a malformed token return 401 on all routes except the two probes.
 func TestFault65_NobodyWithoutAToken(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
@@ -31,7 +31,7 @@ func TestFault65_NobodyWithoutAToken(t *testing.T) {
 			for name, header := range map[string]string{"none": "", "wrong": "Bearer nope", "basic": "Basic " + testToken, "bare": testToken} {
 				request := httptest.NewRequest(method, target, nil)
 				request.Header.Set("Authorization", header)
-				request.RemoteAddr = "192.0.2." + name // each address may try a few
+				request.RemoteAddr = "192.0.2." + name // each address has its own limit of wrong tokens
 				answer := httptest.NewRecorder()
 				b.handler.ServeHTTP(answer, request)
 				require.Contains(t, []int{401, 429}, answer.Code, "%s %s %s", method, path, name)
@@ -63,7 +63,7 @@ func TestTokenIsAskedForEverywhereButOnProbes(t *testing.T) {
 	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer unreachable"), 503, codeUnavailable)
 }
 
-// TestFault65_RolesAreKept: each role may do what openapi.yaml says and no more.
+// TestFault65_RolesAreKept: each role may call exactly the operations that openapi.yaml allows.
 func TestFault65_RolesAreKept(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
@@ -88,7 +88,7 @@ func TestFault65_RolesAreKept(t *testing.T) {
 }
 
 // TestFault66_CrossSiteWritesAreRefused: a page of another site cannot make a
-// browser write for it.
+// browser send writes.
 func TestFault66_CrossSiteWritesAreRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
@@ -97,8 +97,8 @@ func TestFault66_CrossSiteWritesAreRefused(t *testing.T) {
 	require.Nil(t, b.ops.scanned)
 }
 
-// TestFault66_EncodedSlashesAreRefused: a path that a proxy may read otherwise
-// than we do gets nowhere, with or without a token.
+// TestFault66_EncodedSlashesAreRefused: a path that proxies may interpret
+// differently is refused, with or without a token.
 func TestFault66_EncodedSlashesAreRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{servers: []ingest.Server{{Name: "acme"}}})
@@ -113,8 +113,8 @@ func TestFault66_EncodedSlashesAreRefused(t *testing.T) {
 	}
 }
 
-// TestFault66_ForwardedForIsNotBelieved: the peer is who connects, in the log
-// and where wrong tokens are counted.
+// TestFault66_ForwardedForIsNotBelieved: without trusted proxies, the address of the
+// connection is logged and used to count wrong tokens.
 func TestFault66_ForwardedForIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
@@ -136,8 +136,8 @@ func TestFault66_ForwardedForIsNotBelieved(t *testing.T) {
 	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer nope"), 401, codeUnauthorized)
 }
 
-// TestForwardedForIsBelievedOfTrustedProxies: each of those behind a proxy has
-// tries of their own, and nobody can write another's address.
+// TestForwardedForIsBelievedOfTrustedProxies: clients behind a proxy have separate
+// limits of wrong tokens, and no client can forge the address of another.
 func TestForwardedForIsBelievedOfTrustedProxies(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})

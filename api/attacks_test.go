@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestAttacksAreRefused sends what people who attack web services send. None of it
-// may reach an operation that changes something, which the fake would answer with 500.
+// TestAttacksAreRefused sends common attacks on web services. None may reach an operation
+// that changes data: the fake responds to those with 500.
 func TestAttacksAreRefused(t *testing.T) {
 	t.Parallel()
 	const uuid = "00000000-0000-4000-8000-000000000000"

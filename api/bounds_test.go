@@ -30,9 +30,8 @@ func specified(t *testing.T) map[string]*openapi3.Operation {
 	return all
 }
 
-// TestEveryRequestIsBounded: each text, list and number that a caller may send has a
-// bound in openapi.yaml, and requests are compared with it. A route that is added is
-// covered.
+// TestEveryRequestIsBounded: each text, list and number of a request has a bound in
+// openapi.yaml, and requests are validated against it. New routes are covered.
 func TestEveryRequestIsBounded(t *testing.T) {
 	t.Parallel()
 	for name, operation := range specified(t) {
@@ -74,18 +73,18 @@ func requireBounded(t *testing.T, where string, ref *openapi3.SchemaRef, depth i
 	}
 }
 
-// fixedLength reports whether a pattern bounds the length of what fits it.
+// fixedLength reports whether a pattern bounds the length of matching texts.
 func fixedLength(pattern string) bool {
 	counted := regexp.MustCompile(`\[[^]]*\]`).ReplaceAllString(pattern, "c")
 	return strings.HasPrefix(counted, "^") && strings.HasSuffix(counted, "$") && !strings.ContainsAny(counted, "*+") && !strings.Contains(counted, ",}")
 }
 
-// TestEveryPageIsBounded: what grows with the number of files, scans or people is
-// read by pages with a cursor and a limit.
+// TestEveryPageIsBounded: lists that grow with the number of files, scans or users have
+// pages with a cursor and a limit.
 func TestEveryPageIsBounded(t *testing.T) {
 	t.Parallel()
-	// Servers and tokens are as many as admins have added by hand; of tokens 1,000 are
-	// listed. Failures are grouped, at most 100 groups; statistics have at most 30 buckets.
+	// Admins add servers and tokens manually, so these lists stay short; at most 1,000 tokens
+	// are listed. Failures have at most 100 groups, statistics at most 30 buckets.
 	bounded := []string{"GET /api/v1/overview", "GET /readyz", "GET /api/v1/servers", "GET /api/v1/tokens", "GET /api/v1/failures", "GET /api/v1/statistics"}
 	for _, name := range slices.Sorted(maps.Keys(specified(t))) {
 		operation := specified(t)[name]
@@ -96,7 +95,7 @@ func TestEveryPageIsBounded(t *testing.T) {
 		schema := answer.Value.Content.Get("application/json").Schema.Value
 		for field, property := range schema.Properties {
 			if !property.Value.Type.Is("array") || !strings.HasPrefix(name, "GET ") || len(schema.Properties) > 4 {
-				continue // an entry, not a list of them
+				continue // a single entry
 			}
 			parameters := map[string]*openapi3.Parameter{}
 			for _, parameter := range operation.Parameters {
@@ -110,8 +109,8 @@ func TestEveryPageIsBounded(t *testing.T) {
 	}
 }
 
-// TestLargeRequestsAreRefused sends every operation what is too large, by its body, a
-// header and its query, and gets a problem each time.
+// TestLargeRequestsAreRefused sends every operation a body, a header and a query that are
+// too large, and expects a problem each time.
 func TestLargeRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})

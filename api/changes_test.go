@@ -16,7 +16,7 @@ import (
 	"stevedore/internal/operations"
 )
 
-// endless has always more to tell.
+// endless always returns another page of events.
 type endless struct{ operations.Events }
 
 func (endless) EventsAfter(_ context.Context, after int64, limit int) (events []ingest.LedgerEvent, err error) {
@@ -29,8 +29,8 @@ func (endless) EventsAfter(_ context.Context, after int64, limit int) (events []
 	return events, nil
 }
 
-// TestWhoDoesNotReadIsDropped: a stream that nobody reads holds its goroutine and its
-// place among the streams for a bounded time.
+// TestWhoDoesNotReadIsDropped: a stream whose client does not read holds its goroutine and its
+// slot among the streams for a bounded time.
 func TestWhoDoesNotReadIsDropped(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -69,7 +69,7 @@ func TestDocsInABrowser(t *testing.T) {
 	require.Contains(t, text, "sftp.example.com")
 }
 
-// photo saves what the page looks like if STEVEDORE_TEST_SCREENSHOTS names a folder.
+// photo saves a screenshot of the page if STEVEDORE_TEST_SCREENSHOTS names a folder.
 func photo(t *testing.T, ctx context.Context, name string) {
 	t.Helper()
 	folder := os.Getenv("STEVEDORE_TEST_SCREENSHOTS")

@@ -6,8 +6,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// FuzzCursor: a cursor is one of ours and gives the place that is in it, or is
-// refused; one of another listing is never taken for ours.
+// FuzzCursor: a cursor is either valid and returns the id that it contains, or is
+// refused. A cursor of another listing is always refused.
 func FuzzCursor(f *testing.F) {
 	for _, cursor := range []cursorOf{cursorFiles, cursorNewestFiles, cursorEvents} {
 		f.Add(*cursor.write(7))

@@ -30,9 +30,9 @@ const (
 	scanUUID  = "aaaaaaaa-1111-4222-8333-444444444444"
 )
 
-// fakeOperations answers with what a test puts in.
+// fakeOperations returns the values that a test sets.
 type fakeOperations struct {
-	operations.Operations // panics at what is not faked
+	operations.Operations // panics in methods without a fake
 	access.Access
 
 	scanned  []string
@@ -148,7 +148,7 @@ func (f *fakeOperations) Ready(context.Context) []operations.PartStatus {
 	return f.parts
 }
 
-// testBundle is the API on a fake, and what it has logged.
+// testBundle is the API with fake operations, and its log.
 type testBundle struct {
 	handler http.Handler
 	ops     *fakeOperations
@@ -228,7 +228,7 @@ func TestStartScanTakesServersFromQueryAndBody(t *testing.T) {
 	require.Empty(t, b.ops.scanned)
 }
 
-// A filter that is not understood must not become "scan everything".
+// A filter that cannot be parsed must not become "scan everything".
 func TestStartScanRefusesWhatItDoesNotUnderstand(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

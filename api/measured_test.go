@@ -12,7 +12,7 @@ import (
 	"stevedore/internal/telemetry"
 )
 
-// What of a server waits for a person is told by metrics of its own.
+// Files and settings of a server that need attention have their own metrics.
 func TestMetricsTellWhatWaitsForAPerson(t *testing.T) {
 	t.Parallel()
 	server := ingest.Server{Name: "acme", Active: true, Unread: ingest.Unread{Count: 3}, Left: ingest.ServerLeft{Sources: 4}}

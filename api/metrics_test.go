@@ -46,7 +46,7 @@ func TestMetricsOfARealLedger(t *testing.T) {
 	}
 }
 
-// TestMetricsWithoutALedger: what is down is told; the rest still is.
+// TestMetricsWithoutALedger: failed dependencies are reported; other metrics remain.
 func TestMetricsWithoutALedger(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
@@ -61,7 +61,7 @@ func TestMetricsWithoutALedger(t *testing.T) {
 	require.NotContains(t, answer.Body.String(), "canary")
 }
 
-// TestFault65_MetricsNeedAToken: the lowest role is enough, none is not.
+// TestFault65_MetricsNeedAToken: the lowest role is sufficient; a request without a token is refused.
 func TestFault65_MetricsNeedAToken(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
@@ -75,8 +75,8 @@ func TestFault65_MetricsNeedAToken(t *testing.T) {
 	}
 }
 
-// TestStreamsAreCountedApart: one that is open for a day would spoil what is
-// said of requests.
+// TestStreamsAreCountedApart: a stream that is open for a day would distort the
+// metrics of requests.
 func TestStreamsAreCountedApart(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)

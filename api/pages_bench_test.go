@@ -28,15 +28,15 @@ import (
 )
 
 const (
-	// pagesVariable says how many files the ledger of BenchmarkPages has; without
-	// it the benchmark is left out.
+	// pagesVariable names the variable with the number of files in the ledger of
+	// BenchmarkPages; without it the benchmark is skipped.
 	pagesVariable = "STEVEDORE_TEST_BENCH_ROWS"
 	pagesRuns     = 200
-	// pageBudget is what a page may cost.
+	// pageBudget is the time limit of a page.
 	pageBudget = 100 * time.Millisecond
 )
 
-// timing is what one request cost in many runs.
+// timing is the duration of a request in many runs.
 type timing struct {
 	name        string
 	median, p95 time.Duration
@@ -47,7 +47,7 @@ type timing struct {
 // BenchmarkPages measures every page of the API and of the console on a large
 // ledger: the time in the real handler on the real store, from request to the
 // last byte. /livez through the same handler is the floor. It prints one table,
-// and what a browser loads that has nothing of the console yet.
+// and the bytes that a browser with an empty cache loads for the console.
 func BenchmarkPages(b *testing.B) {
 	text := os.Getenv(pagesVariable)
 	if text == "" {
@@ -63,11 +63,11 @@ func BenchmarkPages(b *testing.B) {
 	ledger, err := store.New(b.Context(), store.Config{DatabaseURL: dsn})
 	require.NoError(b, err)
 	b.Cleanup(ledger.Close)
-	for range 1 + rows/10_000 { // each folds a part, as the workers would have
+	for range 1 + rows/10_000 { // each run folds a part, as workers do
 		_, err = ledger.Stats(b.Context())
 		require.NoError(b, err)
 	}
-	// What Temporal adds to files in flight is bounded by a time-out and left out.
+	// Requests to Temporal for files in flight have a timeout and are not measured.
 	ops := operations.New(operations.Deps{Ledger: ledger, Orchestrator: &fakeEngine{}})
 	tokens := access.New(ledger)
 	handler := NewHandler(Deps{
@@ -102,7 +102,7 @@ func BenchmarkPages(b *testing.B) {
 	fmt.Println(first)
 }
 
-// counts are what the console shows beside a listing.
+// counts are the filters of the counts that the console shows beside a listing.
 var counts = map[string]ingest.FileFilter{
 	"all":                     {},
 	"status=error":            {Statuses: []ingest.Status{ingest.StatusError}},
@@ -158,8 +158,8 @@ func consolePages(b *testing.B, handler http.Handler, rows int) [][2]string {
 
 var assetOf = regexp.MustCompile(`(?:src|href)="(/static/[^"]+)"`)
 
-// firstLoad says how many bytes a browser loads for the overview that has
-// nothing of it yet, as they go over the network.
+// firstLoad returns a description of the bytes that a browser with an empty
+// cache transfers for the overview.
 func firstLoad(b *testing.B, handler http.Handler, cookie string) string {
 	page := getPage(b, handler, "/", cookie).Body
 	assets, sum := map[string]bool{}, 0
@@ -196,7 +196,7 @@ func get(b *testing.B, handler http.Handler, path string) *httptest.ResponseReco
 	return recorder
 }
 
-// measure runs ask many times; it returns what was found.
+// measure calls ask many times and returns the durations.
 func measure(name string, ask func() string) timing {
 	took := make([]time.Duration, pagesRuns)
 	found := ""

@@ -25,18 +25,18 @@ import (
 )
 
 const (
-	// streamFor is how long a stream is listened to.
+	// streamFor is the time for which a stream is read.
 	streamFor = 150 * time.Millisecond
-	// rounds is how many good requests, and how many that only fit the
-	// specification, each operation gets.
+	// rounds is the number of good requests per operation, and of requests that
+	// only match the specification.
 	rounds = 4
-	// shownFaults keeps a broken service from burying the first fault.
+	// shownFaults limits the output, so that the first fault stays visible.
 	shownFaults = 40
 )
 
-// TestEveryOperationIsAsSpecified sends requests that openapi.yaml allows and
-// requests that it does not to every operation in it, and holds the answers
-// against it: no operation can be added, or drift away, without being driven.
+// TestEveryOperationIsAsSpecified sends valid and invalid requests to every
+// operation of openapi.yaml and validates the responses against it. New and
+// changed operations are covered automatically.
 // All runs send the same requests; STEVEDORE_TEST_PROPERTY_SEED=random sends others,
 // and a number repeats what such a run sent.
 func TestEveryOperationIsAsSpecified(t *testing.T) {
@@ -50,7 +50,7 @@ func TestEveryOperationIsAsSpecified(t *testing.T) {
 	}
 	d.driveOtherMethods()
 	d.driveWithoutEngine()
-	d.driveUnknownTokens() // at the end: an address that tries many is refused
+	d.driveUnknownTokens() // at the end, because an address with many wrong tokens is refused
 	for _, op := range d.operations {
 		require.Positive(t, op.succeeded, "%s never succeeded: give the test a known value for what it needs", op.OperationID)
 		require.Positive(t, op.refused, "%s never refused anything", op.OperationID)
@@ -58,7 +58,7 @@ func TestEveryOperationIsAsSpecified(t *testing.T) {
 	t.Logf("drove %d operations with %d requests; STEVEDORE_TEST_PROPERTY_SEED=%d repeats them", len(d.operations), d.requests, d.seed)
 }
 
-// driver drives the API as it runs.
+// driver sends requests to the running API.
 type driver struct {
 	t          *testing.T
 	doc        *openapi3.T
@@ -68,7 +68,7 @@ type driver struct {
 	client     *http.Client
 	maker      maker
 	seed       uint64
-	// tokens are valid ones by their role.
+	// tokens are valid tokens by role.
 	tokens   map[string]string
 	requests int
 	faults   int
@@ -100,7 +100,7 @@ func newDriver(t *testing.T) *driver {
 	return d
 }
 
-// fixtures puts something into the ledger and returns what refers to it.
+// fixtures adds records to the ledger and returns references to them.
 func (d *driver) fixtures() map[string]func() any {
 	t, b := d.t, d.service
 	b.server(t, "acme")
@@ -139,7 +139,7 @@ func (d *driver) fixtures() map[string]func() any {
 	return known
 }
 
-// send sends a request and counts what came of it.
+// send sends a request and counts the results.
 func (d *driver) send(draft draft) answer {
 	d.t.Helper()
 	request, err := draft.request(d.url)
@@ -173,7 +173,7 @@ func (d *driver) exchange(op *operation, request *http.Request) answer {
 	return a
 }
 
-// judge reports what is wrong with an answer.
+// judge reports the faults of a response.
 func (d *driver) judge(op *operation, what string, a answer, more ...string) {
 	d.t.Helper()
 	faults := append(op.broken(d.doc, a), more...)
@@ -190,8 +190,8 @@ func (d *driver) judge(op *operation, what string, a answer, more ...string) {
 	d.t.Errorf("%s, %s (STEVEDORE_TEST_PROPERTY_SEED=%d): %d %s\n  %s", op.OperationID, what, d.seed, a.status, shown, strings.Join(faults, "\n  "))
 }
 
-// driveGood sends what should succeed, and what fits the specification but may
-// mean nothing.
+// driveGood sends requests that must succeed, and requests that match the
+// specification with arbitrary values.
 func (d *driver) driveGood(op *operation) {
 	for i := range rounds {
 		a := d.send(d.maker.good(op))
@@ -201,13 +201,13 @@ func (d *driver) driveGood(op *operation) {
 		}
 		d.judge(op, "good", a, faults...)
 		if i > 0 && len(op.parameters) == 0 && op.body == nil {
-			return // always the same
+			return // the operation has only one request
 		}
 		d.judge(op, "random", d.send(d.maker.draft(op, false)))
 	}
 }
 
-// driveWrong spoils good requests, each in one way.
+// driveWrong makes good requests invalid, each in one way.
 func (d *driver) driveWrong(op *operation) {
 	for _, wrong := range d.maker.wrongs(op) {
 		draft := d.maker.good(op).clone()
@@ -227,7 +227,7 @@ func (d *driver) driveWrong(op *operation) {
 	}
 }
 
-// encoded puts bytes into the body that no encoder lets through.
+// encoded replaces text in the body with bytes that encoders would not write.
 func (d *driver) encoded(draft draft) *http.Request {
 	request, err := draft.request(d.url)
 	require.NoError(d.t, err)
@@ -241,7 +241,7 @@ func (d *driver) encoded(draft draft) *http.Request {
 	return request
 }
 
-// driveRoles asks with no token and with each role's.
+// driveRoles sends requests without a token and with a token of each role.
 func (d *driver) driveRoles(op *operation) {
 	for _, role := range []string{"", "viewer", "operator", "admin"} {
 		draft := d.maker.good(op)
@@ -264,7 +264,7 @@ func (d *driver) driveRoles(op *operation) {
 }
 
 // driveRepeats sends a request twice under one Idempotency-Key, and then
-// another one under it.
+// another request under the same key.
 func (d *driver) driveRepeats(op *operation) {
 	if !slices.ContainsFunc(op.parameters, func(p *openapi3.Parameter) bool { return p.Name == "Idempotency-Key" }) {
 		return
@@ -286,12 +286,12 @@ func (d *driver) driveRepeats(op *operation) {
 		}
 	}
 	a := d.send(other)
-	if a.status != 422 && a.status != 400 { // the body may be no good, which is seen first
+	if a.status != 422 && a.status != 400 { // an invalid body is detected first
 		d.judge(op, "another with the key", a, "422 is due")
 	}
 }
 
-// driveOtherMethods asks for what the paths do not know.
+// driveOtherMethods sends methods that the paths do not support.
 func (d *driver) driveOtherMethods() {
 	for path, item := range d.doc.Paths.Map() {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
@@ -312,8 +312,8 @@ func (d *driver) driveOtherMethods() {
 	}
 }
 
-// driveWithoutEngine: without Temporal operations do without or say 503, if
-// the specification says that they may.
+// driveWithoutEngine: without Temporal, operations succeed, or return 503 if the
+// specification lists it.
 func (d *driver) driveWithoutEngine() {
 	d.service.engine.fail(ingest.Errorf(ingest.KindTransient, "cannot reach Temporal: check TEMPORAL_ADDRESS"))
 	for _, op := range d.operations {

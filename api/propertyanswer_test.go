@@ -17,14 +17,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// answer is what came back.
+// answer is the response to a request.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
-// broken lists what of openapi.yaml an answer does not keep.
+// broken lists the rules of openapi.yaml that an answer violates.
 func (op *operation) broken(doc *openapi3.T, a answer) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
 	response := op.Responses.Status(a.status)
@@ -81,8 +81,8 @@ func jsonFaults(schema *openapi3.Schema, body []byte) []string {
 	return drift("", schema, value)
 }
 
-// drift names what the specification does not know, and texts that are not of
-// their format: both are beyond what a schema's own validation looks at.
+// drift lists fields that are not in the specification and texts that violate
+// their format: validation against the schema finds neither.
 func drift(at string, schema *openapi3.Schema, value any) (faults []string) {
 	schema = flat(schema)
 	switch value := value.(type) {
@@ -110,7 +110,7 @@ func drift(at string, schema *openapi3.Schema, value any) (faults []string) {
 	return faults
 }
 
-// streamFaults looks at the whole events of a stream that was cut off.
+// streamFaults checks the complete events of an interrupted stream.
 func streamFaults(doc *openapi3.T, body []byte) (faults []string) {
 	events := strings.Split(string(body), "\n\n")
 	for _, event := range events[:len(events)-1] {
@@ -127,14 +127,14 @@ func streamFaults(doc *openapi3.T, body []byte) (faults []string) {
 	return faults
 }
 
-// codes are those of problem.go by their status: programs compare them.
+// codes are the codes of problem.go by status: programs compare them.
 var codes = map[int][]string{
 	400: {codeInvalid}, 401: {codeUnauthorized}, 403: {codeForbidden}, 404: {codeNotFound}, 405: {codeMethod}, 409: {codeConflict},
 	412: {codePrecondition}, 413: {codeTooLarge}, 415: {codeMediaType}, 422: {codeKeyReused}, 428: {codeNoIfMatch}, 429: {codeRateLimited},
 	503: {codeUnavailable, codeNotReady},
 }
 
-// hidden are characters that change how the text around them is read.
+// hidden are characters that change the display of the text around them.
 var hidden = regexp.MustCompile(`[\x{202a}-\x{202e}\x{2066}-\x{2069}\x{200e}\x{200f}\x{1b}]`)
 
 func problemFaults(a answer) (faults []string) {

@@ -17,14 +17,14 @@ import (
 	"pgregory.net/rapid"
 )
 
-// operation is one operation of openapi.yaml and what came of driving it.
+// operation is one operation of openapi.yaml with the results of its requests.
 type operation struct {
 	*openapi3.Operation
 
 	method, path string
-	// parameters are the path's and the operation's own.
+	// parameters are those of the path and of the operation.
 	parameters []*openapi3.Parameter
-	// body is nil for an operation that takes none.
+	// body is nil for an operation without a body.
 	body         *openapi3.Schema
 	bodyRequired bool
 	role         string
@@ -70,8 +70,8 @@ type draft struct {
 	token string
 }
 
-// clone copies what mutations change; values of the body are replaced, never
-// written to, see put.
+// clone copies the parts that mutations change. Values of the body are replaced,
+// never modified, see put.
 func (d draft) clone() draft {
 	d.path, d.header, d.query = maps.Clone(d.path), d.header.Clone(), url.Values(http.Header(d.query).Clone())
 	return d
@@ -95,7 +95,7 @@ func (d draft) request(base string) (*http.Request, error) {
 		}
 		body = encoded.Bytes()
 	}
-	request, err := http.NewRequest(d.op.method, base+path, bytes.NewReader(body)) //nolint:noctx // the driver adds one
+	request, err := http.NewRequest(d.op.method, base+path, bytes.NewReader(body)) //nolint:noctx // the driver adds a context
 	if err != nil {
 		return nil, err
 	}
@@ -109,19 +109,18 @@ func (d draft) request(base string) (*http.Request, error) {
 	return request, nil
 }
 
-// maker makes values that fit a schema.
+// maker makes values that match a schema.
 type maker struct {
 	random *rand.Rand
-	// known holds values that mean something to the service, by the name of
-	// their field, or by operation and field ("skipFiles.from"). A known value
-	// that is nil leaves the field out.
+	// known has values that exist in the service, by field name, or by operation
+	// and field ("skipFiles.from"). A nil value omits the field.
 	known map[string]func() any
 }
 
 // good returns a request that should succeed.
 func (m maker) good(op *operation) draft { return m.draft(op, true) }
 
-// draft returns a request that fits the specification; with meaning it uses
+// draft returns a request that matches the specification; with meaning, it uses
 // the known values.
 func (m maker) draft(op *operation, meaning bool) draft {
 	d := draft{op: op, path: map[string]string{}, query: url.Values{}, header: http.Header{}, token: testToken}
@@ -215,10 +214,10 @@ func (m maker) object(op *operation, schema *openapi3.Schema, meaning bool) map[
 	return object
 }
 
-// neededFields are those that an operation asks for though the schema, which
-// it shares with another one, does not.
+// neededFields are required by an operation although its schema, shared with
+// another operation, does not require them.
 var neededFields = map[string][]string{"testServerSettings": {"host", "username", "password"}, "createServer": {"name", "host", "username", "password"},
-	"editServer": {"password"}, // a stored one is not sent to another host
+	"editServer": {"password"}, // a stored password is not sent to another host
 }
 
 func (m maker) text(schema *openapi3.Schema) string {
@@ -245,7 +244,7 @@ func (m maker) text(schema *openapi3.Schema) string {
 	panic("no text fits the pattern " + pattern + " and its length")
 }
 
-// flat merges what a schema is all of.
+// flat merges the allOf schemas of a schema.
 func flat(schema *openapi3.Schema) *openapi3.Schema {
 	if len(schema.AllOf) == 0 {
 		return schema

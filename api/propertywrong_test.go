@@ -13,17 +13,17 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// wrong is one way to spoil a request.
+// wrong is one way to make a request invalid.
 type wrong struct {
 	what string
-	// field is the one that the answer must name; may be empty.
+	// field is the field that the response must name; may be empty.
 	field string
-	// status must be answered; 0 is whatever fits the specification, but no 5xx.
+	// status is the expected status; 0 accepts any in the specification except 5xx.
 	status int
 	spoil  func(d *draft)
 }
 
-// notUTF8 stands in a body for the byte 0xff, which JSON's encoder would mend.
+// notUTF8 is the placeholder in a body for byte 0xff, which the JSON encoder would replace.
 const notUTF8 = "NOT-UTF-8"
 
 // hostile are texts that have broken other programs.
@@ -33,7 +33,7 @@ var hostile = []string{
 	"99999999999999999999", "-1", "NaN", "null", "%2e%2e%2f", ".", "..", " ", "[", "**/*[", "\U0001F4A9",
 }
 
-// wrongs returns the ways to spoil a good request of the operation.
+// wrongs returns the ways to make a good request of the operation invalid.
 func (m maker) wrongs(op *operation) []wrong {
 	list := []wrong{{what: "unknown query parameter", field: "no_such", status: 400, spoil: func(d *draft) { d.query.Set("no_such", "1") }}}
 	for _, parameter := range op.parameters {
@@ -102,11 +102,11 @@ func hiddenSlash(text string) bool {
 	return strings.Contains(escaped, "%2f") || strings.Contains(escaped, "%5c")
 }
 
-// triedOfForm is how many texts are tried on a value that has a form.
+// triedOfForm is the number of texts tried on a value with a pattern or format.
 const triedOfForm = 8
 
-// texts returns texts to try where the schema asks for one value: all of them
-// where any text may pass, and some where the form keeps nearly all out.
+// texts returns texts to try as a value of the schema: all if any text may be
+// valid, and a few if the pattern or format excludes nearly all.
 func (m maker) texts(schema *openapi3.Schema) []string {
 	list := append([]string{"", "x", "1e999", "1.5", "true", "not-a-uuid"}, hostile...)
 	if !schema.Type.Is("string") || schema.Format != "" || len(schema.Enum) > 0 || schema.Pattern != "" {
@@ -125,9 +125,9 @@ func (m maker) texts(schema *openapi3.Schema) []string {
 	return list
 }
 
-// refuses reports whether a service that keeps the specification cannot take
-// the text. Texts that PostgreSQL or JSON cannot hold are refused everywhere:
-// taking them would mean to change them.
+// refuses reports whether the specification requires that the text is refused.
+// Texts that PostgreSQL or JSON cannot represent are always refused, because
+// they could only be stored changed.
 func refuses(schema *openapi3.Schema, text string) bool {
 	n := uint64(utf8.RuneCountInString(text))
 	switch {
@@ -155,7 +155,7 @@ func brief(text string) string {
 	return strconv.QuoteToASCII(text)
 }
 
-// bodyWrongs spoil the body as a whole.
+// bodyWrongs returns the ways to make the complete body invalid.
 func (op *operation) bodyWrongs() (list []wrong) {
 	raw := func(what string, status int, body string) {
 		list = append(list, wrong{what: "body " + what, status: status, spoil: func(d *draft) { d.raw = []byte(body) }})
@@ -181,7 +181,7 @@ func (op *operation) bodyWrongs() (list []wrong) {
 	return list
 }
 
-// valueWrongs spoil one value of the body after another.
+// valueWrongs returns the ways to make a single value of the body invalid.
 func (m maker) valueWrongs(at []string, schema *openapi3.Schema) (list []wrong) {
 	schema = flat(schema)
 	add := func(what string, status int, field string, value any) {
@@ -205,7 +205,7 @@ func (m maker) valueWrongs(at []string, schema *openapi3.Schema) (list []wrong) 
 		{"an object", "object", map[string]any{}}, {"null", "", nil},
 	} {
 		if other.value == nil && len(at) == 0 {
-			continue // that would be no body, see bodyWrongs
+			continue // a null body is a missing body, see bodyWrongs
 		}
 		if !schema.Type.Is(other.kind) && (other.value != nil || !schema.Nullable) {
 			add(other.what, 400, name, other.value)
@@ -267,11 +267,11 @@ func (m maker) objectWrongs(at []string, schema *openapi3.Schema) (list []wrong)
 	return list
 }
 
-// absent takes a field away.
+// absent removes a field.
 type absent struct{}
 
-// put returns the value with another one at the path, and shares what it leaves
-// as it is. A list becomes one of a single value.
+// put returns a copy of the value with another value at the path; unchanged parts
+// are shared. A list becomes a list of one value.
 func put(value any, at []string, with any) any {
 	if len(at) == 0 {
 		return with

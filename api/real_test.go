@@ -23,20 +23,20 @@ import (
 	"stevedore/workflows"
 )
 
-// fakeEngine takes what it is asked for.
+// fakeEngine accepts all requests.
 type fakeEngine struct {
-	// endAudit, may be nil, ends an audit as soon as it is started: one runs at a time.
+	// endAudit, may be nil, ends an audit directly after its start, because only one may run.
 	endAudit func(ctx context.Context, runUUID, failure string) error
 	operations.Orchestrator
 
 	mu      sync.Mutex
 	decided []string
 	err     error
-	// blocked, when set, is what decisions wait for.
+	// blocked, if not nil, delays operator actions until it is closed.
 	blocked chan struct{}
 }
 
-// fail makes everything fail with the error from now on, or work again.
+// fail makes all later calls return the error; nil ends this.
 func (e *fakeEngine) fail(err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -91,7 +91,7 @@ func (e *fakeEngine) Reprocess(context.Context, ingest.File, workflows.FileInges
 	return e.failure()
 }
 
-// fakeProber presents one key and lets in whoever has pinned it.
+// fakeProber presents one host key and accepts logins of servers with this key pinned.
 type fakeProber struct{ presented operations.ProbeResult }
 
 func (p fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (operations.ProbeResult, error) {
@@ -107,7 +107,7 @@ func (p fakeProber) ProbeDraft(ctx context.Context, s ingest.Server, sample bool
 	return p.Probe(ctx, s, sample)
 }
 
-// fakeSealer marks what it sealed.
+// fakeSealer marks sealed values.
 type fakeSealer struct{}
 
 func (fakeSealer) Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error) {
@@ -119,8 +119,8 @@ func (fakeSealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to
 
 func (fakeSealer) Check(context.Context, credentials.Canaries) error { return nil }
 
-// realBundle is the API on a real ledger; what needs Temporal or a partner's
-// server is faked.
+// realBundle is the API with a real ledger, a fake Temporal and fake partners'
+// servers.
 type realBundle struct {
 	*testBundle
 	admin  *operations.Service
@@ -163,7 +163,7 @@ func (b *realBundle) server(t *testing.T, name string) ingest.Server {
 	return server
 }
 
-// file records a file and parks it.
+// parked records a file in status error.
 func (b *realBundle) parked(t *testing.T, server ingest.Server, path string) ingest.File {
 	t.Helper()
 	ctx := t.Context()

@@ -105,8 +105,8 @@ func TestHostKeyIsApprovedByFingerprint(t *testing.T) {
 	require.Equal(t, 200, b.call("GET", scan.Header().Get("Location"), "").Code)
 }
 
-// TestFault70_ServerEditedOrDeletedMidTransfer: an edit is audited, a removal
-// refused while a file is on its way.
+// TestFault70_ServerEditedOrDeletedMidTransfer: an edit is audited; a removal
+// is refused while a file is in flight.
 func TestFault70_ServerEditedOrDeletedMidTransfer(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
@@ -226,8 +226,8 @@ func TestRequestsMayBeSentAgain(t *testing.T) {
 	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k3"), 422, codeKeyReused)
 }
 
-// TestARepeatedNameRepeatsNoAnswer: who gets a revoked token's name gets none of the
-// answers that were given to it.
+// TestARepeatedNameRepeatsNoAnswer: a token with the name of a revoked token gets
+// none of the responses stored for the revoked one.
 func TestARepeatedNameRepeatsNoAnswer(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
@@ -248,8 +248,8 @@ func TestARepeatedNameRepeatsNoAnswer(t *testing.T) {
 	require.Empty(t, answer.Header().Get("Idempotency-Replayed"))
 }
 
-// TestOneOfManyEqualRequestsActs: those that come while the first is under way
-// are told so, and afterwards get its answer.
+// TestOneOfManyEqualRequestsActs: equal requests return a conflict while the first
+// one runs, and its response afterwards.
 func TestOneOfManyEqualRequestsActs(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
@@ -340,7 +340,7 @@ func (b *realBundle) listen(t *testing.T, ctx context.Context, url, token string
 	return answer
 }
 
-// TestStreamsEndWithTheirToken: whoever is shut out sees nothing more.
+// TestStreamsEndWithTheirToken: a stream ends when its token is revoked or expires.
 func TestStreamsEndWithTheirToken(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)

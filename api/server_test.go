@@ -11,7 +11,7 @@ import (
 	"stevedore/internal/operations"
 )
 
-// TestBrowsersThatCameByTLSStay: everything that is answered says so, pages too.
+// TestBrowsersThatCameByTLSStay: all responses to TLS clients set HSTS, pages included.
 func TestBrowsersThatCameByTLSStay(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})

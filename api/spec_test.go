@@ -50,8 +50,8 @@ func TestServedRoutesAreThoseOfTheSpecification(t *testing.T) {
 	require.Equal(t, specified, served)
 }
 
-// TestRolesAreThoseOfTheSpecification: x-role says what an operation needs;
-// without it reading needs a viewer.
+// TestRolesAreThoseOfTheSpecification: x-role is the role that an operation requires;
+// without it, reading requires a viewer.
 func TestRolesAreThoseOfTheSpecification(t *testing.T) {
 	t.Parallel()
 	for path, item := range loadSpecification(t).Paths.Map() {
