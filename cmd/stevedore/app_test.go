@@ -60,7 +60,7 @@ func TestExitCodes(t *testing.T) {
 		want string
 	}{
 		"ok":             {nil, exitOK, ""},
-		"unclassified":   {errors.New("canary: odd"), exitOther, "inside stevedore"},
+		"unclassified":   {errors.New("canary: odd"), exitOther, "search the log of stevedore for the request id"},
 		"fields":         {ingest.Wrap(ingest.KindInvalid, wrong, "cannot"), exitUsage, "name: odd; host: is missing"},
 		"paused server":  {ingest.Errorf(ingest.KindInvalid, "server x is paused"), exitPermanent, "server x is paused"},
 		"not found":      {ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server"), exitNotFound, "no server"},
