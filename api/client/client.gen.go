@@ -95,7 +95,7 @@ type ClientInterface interface {
 
 	// ListAuditLog Who asked for what change, the latest first
 	//
-	// An entry is written before the change is made; what failed afterwards was at least asked for.
+	// An entry is written before its change, and its `outcome` afterwards.
 	//
 	// Corresponds with GET /api/v1/audit-log (the `ListAuditLog` operationId).
 	ListAuditLog(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -576,7 +576,7 @@ type ClientInterface interface {
 
 // ListAuditLog Who asked for what change, the latest first
 //
-// An entry is written before the change is made; what failed afterwards was at least asked for.
+// An entry is written before its change, and its `outcome` afterwards.
 //
 // Corresponds with GET /api/v1/audit-log (the `ListAuditLog` operationId).
 func (c *Client) ListAuditLog(ctx context.Context, params *ListAuditLogParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4071,7 +4071,7 @@ type ClientWithResponsesInterface interface {
 
 	// ListAuditLogWithResponse Who asked for what change, the latest first
 	//
-	// An entry is written before the change is made; what failed afterwards was at least asked for.
+	// An entry is written before its change, and its `outcome` afterwards.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -6737,7 +6737,7 @@ func (r GetReadinessResponse) ContentType() string {
 
 // ListAuditLogWithResponse Who asked for what change, the latest first
 //
-// An entry is written before the change is made; what failed afterwards was at least asked for.
+// An entry is written before its change, and its `outcome` afterwards.
 //
 // Returns a wrapper object for the known response body format(s).
 //
