@@ -56,6 +56,11 @@ func requireEachFileOnce(t *testing.T, command ...string) {
 	lines, kill := start(t, mq, seen, command...)
 	require.Contains(t, next(t, lines), one+" acme/out/a.csv -> s3://stevedore/")
 	kill(syscall.SIGKILL)
+	// The broker requeues an unacknowledged delivery when it has noticed the loss of the consumer.
+	require.Eventually(t, func() bool {
+		queue, err := mq.Channel.QueueDeclarePassive(mq.Queue, true, false, false, false, nil)
+		return err == nil && queue.Consumers == 0
+	}, patience, 5*time.Millisecond)
 
 	lines, kill = start(t, mq, seen, command...)
 	require.Equal(t, one, publish(first))

@@ -94,7 +94,10 @@ func consume(d amqp.Delivery, seen string) error {
 	if err := os.WriteFile(record, d.Body, 0o600); err != nil {
 		return err
 	}
+	if err := d.Ack(false); err != nil {
+		return err
+	}
 	fmt.Printf("%s %s%s -> s3://%s/%s, %d bytes, sha256 %s\n",
 		e.ID, e.Data.Server, e.Data.Path, e.Data.Bucket, e.Data.Key, e.Data.SizeBytes, e.Data.SHA256)
-	return d.Ack(false)
+	return nil
 }

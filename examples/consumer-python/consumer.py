@@ -38,12 +38,14 @@ def consume(channel, method, _properties, body):
     # The broker may deliver a notification again with the same id. Store the id in the same transaction
     # as the work; here a file stands for both.
     record = seen / event["id"]
-    if not record.exists():
+    known = record.exists()
+    if not known:
         record.write_bytes(body)
+    channel.basic_ack(method.delivery_tag)
+    if not known:
         data = event["data"]
         print(f"{event['id']} {data['server']}{data['path']} -> s3://{data['bucket']}/{data['key']}, "
               f"{data['size_bytes']} bytes, sha256 {data['sha256']}", flush=True)
-    channel.basic_ack(method.delivery_tag)
 
 
 def main():
