@@ -98,10 +98,3 @@ func newSecret() string {
 	_, _ = rand.Read(random) // never fails, see its documentation
 	return base64.RawURLEncoding.EncodeToString(random)
 }
-
-// isMissing reports whether the ledger has no such row. An error with a cause is about the
-// ledger itself, such as an outdated schema.
-func isMissing(err error) bool {
-	var known *ingest.Error
-	return errors.As(err, &known) && known.Kind == ingest.KindMissing && known.Err == nil
-}

@@ -3,6 +3,8 @@ package access
 import (
 	"context"
 	"time"
+
+	"stevedore/internal/ingest"
 )
 
 // SessionDuration is the lifetime of a console session: a working day.
@@ -20,7 +22,7 @@ func (s *Service) OpenSession(ctx context.Context, token Digest) (cookie string,
 // SessionToken implements Sessions.
 func (s *Service) SessionToken(ctx context.Context, cookie string) (token Digest, err error) {
 	token, err = s.ledger.SessionToken(ctx, DigestOf(cookie))
-	if isMissing(err) {
+	if ingest.IsMissingRow(err) {
 		err = ErrRefused
 	}
 	return token, err

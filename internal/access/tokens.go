@@ -73,7 +73,7 @@ func (s *Service) RevokeToken(ctx context.Context, name string) (ingest.Token, e
 		token, err = s.ledger.RevokeToken(ctx, name)
 		return err
 	})
-	if isMissing(err) {
+	if ingest.IsMissingRow(err) {
 		return ingest.Token{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no token is called %q: `stevedore token list` shows all", ingest.Summary(name))
 	}
 	return token, err
@@ -82,7 +82,7 @@ func (s *Service) RevokeToken(ctx context.Context, name string) (ingest.Token, e
 // Authenticate implements Tokens.
 func (s *Service) Authenticate(ctx context.Context, digest Digest) (ingest.Principal, error) {
 	token, valid, err := s.ledger.UseToken(ctx, digest)
-	if isMissing(err) || err == nil && !valid {
+	if ingest.IsMissingRow(err) || err == nil && !valid {
 		return ingest.Principal{}, ErrRefused
 	}
 	return ingest.Principal{Name: token.Name, Role: token.Role, TokenID: ingest.TokenID(digest)}, err

@@ -166,6 +166,13 @@ func Message(err error) string {
 	return err.Error()
 }
 
+// IsMissingRow reports whether err means that the ledger has no such row. An error of
+// KindMissing with a cause is about the ledger itself, such as an outdated schema.
+func IsMissingRow(err error) bool {
+	var known *Error
+	return errors.As(err, &known) && known.Kind == KindMissing && known.Err == nil
+}
+
 // ErrNotFound is in the chain of errors about missing servers, files, scans and
 // tokens. KindMissing alone may also concern a missing part of the system.
 var ErrNotFound = errors.New("not found")

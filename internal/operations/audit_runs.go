@@ -54,7 +54,7 @@ func (s *Service) beginAudit(ctx context.Context, run ingest.AuditRun) error {
 // GetAudit implements Audits.
 func (s *Service) GetAudit(ctx context.Context, runUUID string) (ingest.AuditRun, error) {
 	run, err := s.d.Ledger.AuditRun(ctx, runUUID)
-	if isMissing(err) {
+	if ingest.IsMissingRow(err) {
 		return run, notFound("no audit has the uuid %q", ingest.Summary(runUUID))
 	}
 	if err != nil {

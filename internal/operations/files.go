@@ -59,7 +59,7 @@ func (s *Service) resolve(ctx context.Context, filter *ingest.FileFilter) (err e
 // GetFile implements Files.
 func (s *Service) GetFile(ctx context.Context, uuidOrPrefix string) (ingest.File, error) {
 	file, err := s.d.Ledger.FindFile(ctx, uuidOrPrefix)
-	if isMissing(err) {
+	if ingest.IsMissingRow(err) {
 		return ingest.File{}, notFound("no file has the uuid %q: `stevedore file list` shows all", ingest.Summary(uuidOrPrefix))
 	}
 	return file, err

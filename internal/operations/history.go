@@ -28,7 +28,7 @@ func (s *Service) uuidOf(ctx context.Context, nameOrUUID string) (string, error)
 // GetServerScan implements Scans.
 func (s *Service) GetServerScan(ctx context.Context, id int64) (ingest.Scan, error) {
 	scan, err := s.d.Ledger.Scan(ctx, id)
-	if isMissing(err) {
+	if ingest.IsMissingRow(err) {
 		return scan, notFound("there is no listing %d: GET /api/v1/scans lists them", id)
 	}
 	return scan, err

@@ -2,7 +2,6 @@ package operations
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"stevedore/internal/access"
@@ -145,13 +144,6 @@ type Deps struct {
 
 func notFound(format string, args ...any) error {
 	return ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, format, args...)
-}
-
-// isMissing reports whether the ledger has no such row. An error with a cause is
-// about the ledger itself, such as a schema that is too old.
-func isMissing(err error) bool {
-	var known *ingest.Error
-	return errors.As(err, &known) && known.Kind == ingest.KindMissing && known.Err == nil
 }
 
 // Service implements Operations. It is safe for concurrent use.

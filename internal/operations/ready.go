@@ -41,11 +41,7 @@ func (s PartStatus) Message() string {
 	if s.Err == nil {
 		return ""
 	}
-	message := s.Err.Error()
-	if known := new(ingest.Error); errors.As(s.Err, &known) {
-		message = known.Message
-	}
-	line, _, _ := strings.Cut(message, "\n")
+	line, _, _ := strings.Cut(ingest.Message(s.Err), "\n")
 	return line
 }
 

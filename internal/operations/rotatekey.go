@@ -133,7 +133,7 @@ func (s *Service) resealAll(ctx context.Context, keys Keyring, servers []ingest.
 		switch {
 		case errors.As(err, &unopened):
 			result.Failed = append(result.Failed, server.Name)
-		case isMissing(err): // removed meanwhile
+		case ingest.IsMissingRow(err): // removed meanwhile
 		case err != nil:
 			return fmt.Errorf("reseal the credentials of server %q: %w", server.Name, err)
 		default:

@@ -161,7 +161,7 @@ func (s *Service) ListServers(ctx context.Context) ([]ingest.Server, error) {
 // GetServer implements Servers.
 func (s *Service) GetServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
 	server, err := s.d.Ledger.ServerByName(ctx, nameOrUUID)
-	if isMissing(err) {
+	if ingest.IsMissingRow(err) {
 		return ingest.Server{}, notFound("no server is called %q: `stevedore server list` shows all", ingest.Summary(nameOrUUID))
 	}
 	if err != nil {
