@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -63,4 +64,15 @@ func TestAuditEndsWithItsReader(t *testing.T) {
 		require.Equal(t, exitOther, got.code, format)
 		require.Contains(t, got.errors, "broken pipe")
 	}
+}
+
+func TestAuditLogFilters(t *testing.T) {
+	t.Parallel()
+	ops := world()
+	got := execute(t, ops, args("audit-log", "list", "--actor", "ann", "--action", "server.edit", "--target", "acme", "--from", "2026-01-01", "--to", "24h", "--limit", "5"), clockAt)
+	require.Equal(t, exitOK, got.code, got.errors)
+	require.Equal(t, ingest.AuditFilter{
+		Actor: "ann", Action: "server.edit", Target: "acme", Limit: 5,
+		From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+	}, ops.logged)
 }

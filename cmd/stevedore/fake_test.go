@@ -67,6 +67,7 @@ type fakeOperations struct {
 	listings []ingest.Scan
 	failures []ingest.FailureGroup
 	log      []ingest.AuditEntry
+	logged   ingest.AuditFilter
 	draft    operations.NewServer
 	parts    []operations.PartStatus
 
@@ -330,7 +331,8 @@ func (f *fakeOperations) ListFailures(context.Context, string) ([]ingest.Failure
 	return f.failures, len(f.failures) > 1, f.err
 }
 
-func (f *fakeOperations) AuditLog(context.Context, ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error) {
+func (f *fakeOperations) AuditLog(_ context.Context, filter ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error) {
+	f.logged = filter
 	return ingest.Page[ingest.AuditEntry]{Items: f.log}, f.err
 }
 

@@ -142,19 +142,13 @@ func details(values map[string]any) string {
 	return safe(strings.Join(parts, " "))
 }
 
-// detail returns a value that was decoded from JSON. A change is "before -> after".
+// detail returns a value that was decoded from JSON.
 func detail(value any) string {
 	switch typed := value.(type) {
 	case string:
 		return typed
 	case float64:
 		return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(typed, 'f', 3, 64), "0"), ".")
-	case map[string]any:
-		before, isChange := typed["from"]
-		after, complete := typed["to"]
-		if isChange && complete && len(typed) == 2 {
-			return detail(before) + " -> " + detail(after)
-		}
 	}
 	encoded, _ := json.Marshal(value)
 	return string(encoded)

@@ -129,9 +129,10 @@ func (a *app) addServers(cmd *cobra.Command, servers *[]string) {
 
 // selectFlags are the flags that select files.
 type selectFlags struct {
-	server, path, search, hash, from, to string
-	kinds                                []string
-	steps                                []openapi.ErrorStep
+	server, path, search, hash string
+	seen                       timeRange
+	kinds                      []string
+	steps                      []openapi.ErrorStep
 }
 
 func (f *selectFlags) register(a *app, cmd *cobra.Command) {
@@ -146,8 +147,7 @@ func (f *selectFlags) register(a *app, cmd *cobra.Command) {
 			openapi.ErrorStepNotify, openapi.ErrorStepAfterIngest,
 		}, list: true, set: func(step openapi.ErrorStep) { f.steps = append(f.steps, step) },
 	})
-	flags.StringVar(&f.from, "from", "", "only files first seen at this `TIME` or later: 2026-01-31, 2026-01-31T12:00:00Z, or 24h or 7d ago")
-	flags.StringVar(&f.to, "to", "", "only files first seen before this `TIME`")
+	f.seen.register(cmd, "files first seen")
 	flags.StringVar(&f.hash, "hash", "", "only files whose content has this `SHA-256`")
 	a.completeFlag(cmd, "error-kind", errorKinds)
 }
@@ -159,15 +159,33 @@ func (f *selectFlags) selection(now time.Time) (s openapi.FileSelection, err err
 	if hash != "" && (len(hash) != 64 || strings.Trim(hash, "0123456789abcdef") != "") {
 		return s, usageErrorf("--hash %q: use a SHA-256 of 64 hex digits", safe(f.hash))
 	}
-	from, err := parseTime("from", f.from, now, -1)
-	if err != nil {
-		return s, err
-	}
-	to, err := parseTime("to", f.to, now, -1)
+	from, to, err := f.seen.times(now)
 	return openapi.FileSelection{
 		Server: given(f.server), Path: given(f.path), Search: given(f.search), ErrorKind: givenList(f.kinds), Step: givenList(f.steps),
-		Hash: given(hash), From: given(from), To: given(to),
+		Hash: given(hash), From: from, To: to,
 	}, err
+}
+
+// timeRange are the flags that select a range of times.
+type timeRange struct{ from, to string }
+
+func (r *timeRange) register(cmd *cobra.Command, things string) {
+	cmd.Flags().StringVar(&r.from, "from", "", "only "+things+" at this `TIME` or later: 2026-01-31, 2026-01-31T12:00:00Z, or 24h or 7d ago")
+	cmd.Flags().StringVar(&r.to, "to", "", "only "+things+" before this `TIME`")
+}
+
+// times returns the times that the flags describe; nil is no limit. An empty range is a
+// usage error: it selects nothing.
+func (r *timeRange) times(now time.Time) (from, to *time.Time, _ error) {
+	first, err := parseTime("from", r.from, now, -1)
+	if err != nil {
+		return nil, nil, err
+	}
+	end, err := parseTime("to", r.to, now, -1)
+	if err == nil && !end.IsZero() && !end.After(first) {
+		err = usageErrorf("--to %q is not after --from %q", r.to, r.from)
+	}
+	return given(first), given(end), err
 }
 
 // parseTime parses a date, a time, or a distance from now such as 24h or 7d, which the

@@ -112,10 +112,11 @@ func world() *fakeOperations {
 			{ServerUUID: testUUID, ServerName: "acme", Count: 1, Since: at, Latest: at, FileUUID: testUUID},
 		},
 		log: []ingest.AuditEntry{
-			{ID: 2, At: at.Add(time.Hour), Actor: "alice", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Details: map[string]any{
-				"server_uuid": testUUID, "changes": map[string]any{"port": map[string]any{"from": 22, "to": 2222}, "include": map[string]any{"from": []string{}, "to": []string{"*.csv"}}},
+			{ID: 3, At: at.Add(time.Hour), Actor: "alice", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Outcome: ingest.ActionDone, Details: map[string]any{
+				"server_uuid": testUUID, "changes": map[string]any{"port": map[string]any{"from": 22, "to": 2222}, "include": map[string]any{"from": []any{}, "to": []any{"*.csv\x1b"}}, "password": ingest.FieldChanged},
 			}},
-			{ID: 1, At: at, Actor: "cli:ann", Role: ingest.RoleOperator, Action: "scan.start", Target: testUUID, Details: map[string]any{"servers": []string{"acme"}}},
+			{ID: 2, At: at, Actor: "cli:ann", Role: ingest.RoleOperator, Action: "scan.start", Target: testUUID, Outcome: ingest.ActionUnknown, Details: map[string]any{"servers": []string{"acme"}}},
+			{ID: 1, At: at, Actor: "ci", Role: ingest.RoleOperator, Action: "file.retry", Target: testUUID, Outcome: ingest.ActionFailed, Error: "the file is busy\x1b", Details: map[string]any{"reason": "again"}},
 		},
 	}
 	for _, s := range []ingest.Server{
@@ -147,7 +148,7 @@ func TestGolden(t *testing.T) {
 			"file list --limit many", "file list --watch -o json", "file list --sever acme", "file list --hash abc", "file show zz", "file list --watch=perhaps", "file skip", "file lst",
 		},
 		"scan":  {"scan", "scan --wait", "scan --wait -o json", "scan show latest", "80: scan show latest", "scan show 5f0f0f0f-1111-4222-8333-444444444444", "scan show latest -o jsonl", "scan show 5f0f", "scan list", "80: scan list", "scan list -o jsonl", "scan show 2", "scan show 9", "scan shw"},
-		"audit": {"audit", "audit --server acme --deep", "audit -o json", "audit -o jsonl", "audit list", "80: audit list", "audit show latest", "audit show ffff", "audit acme", "audit-log list", "80: audit-log list", "audit-log list -o jsonl"},
+		"audit": {"audit", "audit --server acme --deep", "audit -o json", "audit -o jsonl", "audit list", "80: audit list", "audit show latest", "audit show ffff", "audit acme", "audit-log list", "80: audit-log list", "120: audit-log list", "audit-log list -o jsonl", "audit-log list --from 1h --to 24h", "audit-log list --from soon"},
 		"token": {"token list", "80: token list", "token list -o json", "token revoke ci --yes", "token revoke ci", "token create --name ci --role admn", "token create --name ci --role viewer --expires 30", "token revoke unknown --yes"},
 		"other": {"key rotate --keyset-file /k", "key rotate --keyset-file /k -o json", "sevrer list", "-o yaml version", "-x", "version now"},
 	} {

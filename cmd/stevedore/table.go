@@ -18,8 +18,11 @@ const (
 	minColumn = 8
 )
 
-// fixedColumns are never clipped.
-var fixedColumns = []string{"UUID", "SIZE", "STATUS", "STATE", "UPDATED", "MARK"}
+// fixedColumns are never clipped; words in colouredColumns are painted.
+var (
+	fixedColumns    = []string{"UUID", "SIZE", "STATUS", "STATE", "UPDATED", "ACTION"}
+	colouredColumns = []string{"STATUS", "STATE", "OUTCOME"}
+)
 
 // table aligns cells in columns. On a terminal it fits the width: uuids are short,
 // empty columns are left out, and wide cells are clipped. A pipe gets complete cells.
@@ -94,7 +97,7 @@ func (t *table) lines(b block) (lines []string) {
 			if i < len(cells)-1 {
 				padding = strings.Repeat(" ", widths[i]-runewidth.StringWidth(cell)+gap)
 			}
-			if t.colour && b.titles != nil && (rows[0][i] == "STATUS" || rows[0][i] == "STATE") {
+			if t.colour && b.titles != nil && (slices.Contains(colouredColumns, rows[0][i])) {
 				cell = paint(cell)
 			}
 			line.WriteString(cell + padding)
@@ -208,7 +211,7 @@ func paint(word string) string {
 	switch word {
 	case string(ingest.StatusError), string(ingest.StatusRejected), string(ingest.ServerSuspended), stateScanFailed, stateUnpinned, "revoked", "failed":
 		colour = "31" // red
-	case string(ingest.StatusCompleted), string(ingest.ServerOK), "valid":
+	case string(ingest.StatusCompleted), string(ingest.ServerOK), "valid", string(ingest.ActionDone):
 		colour = "32" // green
 	case statePaused, stateNew, "expired", string(ingest.StatusSkipped), string(ingest.StatusVanished):
 		colour = "33" // yellow
