@@ -16,7 +16,7 @@ type Audits interface {
 	// findings. For an audit that has ended it returns KindConflict.
 	BeginAudit(ctx context.Context, runUUID string) (run ingest.AuditRun, attempt int64, err error)
 	// NoteAudit records counts and discrepancies, or returns KindFenced.
-	NoteAudit(ctx context.Context, runUUID string, attempt int64, counts ingest.AuditCounts, found []ingest.AuditDifference) error
+	NoteAudit(ctx context.Context, runUUID string, attempt int64, counts ingest.AuditCounts, found []ingest.Discrepancy) error
 	// EndAudit closes the audit; failure is empty if it was completed.
 	EndAudit(ctx context.Context, runUUID, failure string) error
 }
@@ -26,7 +26,7 @@ type Auditor interface {
 	// Audit passes each discrepancy to report and the counts so far to progress, never
 	// concurrently; an error of report ends the audit. Servers are uuids; none means
 	// all.
-	Audit(ctx context.Context, servers []string, deep bool, report func(ingest.AuditDifference) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error)
+	Audit(ctx context.Context, servers []string, deep bool, report func(ingest.Discrepancy) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error)
 }
 
 // AuditInput names an audit.
@@ -56,9 +56,9 @@ func (a *Activities) RunAudit(ctx context.Context, in AuditInput) error {
 	ctx, stop := startHeartbeat(ctx, nil)
 	defer stop()
 	notes := &auditRecorder{audits: a.Audits, run: run.UUID, attempt: attempt}
-	var late error // the first failure to write; it ends the audit with the next difference
+	var late error // the first failure to write; it ends the audit with the next discrepancy
 	counts, err := a.Auditor.Audit(ctx, run.Servers, run.Deep,
-		func(d ingest.AuditDifference) error {
+		func(d ingest.Discrepancy) error {
 			if late != nil {
 				return late
 			}
@@ -126,13 +126,13 @@ type auditRecorder struct {
 
 	counts  ingest.AuditCounts
 	seq     int64
-	unsaved []ingest.AuditDifference
+	unsaved []ingest.Discrepancy
 	written time.Time
 }
 
-func (n *auditRecorder) add(ctx context.Context, d ingest.AuditDifference) error {
+func (n *auditRecorder) add(ctx context.Context, d ingest.Discrepancy) error {
 	n.seq++
-	if n.seq > ingest.MaxAuditDifferences {
+	if n.seq > ingest.MaxDiscrepancies {
 		return nil // counted, not kept
 	}
 	d.Seq = n.seq

@@ -23,7 +23,7 @@ func (openAudit) BeginAudit(context.Context, string) (ingest.AuditRun, int64, er
 	return ingest.AuditRun{}, 1, nil
 }
 
-func (openAudit) NoteAudit(context.Context, string, int64, ingest.AuditCounts, []ingest.AuditDifference) error {
+func (openAudit) NoteAudit(context.Context, string, int64, ingest.AuditCounts, []ingest.Discrepancy) error {
 	return nil
 }
 
@@ -35,7 +35,7 @@ func (a openAudit) EndAudit(context.Context, string, string) error {
 // longAuditor shuts the worker down and runs until its context ends.
 type longAuditor struct{ stop chan struct{} }
 
-func (l longAuditor) Audit(ctx context.Context, _ []string, _ bool, _ func(ingest.AuditDifference) error, _ func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
+func (l longAuditor) Audit(ctx context.Context, _ []string, _ bool, _ func(ingest.Discrepancy) error, _ func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
 	close(l.stop)
 	<-ctx.Done()
 	return ingest.AuditCounts{}, ingest.Wrap(ingest.KindTransient, ctx.Err(), "the audit was interrupted")

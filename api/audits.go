@@ -50,13 +50,13 @@ func (h handlers) ListAudits(ctx context.Context, req openapi.ListAuditsRequestO
 
 // ListAuditDifferences returns the discrepancies of an audit.
 func (h handlers) ListAuditDifferences(ctx context.Context, req openapi.ListAuditDifferencesRequestObject) (openapi.ListAuditDifferencesResponseObject, error) {
-	after, err := cursorDifferences.read(req.Params.Cursor)
+	after, err := cursorDiscrepancies.read(req.Params.Cursor)
 	if err != nil {
 		return nil, err
 	}
-	page, err := h.ops.AuditDifferences(ctx, req.AuditUUID.String(), after, pageLimit(req.Params.Limit))
+	page, err := h.ops.ListDiscrepancies(ctx, req.AuditUUID.String(), after, pageLimit(req.Params.Limit))
 	if err != nil {
 		return nil, err
 	}
-	return openapi.ListAuditDifferences200JSONResponse{Differences: openapi.List(page.Items, openapi.FromAuditDifference), NextCursor: cursorDifferences.write(page.Next)}, nil
+	return openapi.ListAuditDifferences200JSONResponse{Differences: openapi.List(page.Items, openapi.FromDiscrepancy), NextCursor: cursorDiscrepancies.write(page.Next)}, nil
 }

@@ -26,7 +26,7 @@ func TestAuditsByREST(t *testing.T) {
 
 	_, attempt, err := b.store.BeginAudit(t.Context(), run.AuditUUID)
 	require.NoError(t, err)
-	found := []ingest.AuditDifference{{Seq: 1, Mark: "-", What: "acme:/a", Why: "gone"}, {Seq: 2, Mark: "!", What: "acme:/b", Why: "differs", Server: "acme", Path: "/b"}}
+	found := []ingest.Discrepancy{{Seq: 1, Mark: "-", What: "acme:/a", Why: "gone"}, {Seq: 2, Mark: "!", What: "acme:/b", Why: "differs", Server: "acme", Path: "/b"}}
 	require.NoError(t, b.store.NoteAudit(t.Context(), run.AuditUUID, attempt, ingest.AuditCounts{Files: 5, Missing: 1, Wrong: 1}, found))
 	require.NoError(t, b.store.EndAudit(t.Context(), run.AuditUUID, ""))
 	run = decode[openapi.AuditRun](t, b.call("GET", where, ""))

@@ -22,7 +22,7 @@ const (
 	cursorScans           cursorOf = "scans.1."
 	cursorReconciliations cursorOf = "reconciliations.1."
 	cursorAudits          cursorOf = "audits.1."
-	cursorDifferences     cursorOf = "differences.1."
+	cursorDiscrepancies   cursorOf = "differences.1."
 )
 
 // write returns the cursor after the id, or nil on the last page.

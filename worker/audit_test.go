@@ -20,7 +20,7 @@ import (
 )
 
 // audit runs an audit of all servers and returns its record and discrepancies.
-func (h *cluster) audit() (ingest.AuditRun, []ingest.AuditDifference) {
+func (h *cluster) audit() (ingest.AuditRun, []ingest.Discrepancy) {
 	h.T.Helper()
 	id := uuid.NewString()
 	require.NoError(h.T, h.Store.AddAuditRun(h.Ctx, ingest.AuditRun{UUID: id, Actor: "ann"}))
@@ -32,7 +32,7 @@ func (h *cluster) audit() (ingest.AuditRun, []ingest.AuditDifference) {
 	h.record("audit", ingest.AuditWorkflowID(id))
 	ended, err := h.Store.AuditRun(h.Ctx, id)
 	require.NoError(h.T, err)
-	found, err := h.Store.AuditDifferences(h.Ctx, id, 0, 100)
+	found, err := h.Store.ListDiscrepancies(h.Ctx, id, 0, 100)
 	require.NoError(h.T, err)
 	return ended, found
 }
@@ -44,11 +44,11 @@ type failFirst struct {
 	attempts *atomic.Int32
 }
 
-func (c failFirst) Audit(ctx context.Context, servers []string, deep bool, report func(ingest.AuditDifference) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
+func (c failFirst) Audit(ctx context.Context, servers []string, deep bool, report func(ingest.Discrepancy) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
 	if c.attempts.Add(1) > 1 {
 		return c.Auditor.Audit(ctx, servers, deep, report, progress)
 	}
-	if err := report(ingest.AuditDifference{Mark: "+", What: "reported by the failed attempt", Why: "x"}); err != nil {
+	if err := report(ingest.Discrepancy{Mark: "+", What: "reported by the failed attempt", Why: "x"}); err != nil {
 		return ingest.AuditCounts{}, err
 	}
 	progress(ingest.AuditCounts{Files: 99, Extra: 1})
@@ -88,7 +88,7 @@ func TestAudit(t *testing.T) {
 // failingAuditor always fails permanently.
 type failingAuditor struct{}
 
-func (failingAuditor) Audit(context.Context, []string, bool, func(ingest.AuditDifference) error, func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
+func (failingAuditor) Audit(context.Context, []string, bool, func(ingest.Discrepancy) error, func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
 	return ingest.AuditCounts{}, ingest.Errorf(ingest.KindInvalid, "the object store refuses the key")
 }
 
@@ -107,7 +107,7 @@ func TestAFailedAuditReportsTheReason(t *testing.T) {
 // blockingAuditor runs until it is cancelled.
 type blockingAuditor struct{ begun, ended chan struct{} }
 
-func (e blockingAuditor) Audit(ctx context.Context, _ []string, _ bool, _ func(ingest.AuditDifference) error, _ func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
+func (e blockingAuditor) Audit(ctx context.Context, _ []string, _ bool, _ func(ingest.Discrepancy) error, _ func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
 	e.begun <- struct{}{}
 	<-ctx.Done()
 	e.ended <- struct{}{}

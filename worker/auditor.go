@@ -18,7 +18,7 @@ type auditor struct {
 }
 
 // Audit implements activities.Auditor.
-func (a auditor) Audit(ctx context.Context, servers []string, deep bool, report func(ingest.AuditDifference) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
+func (a auditor) Audit(ctx context.Context, servers []string, deep bool, report func(ingest.Discrepancy) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
 	parts, err := wiring.New(a.cfg, a.log, wiring.Options{})
 	if err != nil {
 		return ingest.AuditCounts{}, err

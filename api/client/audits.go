@@ -40,8 +40,8 @@ func (c *API) WaitAudit(ctx context.Context, auditUUID string, progress func(ope
 	return run, err
 }
 
-// Differences returns the differences that an audit found, and ends at the first error.
-func (c *API) Differences(ctx context.Context, auditUUID string) iter.Seq2[openapi.AuditDifference, error] {
+// Discrepancies returns the discrepancies that an audit found, and ends at the first error.
+func (c *API) Discrepancies(ctx context.Context, auditUUID string) iter.Seq2[openapi.AuditDifference, error] {
 	return items(0, func(size int, cursor *string) ([]openapi.AuditDifference, *string, error) {
 		id, err := parseUUID("audit", auditUUID)
 		if err != nil {

@@ -12,7 +12,7 @@ import (
 	"stevedore/internal/operations"
 )
 
-// TestAudit waits for an audit that ends with two pages of differences, and for an audit
+// TestAudit waits for an audit that ends with two pages of discrepancies, and for an audit
 // that fails.
 func TestAudit(t *testing.T) {
 	t.Parallel()
@@ -27,9 +27,9 @@ func TestAudit(t *testing.T) {
 		Source: ingest.AuditSide{State: ingest.SideSame, Size: &size, ModTime: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
 		Ledger: ingest.AuditSide{State: ingest.SideExtra, Status: ingest.StatusCompleted, SHA256: "abc", Count: 2}, Object: ingest.AuditSide{State: ingest.SideMissing},
 	}
-	found := make([]ingest.AuditDifference, operations.MaxPage+1)
+	found := make([]ingest.Discrepancy, operations.MaxPage+1)
 	for i := range found {
-		found[i] = ingest.AuditDifference{Seq: int64(i + 1), Mark: "-", What: fmt.Sprintf("acme:/%d", i), Why: "gone", Server: "acme", Path: fmt.Sprintf("/%d", i), Sides: sides}
+		found[i] = ingest.Discrepancy{Seq: int64(i + 1), Mark: "-", What: fmt.Sprintf("acme:/%d", i), Why: "gone", Server: "acme", Path: fmt.Sprintf("/%d", i), Sides: sides}
 	}
 	counts := ingest.AuditCounts{Files: 2000, Objects: 7, Sources: 6, Bytes: 5, Pending: 4, Missing: int64(len(found))}
 	audit := func(request openapi.AuditRequest, failure string) (openapi.AuditRun, []openapi.AuditDifference, error) {
@@ -41,23 +41,23 @@ func TestAudit(t *testing.T) {
 			require.NoError(t, b.ledger.NoteAudit(ctx, b.engine.audit, attempt, counts, found))
 			require.NoError(t, b.ledger.EndAudit(ctx, b.engine.audit, failure))
 		})
-		var differences []openapi.AuditDifference
-		for difference, readErr := range b.Differences(ctx, run.AuditUUID) {
+		var discrepancies []openapi.AuditDifference
+		for discrepancy, readErr := range b.Discrepancies(ctx, run.AuditUUID) {
 			require.NoError(t, readErr)
-			differences = append(differences, difference)
+			discrepancies = append(discrepancies, discrepancy)
 		}
-		return run, differences, err
+		return run, discrepancies, err
 	}
-	run, differences, err := audit(openapi.AuditRequest{}, "")
+	run, discrepancies, err := audit(openapi.AuditRequest{}, "")
 	require.NoError(t, err)
-	require.Len(t, differences, len(found), "all pages")
-	require.Equal(t, openapi.FromAuditDifference(found[operations.MaxPage]), differences[operations.MaxPage])
+	require.Len(t, discrepancies, len(found), "all pages")
+	require.Equal(t, openapi.FromDiscrepancy(found[operations.MaxPage]), discrepancies[operations.MaxPage])
 	require.EqualValues(t, 2000, run.Files)
 	require.EqualValues(t, len(found), run.Differences)
 	require.Equal(t, openapi.AuditCompleted, run.State)
 
-	run, differences, err = audit(openapi.AuditRequest{Servers: &[]string{"acme"}}, "the store is down")
+	run, discrepancies, err = audit(openapi.AuditRequest{Servers: &[]string{"acme"}}, "the store is down")
 	require.ErrorContains(t, err, "the store is down")
-	require.Len(t, differences, len(found), "the differences before the failure")
+	require.Len(t, discrepancies, len(found), "the discrepancies before the failure")
 	require.Len(t, run.ServerUuids, 1)
 }

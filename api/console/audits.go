@@ -28,8 +28,8 @@ func (c *Console) startAudit(r *http.Request, v *view) (answer, error) {
 	return answer{goTo: "/audits/" + run.UUID, notice: plain(v.T("Audit started."))}, err
 }
 
-// differencesPerPage is the page size of discrepancies.
-const differencesPerPage = 200
+// discrepanciesPerPage is the page size of discrepancies.
+const discrepanciesPerPage = 200
 
 func (c *Console) audit(r *http.Request, v *view) (answer, error) {
 	run, err := c.d.Operations.GetAudit(r.Context(), r.PathValue("audit"))
@@ -37,7 +37,7 @@ func (c *Console) audit(r *http.Request, v *view) (answer, error) {
 		return answer{}, err
 	}
 	after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
-	page, err := c.d.Operations.AuditDifferences(r.Context(), run.UUID, after, differencesPerPage)
+	page, err := c.d.Operations.ListDiscrepancies(r.Context(), run.UUID, after, discrepanciesPerPage)
 	if err != nil {
 		return answer{}, err
 	}
@@ -51,7 +51,7 @@ func auditHealth(r ingest.AuditRun) badge {
 		return badge{"idle", "…", "running"}
 	case r.State == ingest.AuditFailed:
 		return badge{"bad", "✕", "failed"}
-	case r.Differences() > 0:
+	case r.Discrepancies() > 0:
 		return badge{"warn", "!", "completed, with discrepancies"}
 	default:
 		return badge{"good", "✓", "completed, no discrepancies"}
@@ -70,8 +70,8 @@ func markWord(mark ingest.AuditMark) string {
 	}
 }
 
-// moreDifferences returns the URL of the next page.
-func moreDifferences(run ingest.AuditRun, page ingest.Page[ingest.AuditDifference]) string {
+// moreDiscrepancies returns the URL of the next page.
+func moreDiscrepancies(run ingest.AuditRun, page ingest.Page[ingest.Discrepancy]) string {
 	return "/audits/" + run.UUID + "?after=" + strconv.FormatInt(page.Next, 10)
 }
 

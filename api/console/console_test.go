@@ -34,19 +34,19 @@ type fake struct {
 	operations.Operations
 	access.Access
 
-	who         ingest.Principal
-	unknown     error // failure of reading sessions
-	servers     []ingest.Server
-	files       []ingest.File
-	events      []ingest.StoredEvent
-	progress    map[string]orchestrator.Progress
-	parts       []operations.PartStatus
-	entries     []ingest.AuditEntry
-	scans       []ingest.Scan
-	audits      []ingest.AuditRun
-	differences []ingest.AuditDifference
-	hours       []ingest.HourStats
-	failures    []ingest.FailureGroup
+	who           ingest.Principal
+	unknown       error // failure of reading sessions
+	servers       []ingest.Server
+	files         []ingest.File
+	events        []ingest.StoredEvent
+	progress      map[string]orchestrator.Progress
+	parts         []operations.PartStatus
+	entries       []ingest.AuditEntry
+	scans         []ingest.Scan
+	audits        []ingest.AuditRun
+	discrepancies []ingest.Discrepancy
+	hours         []ingest.HourStats
+	failures      []ingest.FailureGroup
 
 	err     error
 	done    []string
@@ -208,8 +208,8 @@ func (f *fake) ListAudits(context.Context, int64, int) (ingest.Page[ingest.Audit
 	return ingest.Page[ingest.AuditRun]{Items: f.audits}, nil
 }
 
-func (f *fake) AuditDifferences(context.Context, string, int64, int) (ingest.Page[ingest.AuditDifference], error) {
-	return ingest.Page[ingest.AuditDifference]{Items: f.differences, Next: 1}, nil
+func (f *fake) ListDiscrepancies(context.Context, string, int64, int) (ingest.Page[ingest.Discrepancy], error) {
+	return ingest.Page[ingest.Discrepancy]{Items: f.discrepancies, Next: 1}, nil
 }
 
 func (f *fake) CreateToken(_ context.Context, in access.NewToken) (ingest.Token, string, error) {
@@ -352,7 +352,7 @@ func full(role ingest.Role) (*fake, *Console) {
 	}}
 	f.events = []ingest.StoredEvent{{ID: 1, Type: ingest.EventDiscovered, Timestamp: noon, Details: map[string]any{"path": hostile, "n": 1.5}}}
 	f.audits = []ingest.AuditRun{{UUID: "a1", Actor: hostile, State: ingest.AuditFailed, Error: hostile}}
-	f.differences = []ingest.AuditDifference{{Seq: 1, Mark: "-", What: hostile, Why: hostile, FileUUID: "f1"}}
+	f.discrepancies = []ingest.Discrepancy{{Seq: 1, Mark: "-", What: hostile, Why: hostile, FileUUID: "f1"}}
 	f.entries = []ingest.AuditEntry{{ID: 1, At: noon, Actor: hostile, Action: "server.edit", Target: hostile, Details: map[string]any{"x": hostile}}}
 	f.scans = []ingest.Scan{{
 		ID: 1, ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: hostile,
@@ -681,7 +681,7 @@ func TestAnAuditIsStartedAndShown(t *testing.T) {
 		require.Contains(t, page, text)
 	}
 	size := int64(4096)
-	f.differences[0].Sides = ingest.AuditSides{
+	f.discrepancies[0].Sides = ingest.AuditSides{
 		Source: ingest.AuditSide{State: ingest.SideSame, Size: &size}, Ledger: ingest.AuditSide{State: ingest.SideWrong, Status: ingest.StatusVanished, SHA256: strings.Repeat("ab", 32)},
 		Object: ingest.AuditSide{State: ingest.SideMissing},
 	}

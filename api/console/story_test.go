@@ -329,11 +329,11 @@ func (p *user) corrupt(file ingest.File) {
 	p.until(row("payments-batch-118.dat", has("it waits for an operator")))
 	for _, scheme := range []string{"dark", "light"} {
 		p.prefers(scheme)
-		p.accessible("audit with differences in the " + scheme)
-		p.photo("audit-differences-" + scheme)
+		p.accessible("audit with discrepancies in the " + scheme)
+		p.photo("audit-discrepancies-" + scheme)
 	}
 	p.phone()
-	p.photo("audit-differences-phone")
+	p.photo("audit-discrepancies-phone")
 	assert.False(p.t, p.is("document.documentElement.scrollWidth > innerWidth + 1"), "an audit is wider than a phone")
 	p.wide()
 }

@@ -8,12 +8,12 @@ func FromAuditRun(r ingest.AuditRun) AuditRun {
 		AuditUUID: r.UUID, State: AuditState(r.State), Actor: ingest.DisplayPath(r.Actor), ServerUuids: orEmpty(r.Servers), Deep: r.Deep,
 		StartedAt: r.StartedAt.UTC(), FinishedAt: timeOrNull(r.FinishedAt), Error: orNull(r.Error),
 		Sources: r.Sources, Files: r.Files, Objects: r.Objects, Bytes: r.Bytes, Pending: r.Pending,
-		Missing: r.Missing, Extra: r.Extra, Wrong: r.Wrong, Differences: r.Differences(), WorkflowID: ingest.AuditWorkflowID(r.UUID),
+		Missing: r.Missing, Extra: r.Extra, Wrong: r.Wrong, Differences: r.Discrepancies(), WorkflowID: ingest.AuditWorkflowID(r.UUID),
 	}
 }
 
-// FromAuditDifference returns a discrepancy as the API shows it.
-func FromAuditDifference(d ingest.AuditDifference) AuditDifference {
+// FromDiscrepancy returns a discrepancy as the API shows it.
+func FromDiscrepancy(d ingest.Discrepancy) AuditDifference {
 	return AuditDifference{
 		Mark: AuditDifferenceMark(d.Mark), What: d.What, Why: d.Why, Server: orNull(d.Server), Path: orNull(d.Path), FileUUID: orNull(d.FileUUID),
 		Sides: FromAuditSides(d.Sides),

@@ -84,7 +84,7 @@ func TestExitCodes(t *testing.T) {
 			}
 		})
 	}
-	require.Equal(t, exitDifferences, exitCode(differencesError{1}))
+	require.Equal(t, exitDiscrepancies, exitCode(discrepanciesError{1}))
 }
 
 func TestRefusedAndMissingTokens(t *testing.T) {

@@ -20,18 +20,18 @@ func (a *app) auditCommand() *cobra.Command {
 		Use: "audit", Short: "Compare servers, ledger, objects and notifications",
 		Long: `Compares the listings of servers with the ledger, and the ledger with the object
 store and the recorded notifications. A worker runs the audit. It changes nothing
-and may run at any time. Prints one line for each difference, with the state of
+and may run at any time. Prints one line for each discrepancy, with the state of
 each place at its end:
 
   -  missing   it should exist and does not
   +  extra     it exists and should not
   !  wrong     it exists and differs, or needs attention
 
-Files in flight are pending and no difference. Paused and suspended servers are
+Files in flight are pending and no discrepancy. Paused and suspended servers are
 listed only when named. Objects without a file are looked for only when no server
 is named.
 
-Exit code 9 means differences. With all other codes but 0 the audit is incomplete.`,
+Exit code 9 means discrepancies. With all other codes but 0 the audit is incomplete.`,
 		Example: "  stevedore audit\n  stevedore audit --server acme --deep",
 		Args:    noSuchCommand,
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
@@ -72,7 +72,7 @@ func (a *app) auditListCommand() *cobra.Command {
 		Use: "list", Short: "List audits, the latest first", Args: none,
 		Example: "  stevedore audit list --limit 5",
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
-			return printAll(a.newList("UUID", "STARTED", "STATE", "FILES", "DIFFERENCES", "BY"), api.Audits(ctx, limit),
+			return printAll(a.newList("UUID", "STARTED", "STATE", "FILES", "DISCREPANCIES", "BY"), api.Audits(ctx, limit),
 				"no audits yet: start one with `stevedore audit`", func(r openapi.AuditRun) []string {
 					return []string{r.AuditUUID, a.when(r.StartedAt), string(r.State), fmt.Sprint(r.Files), fmt.Sprint(r.Differences), dash(r.Actor)}
 				})
@@ -84,8 +84,8 @@ func (a *app) auditListCommand() *cobra.Command {
 
 func (a *app) auditShowCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "show UUID|latest", Short: "Show the differences that an audit found",
-		Long: `Shows an audit by its uuid, a prefix of it, or "latest": its differences and its
+		Use: "show UUID|latest", Short: "Show the discrepancies that an audit found",
+		Long: `Shows an audit by its uuid, a prefix of it, or "latest": its discrepancies and its
 summary. The exit codes are those of "stevedore audit".`,
 		Example: "  stevedore audit show latest", Args: exactly("audit uuid, or latest,"),
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
@@ -107,8 +107,8 @@ summary. The exit codes are those of "stevedore audit".`,
 	}
 }
 
-// differenceResult is a difference as JSON.
-type differenceResult struct {
+// discrepancyResult is a discrepancy as JSON.
+type discrepancyResult struct {
 	// Type distinguishes the lines of jsonl.
 	Type string `json:"type,omitempty"`
 	openapi.AuditDifference
@@ -118,7 +118,7 @@ type differenceResult struct {
 type auditResult struct {
 	Type string `json:"type,omitempty"`
 	openapi.AuditRun
-	// Complete reports whether the audit has ended and all differences were read.
+	// Complete reports whether the audit has ended and all discrepancies were read.
 	Complete bool             `json:"complete"`
 	Unlisted []unlistedResult `json:"unlisted_servers"`
 }
@@ -149,36 +149,36 @@ func unlistedServers(ctx context.Context, api *client.API, run openapi.AuditRun)
 	return unlisted, err
 }
 
-// reportAudit prints the differences and the summary, and returns err, or an error for
-// the differences. It prints as much as can be read, also after an error.
+// reportAudit prints the discrepancies and the summary, and returns err, or an error for
+// the discrepancies. It prints as much as can be read, also after an error.
 func (a *app) reportAudit(ctx context.Context, api *client.API, run openapi.AuditRun, unlisted []unlistedResult, err error) error {
-	differences := []differenceResult{} // the service stores a limited number
-	for d, readErr := range api.Differences(context.WithoutCancel(ctx), run.AuditUUID) {
+	discrepancies := []discrepancyResult{} // the service stores a limited number
+	for d, readErr := range api.Discrepancies(context.WithoutCancel(ctx), run.AuditUUID) {
 		if readErr != nil {
 			err = errors.Join(err, readErr)
 			break
 		}
-		differences = append(differences, differenceResult{AuditDifference: d})
+		discrepancies = append(discrepancies, discrepancyResult{AuditDifference: d})
 	}
 	summary := auditResult{AuditRun: run, Complete: err == nil, Unlisted: append([]unlistedResult{}, unlisted...)}
 	if err != nil && summary.Error == nil {
 		summary.Error = given(message(err))
 	}
-	if printErr := a.showAudit(differences, summary); printErr != nil {
+	if printErr := a.showAudit(discrepancies, summary); printErr != nil {
 		return printErr
 	}
 	if err == nil && run.Differences > 0 {
-		return differencesError{run.Differences}
+		return discrepanciesError{run.Differences}
 	}
 	return err
 }
 
-func (a *app) showAudit(differences []differenceResult, summary auditResult) error {
+func (a *app) showAudit(discrepancies []discrepancyResult, summary auditResult) error {
 	if a.format != formatJSONL {
-		result := map[string]any{"differences": differences, "summary": summary}
-		return a.show(result, func(t *table) { rowsOfAudit(t, differences, summary) })
+		result := map[string]any{"differences": discrepancies, "summary": summary}
+		return a.show(result, func(t *table) { rowsOfAudit(t, discrepancies, summary) })
 	}
-	for _, d := range differences {
+	for _, d := range discrepancies {
 		d.Type = "difference"
 		if err := a.encode(d); err != nil {
 			return err
@@ -188,8 +188,8 @@ func (a *app) showAudit(differences []differenceResult, summary auditResult) err
 	return a.encode(summary)
 }
 
-func rowsOfAudit(t *table, differences []differenceResult, r auditResult) {
-	for _, d := range differences {
+func rowsOfAudit(t *table, discrepancies []discrepancyResult, r auditResult) {
+	for _, d := range discrepancies {
 		t.text("%s  %s  %s%s", d.Mark, safe(d.What), oneLine(d.Why), sidesText(d.Sides))
 	}
 	if r.Differences > 0 {
@@ -199,8 +199,8 @@ func rowsOfAudit(t *table, differences []differenceResult, r auditResult) {
 	t.row("files checked", fmt.Sprintf("%d, %s (%d bytes) in the object store", r.Files, size(r.Bytes), r.Bytes))
 	t.row("on servers", fmt.Sprintf("%d entries", r.Sources))
 	t.row("pending", fmt.Sprint(r.Pending))
-	t.row("differences", fmt.Sprintf("%d: %d missing (-), %d extra (+), %d wrong (!)", r.Differences, r.Missing, r.Extra, r.Wrong))
-	if shown := int64(len(differences)); shown < r.Differences {
+	t.row("discrepancies", fmt.Sprintf("%d: %d missing (-), %d extra (+), %d wrong (!)", r.Differences, r.Missing, r.Extra, r.Wrong))
+	if shown := int64(len(discrepancies)); shown < r.Differences {
 		t.row("shown", fmt.Sprintf("%d of them: the service stores no more", shown))
 	}
 	for _, u := range r.Unlisted {

@@ -15,7 +15,7 @@ var sampleSize int64 = 4
 
 func sampleAudit() *fakeOperations {
 	return &fakeOperations{
-		differences: []ingest.AuditDifference{
+		discrepancies: []ingest.Discrepancy{
 			{Mark: "-", What: `acme:/a\x1b.csv`, Why: "there is no object files/a", Server: "acme", Path: `/a\x1b.csv`, FileUUID: testUUID, Sides: ingest.AuditSides{
 				Ledger: ingest.AuditSide{State: ingest.SideSame, Status: ingest.StatusCompleted, Size: &sampleSize}, Object: ingest.AuditSide{State: ingest.SideMissing},
 			}},
@@ -49,7 +49,7 @@ func TestAuditThatEndsEarly(t *testing.T) {
 func TestAuditShowsProgressOnATerminalAlone(t *testing.T) {
 	t.Parallel()
 	got := execute(t, sampleAudit(), args("audit"), terminal)
-	require.Contains(t, got.errors, "7 files, 6 objects, 5 entries on servers compared; 2 difference(s)")
+	require.Contains(t, got.errors, "7 files, 6 objects, 5 entries on servers compared; 2 discrepancies")
 	require.NotContains(t, got.out, "\x1b[K")
 }
 

@@ -13,20 +13,20 @@ import (
 
 // The exit codes, which scripts rely on.
 const (
-	exitOK          = 0
-	exitOther       = 1
-	exitUsage       = 2
-	exitNotFound    = 3
-	exitRetryable   = 5
-	exitPermanent   = 6
-	exitDifferences = 9
+	exitOK            = 0
+	exitOther         = 1
+	exitUsage         = 2
+	exitNotFound      = 3
+	exitRetryable     = 5
+	exitPermanent     = 6
+	exitDiscrepancies = 9
 )
 
-// differencesError is the error of a complete audit that found differences.
-type differencesError struct{ count int64 }
+// discrepanciesError is the error of a complete audit that found discrepancies.
+type discrepanciesError struct{ count int64 }
 
 // Error implements error.
-func (e differencesError) Error() string { return fmt.Sprintf("%d difference(s) found", e.count) }
+func (e discrepanciesError) Error() string { return ingest.Counted(e.count, "discrepancy", "discrepancies") + " found" }
 
 // usageError is the error of an invalid command line.
 type usageError struct{ error }
@@ -39,17 +39,17 @@ func usageErrorf(format string, args ...any) error { return usageError{fmt.Error
 // exitCode returns the exit code of the error.
 func exitCode(err error) int {
 	var (
-		usage       usageError
-		differences differencesError
-		invalid     *ingest.InvalidError
-		wrong       *config.Error
-		known       *ingest.Error
+		usage         usageError
+		discrepancies discrepanciesError
+		invalid       *ingest.InvalidError
+		wrong         *config.Error
+		known         *ingest.Error
 	)
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &differences):
-		return exitDifferences
+	case errors.As(err, &discrepancies):
+		return exitDiscrepancies
 	case errors.As(err, &usage), errors.As(err, &invalid):
 		return exitUsage
 	case errors.Is(err, ingest.ErrNotFound):

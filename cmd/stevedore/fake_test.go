@@ -71,10 +71,10 @@ type fakeOperations struct {
 	draft    operations.NewServer
 	parts    []operations.PartStatus
 
-	audited     []string
-	deep        bool
-	audit       ingest.AuditRun
-	differences []ingest.AuditDifference
+	audited       []string
+	deep          bool
+	audit         ingest.AuditRun
+	discrepancies []ingest.Discrepancy
 
 	steps   []wiring.StepReport
 	only    []string
@@ -305,8 +305,8 @@ func (f *fakeOperations) GetAudit(context.Context, string) (ingest.AuditRun, err
 	return run, nil
 }
 
-func (f *fakeOperations) AuditDifferences(context.Context, string, int64, int) (ingest.Page[ingest.AuditDifference], error) {
-	return ingest.Page[ingest.AuditDifference]{Items: f.differences}, nil
+func (f *fakeOperations) ListDiscrepancies(context.Context, string, int64, int) (ingest.Page[ingest.Discrepancy], error) {
+	return ingest.Page[ingest.Discrepancy]{Items: f.discrepancies}, nil
 }
 
 func (f *fakeOperations) ListAudits(ctx context.Context, _ int64, _ int) (ingest.Page[ingest.AuditRun], error) {

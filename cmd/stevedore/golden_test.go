@@ -65,7 +65,7 @@ func world() *fakeOperations {
 	inFlight.Mode, inFlight.Checksum = ingest.ModeDirect, "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=-3"
 	ops := sampleAudit()
 	*ops = fakeOperations{
-		audit: ops.audit, differences: ops.differences,
+		audit: ops.audit, discrepancies: ops.discrepancies,
 		progress: map[string]orchestrator.Progress{inFlight.UUID: {
 			Step: ingest.StepTransfer, Attempt: 3, Running: true, Done: 512, Total: 2048, Rate: 128,
 			Failure: "the server hung up\x1b[2J", Host: "host-1",

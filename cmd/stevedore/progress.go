@@ -77,7 +77,7 @@ func scanProgress(s openapi.Scan) (text string, ended, total int64) {
 }
 
 func (p *progress) audit(s openapi.AuditRun) {
-	p.show("%d files, %d objects, %d entries on servers compared; %d difference(s)", s.Files, s.Objects, s.Sources, s.Differences)
+	p.show("%d files, %d objects, %d entries on servers compared; %s", s.Files, s.Objects, s.Sources, ingest.Counted(s.Differences, "discrepancy", "discrepancies"))
 }
 
 func (p *progress) rotation(done, total int) { p.show("%d of %d servers re-encrypted", done, total) }

@@ -16,7 +16,7 @@ worker, api, setup, migrate, key and break-glass use the configuration of the
 service instead.
 
 Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 5 retryable, 6 not retryable,
-9 differences found.`
+9 discrepancies found.`
 
 // rootCommand returns the tree of commands.
 func (a *app) rootCommand() *cobra.Command {

@@ -67,7 +67,7 @@ type Auditor struct {
 	Now func() time.Time
 	// Report is called with each discrepancy, never concurrently. Its error ends the
 	// audit.
-	Report func(Difference) error
+	Report func(Discrepancy) error
 	// Progress, which may be nil, is called with the counts so far, never concurrently
 	// with Report.
 	Progress func(ingest.AuditCounts)
@@ -91,7 +91,7 @@ func (a *Auditor) count(change func(*ingest.AuditCounts)) {
 }
 
 // report counts and reports discrepancies.
-func (a *Auditor) report(found ...Difference) error {
+func (a *Auditor) report(found ...Discrepancy) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, d := range found {

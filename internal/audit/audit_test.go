@@ -74,7 +74,7 @@ func TestStoredFindsEachDiscrepancyOnce(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, []string{tc.want}, lines)
 			require.EqualValues(t, 7, sum.Files)
-			require.EqualValues(t, 1, sum.Differences())
+			require.EqualValues(t, 1, sum.Discrepancies())
 			var one ingest.AuditCounts
 			one.Count(ingest.AuditMark(tc.want[:1]))
 			require.Equal(t, [3]int64{one.Missing, one.Extra, one.Wrong}, [3]int64{sum.Missing, sum.Extra, sum.Wrong})
@@ -229,7 +229,7 @@ func TestStoredEndsWithAnError(t *testing.T) {
 		"unsorted":   {func(w *fixture, _ *audit.Auditor) { w.reversed = true }, "byte order"},
 		"report fails": {func(w *fixture, a *audit.Auditor) {
 			w.objects["files/0"] = ingest.Object{}
-			a.Report = func(audit.Difference) error { return full }
+			a.Report = func(audit.Discrepancy) error { return full }
 		}, full.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -18,11 +18,11 @@ type checker struct {
 // result is the result for one file or entry. Pending: it is in flight, so it is not
 // checked yet.
 type result struct {
-	discrepancies []Difference
+	discrepancies []Discrepancy
 	pending       bool
 }
 
-func discrepant(d ...Difference) result { return result{discrepancies: d} }
+func discrepant(d ...Discrepancy) result { return result{discrepancies: d} }
 
 // file checks a row by its events and the objects under its key. Objects are compared
 // only if the row is completed or ended without an object.
@@ -55,21 +55,21 @@ func reason(f ingest.File) string {
 }
 
 // object compares a completed file with the objects under its key.
-func (c checker) object(f ingest.File, objects []StoredObject) []Difference {
+func (c checker) object(f ingest.File, objects []StoredObject) []Discrepancy {
 	s := fileSubject(f)
 	switch {
 	case f.ObjectKey == "":
-		return []Difference{s.discrepancy(Missing, "it is completed and its row has no object key")}
+		return []Discrepancy{s.discrepancy(Missing, "it is completed and its row has no object key")}
 	case len(objects) == 0:
-		return []Difference{s.discrepancy(Missing, "there is no object %s", f.ObjectKey)}
+		return []Discrepancy{s.discrepancy(Missing, "there is no object %s", f.ObjectKey)}
 	case len(objects) > 1:
-		return []Difference{s.discrepancy(Extra, "there are %d objects %s", len(objects), f.ObjectKey)}
+		return []Discrepancy{s.discrepancy(Extra, "there are %d objects %s", len(objects), f.ObjectKey)}
 	}
 	faults := objects[0].faults(f)
 	if len(faults) == 0 {
 		return nil
 	}
-	return []Difference{s.discrepancy(Wrong, "object %s %s", objects[0].Key, strings.Join(faults, "; "))}
+	return []Discrepancy{s.discrepancy(Wrong, "object %s %s", objects[0].Key, strings.Join(faults, "; "))}
 }
 
 // faults returns how the object differs from the row.
@@ -133,7 +133,7 @@ func notified(row Row) bool {
 
 // events checks that the events of a completed file are complete, in order and not
 // repeated. After a retry they may be repeated.
-func (c checker) events(row Row) (found []Difference) {
+func (c checker) events(row Row) (found []Discrepancy) {
 	notified := notified(row)
 	if !notified {
 		found = append(found, fileSubject(row.File).discrepancy(Missing,
@@ -166,7 +166,7 @@ func (c checker) mayRepeat(before []ingest.EventType, next ingest.EventType) boo
 
 // messages checks that a completed file has at least one message, and that all have one
 // id.
-func (c checker) messages(f ingest.File, messages []Message) (found []Difference) {
+func (c checker) messages(f ingest.File, messages []Message) (found []Discrepancy) {
 	var ids []string
 	for _, m := range messages {
 		ids = append(ids, m.ID)
@@ -297,14 +297,14 @@ func (s Source) notCompleted(d subject, same, rows []ingest.File) result {
 	}
 }
 
-func objectWithoutRow(key string) Difference {
+func objectWithoutRow(key string) Discrepancy {
 	d := itemSubject(key).discrepancy(Extra, "the store has an object without a row")
 	d.Sides.Ledger.State, d.Sides.Object.State = ingest.SideMissing, ingest.SideExtra
 	return d
 }
 
 // objectOfEndedFile is for an object of a file that ended without being ingested.
-func objectOfEndedFile(f ingest.File, key string) Difference {
+func objectOfEndedFile(f ingest.File, key string) Discrepancy {
 	d := fileSubject(f).discrepancy(Extra, "the store has object %s, in the ledger the file is %s", key, f.Status)
 	d.Sides = ledgerSide(f, ingest.SideWrong)
 	d.Sides.Object.State = ingest.SideExtra

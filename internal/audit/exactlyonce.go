@@ -74,16 +74,16 @@ const (
 	Wrong   = ingest.AuditWrong
 )
 
-// Difference is one discrepancy.
-type Difference = ingest.AuditDifference
+// Discrepancy is one discrepancy.
+type Discrepancy = ingest.Discrepancy
 
 // subject is the file, entry or object of a discrepancy.
-type subject Difference
+type subject Discrepancy
 
 // discrepancy returns the subject's discrepancy with a mark and a reason.
-func (s subject) discrepancy(mark ingest.AuditMark, format string, args ...any) Difference {
+func (s subject) discrepancy(mark ingest.AuditMark, format string, args ...any) Discrepancy {
 	s.Mark, s.Why = mark, ingest.DisplayPath(fmt.Sprintf(format, args...))
-	return Difference(s)
+	return Discrepancy(s)
 }
 
 // itemSubject is for items that are not files.
@@ -107,9 +107,9 @@ type location struct{ server, path string }
 
 // Check compares sources with the evidence and returns every discrepancy; none means
 // exactly once. All work must have ended.
-func Check(sources []Source, e Evidence) []Difference {
+func Check(sources []Source, e Evidence) []Discrepancy {
 	c := checker{final: true}
-	var found []Difference
+	var found []Discrepancy
 	rows, known := map[location][]ingest.File{}, map[location]bool{}
 	for _, row := range e.Rows {
 		at := location{row.File.ServerName, row.File.RemotePath}
@@ -146,7 +146,7 @@ func byKey[T any](items []T, key func(T) string) map[string][]T {
 }
 
 // withoutRow finds objects and messages without a row, open uploads and staged files.
-func withoutRow(e Evidence) (found []Difference) {
+func withoutRow(e Evidence) (found []Discrepancy) {
 	keys := map[string]bool{}
 	for _, row := range e.Rows {
 		keys[row.File.ObjectKey] = true

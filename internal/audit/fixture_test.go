@@ -188,7 +188,7 @@ func (w *fixture) stored(t *testing.T, change func(*audit.Auditor)) (lines []str
 }
 
 func (w *fixture) auditor(lines *[]string) *audit.Auditor {
-	return &audit.Auditor{Ledger: w, Objects: w, Now: func() time.Time { return now }, Report: func(d audit.Difference) error {
+	return &audit.Auditor{Ledger: w, Objects: w, Now: func() time.Time { return now }, Report: func(d audit.Discrepancy) error {
 		*lines = append(*lines, d.String())
 		return nil
 	}}

@@ -109,18 +109,18 @@ func (e *generated) list(_ context.Context, fn func(ingest.Observation) error) (
 // peak returns the largest live heap of an audit of n files.
 func peak(t *testing.T, n int) uint64 {
 	e := &generated{n: n}
-	var differences int
+	var discrepancies int
 	a := &audit.Auditor{
 		Ledger: e, Objects: e, Deep: true, Now: func() time.Time { return now },
-		Report: func(audit.Difference) error {
-			differences++
+		Report: func(audit.Discrepancy) error {
+			discrepancies++
 			return nil
 		},
 	}
 	require.NoError(t, a.Stored(t.Context()))
 	_, err := a.Listed(t.Context(), acme, e.list)
 	require.NoError(t, err)
-	require.Equal(t, 2*n/100, differences)
+	require.Equal(t, 2*n/100, discrepancies)
 	require.EqualValues(t, n, a.Counts().Files)
 	require.EqualValues(t, n, a.Counts().Sources)
 	return e.heap.Load()

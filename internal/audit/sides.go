@@ -7,7 +7,7 @@ import (
 )
 
 // withSides sets the sides of discrepancies.
-func withSides(sides ingest.AuditSides, found ...Difference) []Difference {
+func withSides(sides ingest.AuditSides, found ...Discrepancy) []Discrepancy {
 	for i := range found {
 		found[i].Sides = sides
 	}
@@ -29,7 +29,7 @@ func (c checker) sides(row Row, objects []StoredObject) ingest.AuditSides {
 	if notified(row) {
 		s.Notification.State = ingest.SideSame
 	}
-	wrong := slices.ContainsFunc(c.events(row), func(d Difference) bool { return d.Mark == Wrong })
+	wrong := slices.ContainsFunc(c.events(row), func(d Discrepancy) bool { return d.Mark == Wrong })
 	if wrong || row.File.ObjectKey == "" {
 		s.Ledger.State = ingest.SideWrong
 	}

@@ -40,9 +40,9 @@ func TestADiscrepancyHasTheStateOfEachSide(t *testing.T) {
 			t.Parallel()
 			w := newFixture(7)
 			tc.damage(w, &w.file(4).File)
-			var found []audit.Difference
+			var found []audit.Discrepancy
 			a := w.auditor(nil)
-			a.Deep, a.Report = tc.deep, func(d audit.Difference) error { found = append(found, d); return nil }
+			a.Deep, a.Report = tc.deep, func(d audit.Discrepancy) error { found = append(found, d); return nil }
 			require.NoError(t, a.Stored(t.Context()))
 			require.Len(t, found, 1)
 			require.Equal(t, tc.want, signs(found[0].Sides), found[0])
@@ -77,9 +77,9 @@ func TestADiscrepancyHasTheSourceEntry(t *testing.T) {
 	} {
 		w := newFixture(0)
 		w.rows = tc.rows
-		var found []audit.Difference
+		var found []audit.Discrepancy
 		a := w.auditor(nil)
-		a.Report = func(d audit.Difference) error { found = append(found, d); return nil }
+		a.Report = func(d audit.Discrepancy) error { found = append(found, d); return nil }
 		_, err := a.Listed(t.Context(), acme, func(_ context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
 			return ingest.Unread{}, fn(shown(row))
 		})

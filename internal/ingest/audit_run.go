@@ -42,12 +42,12 @@ type AuditCounts struct {
 	Missing, Extra, Wrong int64
 }
 
-// Differences returns the number of discrepancies.
-func (c AuditCounts) Differences() int64 { return c.Missing + c.Extra + c.Wrong }
+// Discrepancies returns the number of discrepancies.
+func (c AuditCounts) Discrepancies() int64 { return c.Missing + c.Extra + c.Wrong }
 
-// MaxAuditDifferences is the number of discrepancies stored for one audit. Further
+// MaxDiscrepancies is the number of discrepancies stored for one audit. Further
 // ones are only counted.
-const MaxAuditDifferences = 10_000
+const MaxDiscrepancies = 10_000
 
 // AuditMark classifies a discrepancy in one character.
 type AuditMark string
@@ -74,8 +74,8 @@ func (c *AuditCounts) Count(mark AuditMark) {
 	}
 }
 
-// AuditDifference is one discrepancy. All texts are safe to print.
-type AuditDifference struct {
+// Discrepancy is one discrepancy. All texts are safe to print.
+type Discrepancy struct {
 	// Seq numbers the discrepancies of an audit from 1.
 	Seq  int64
 	Mark AuditMark
@@ -88,7 +88,7 @@ type AuditDifference struct {
 }
 
 // String returns the discrepancy as one line.
-func (d AuditDifference) String() string { return string(d.Mark) + " " + d.What + ": " + d.Why }
+func (d Discrepancy) String() string { return string(d.Mark) + " " + d.What + ": " + d.Why }
 
 // SideState compares one place with its expected content.
 type SideState string

@@ -31,7 +31,7 @@ type AuditRequest struct {
 // Memory does not grow with the number of files, except that a listing holds one folder.
 //
 // The counts are valid even if an error is returned. An unknown server is ErrNotFound.
-func (s *Service) Audit(ctx context.Context, req AuditRequest, fn func(ingest.AuditDifference) error) (ingest.AuditCounts, error) {
+func (s *Service) Audit(ctx context.Context, req AuditRequest, fn func(ingest.Discrepancy) error) (ingest.AuditCounts, error) {
 	servers, err := s.audited(ctx, req.Servers)
 	if err != nil {
 		return ingest.AuditCounts{}, err

@@ -111,11 +111,11 @@ func (s *Service) ListAudits(ctx context.Context, beforeID int64, limit int) (pa
 	return ingest.PageOf(runs, limit, func(r ingest.AuditRun) int64 { return r.ID }), err
 }
 
-// AuditDifferences implements Audits.
-func (s *Service) AuditDifferences(ctx context.Context, runUUID string, afterSeq int64, limit int) (page ingest.Page[ingest.AuditDifference], err error) {
+// ListDiscrepancies implements Audits.
+func (s *Service) ListDiscrepancies(ctx context.Context, runUUID string, afterSeq int64, limit int) (page ingest.Page[ingest.Discrepancy], err error) {
 	if _, err := s.GetAudit(ctx, runUUID); err != nil {
 		return page, err
 	}
-	found, err := s.d.Ledger.AuditDifferences(ctx, runUUID, afterSeq, limit)
-	return ingest.PageOf(found, limit, func(d ingest.AuditDifference) int64 { return d.Seq }), err
+	found, err := s.d.Ledger.ListDiscrepancies(ctx, runUUID, afterSeq, limit)
+	return ingest.PageOf(found, limit, func(d ingest.Discrepancy) int64 { return d.Seq }), err
 }

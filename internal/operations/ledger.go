@@ -92,6 +92,6 @@ type HistoryLedger interface {
 	AuditRun(ctx context.Context, runUUID string) (ingest.AuditRun, error)
 	// AuditRuns returns a page of audits.
 	AuditRuns(ctx context.Context, beforeID int64, limit int) ([]ingest.AuditRun, error)
-	// AuditDifferences returns a page of an audit's discrepancies after the number.
-	AuditDifferences(ctx context.Context, runUUID string, afterSeq int64, limit int) ([]ingest.AuditDifference, error)
+	// ListDiscrepancies returns a page of an audit's discrepancies after the number.
+	ListDiscrepancies(ctx context.Context, runUUID string, afterSeq int64, limit int) ([]ingest.Discrepancy, error)
 }

@@ -114,9 +114,9 @@ type Audits interface {
 	GetAudit(ctx context.Context, runUUID string) (ingest.AuditRun, error)
 	// ListAudits returns a page of audits before the id, the latest first.
 	ListAudits(ctx context.Context, beforeID int64, limit int) (ingest.Page[ingest.AuditRun], error)
-	// AuditDifferences returns a page of the discrepancies that an audit found after the
+	// ListDiscrepancies returns a page of the discrepancies that an audit found after the
 	// sequence number, in the order in which they were found.
-	AuditDifferences(ctx context.Context, runUUID string, afterSeq int64, limit int) (ingest.Page[ingest.AuditDifference], error)
+	ListDiscrepancies(ctx context.Context, runUUID string, afterSeq int64, limit int) (ingest.Page[ingest.Discrepancy], error)
 }
 
 // Monitor returns the state of the installation.

@@ -73,7 +73,7 @@ const (
 	beginAudit = `
 UPDATE audit_runs SET attempt = attempt + 1, sources = 0, files = 0, objects = 0, bytes = 0, pending = 0, missing = 0, extra = 0, wrong = 0
 WHERE run_uuid = $1 AND state = 'running' RETURNING id, attempt`
-	deleteDifferences = `DELETE FROM audit_differences WHERE run_id = $1`
+	deleteDiscrepancies = `DELETE FROM audit_differences WHERE run_id = $1`
 )
 
 // BeginAudit starts an attempt of the audit and returns its number. Earlier attempts are
@@ -91,7 +91,7 @@ func (s *Store) BeginAudit(ctx context.Context, runUUID string) (run ingest.Audi
 		if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, deleteDifferences, id)
+		_, err = tx.Exec(ctx, deleteDiscrepancies, id)
 		return err
 	})
 	return run, attempt, err
@@ -102,7 +102,7 @@ const (
 UPDATE audit_runs SET sources = $3, files = $4, objects = $5, bytes = $6, pending = $7, missing = $8, extra = $9, wrong = $10
 WHERE run_uuid = $1 AND attempt = $2 AND state = 'running' RETURNING id`
 
-	insertDifferences = `
+	insertDiscrepancies = `
 INSERT INTO audit_differences (run_id, seq, mark, what, why, server, path, file_uuid, sides)
 SELECT @run, d.seq, d.mark, d.what, d.why, d.server, d.path, nullif(d.file_uuid, '')::uuid, d.sides::jsonb
 FROM unnest(@seqs::bigint[], @marks::text[], @whats::text[], @whys::text[], @servers::text[], @paths::text[], @files::text[], @sides::text[])
@@ -112,7 +112,7 @@ ON CONFLICT (run_id, seq) DO NOTHING`
 
 // NoteAudit records the attempt's counts and the discrepancies found since the last call. It
 // returns KindFenced if a newer attempt has begun or the audit has ended.
-func (s *Store) NoteAudit(ctx context.Context, runUUID string, attempt int64, counts ingest.AuditCounts, found []ingest.AuditDifference) error {
+func (s *Store) NoteAudit(ctx context.Context, runUUID string, attempt int64, counts ingest.AuditCounts, found []ingest.Discrepancy) error {
 	return s.inTx(ctx, "record discrepancies of an audit", func(tx pgx.Tx) error {
 		id, err := countAuditRun(ctx, tx, runUUID, attempt, counts)
 		if err != nil || len(found) == 0 {
@@ -126,18 +126,18 @@ func (s *Store) NoteAudit(ctx context.Context, runUUID string, attempt int64, co
 			}
 			sides[i] = cleanText(string(encoded))
 		}
-		text := func(part func(ingest.AuditDifference) string) []string {
-			return column(found, func(d ingest.AuditDifference) string { return cleanText(part(d)) })
+		text := func(part func(ingest.Discrepancy) string) []string {
+			return column(found, func(d ingest.Discrepancy) string { return cleanText(part(d)) })
 		}
-		_, err = tx.Exec(ctx, insertDifferences, pgx.NamedArgs{
+		_, err = tx.Exec(ctx, insertDiscrepancies, pgx.NamedArgs{
 			"run": id, "sides": sides,
-			"seqs":    column(found, func(d ingest.AuditDifference) int64 { return d.Seq }),
-			"marks":   text(func(d ingest.AuditDifference) string { return string(d.Mark) }),
-			"whats":   text(func(d ingest.AuditDifference) string { return d.What }),
-			"whys":    text(func(d ingest.AuditDifference) string { return d.Why }),
-			"servers": text(func(d ingest.AuditDifference) string { return d.Server }),
-			"paths":   text(func(d ingest.AuditDifference) string { return d.Path }),
-			"files":   text(func(d ingest.AuditDifference) string { return d.FileUUID }),
+			"seqs":    column(found, func(d ingest.Discrepancy) int64 { return d.Seq }),
+			"marks":   text(func(d ingest.Discrepancy) string { return string(d.Mark) }),
+			"whats":   text(func(d ingest.Discrepancy) string { return d.What }),
+			"whys":    text(func(d ingest.Discrepancy) string { return d.Why }),
+			"servers": text(func(d ingest.Discrepancy) string { return d.Server }),
+			"paths":   text(func(d ingest.Discrepancy) string { return d.Path }),
+			"files":   text(func(d ingest.Discrepancy) string { return d.FileUUID }),
 		})
 		return err
 	})
@@ -189,11 +189,11 @@ func (s *Store) AuditRuns(ctx context.Context, beforeID int64, limit int) (runs 
 	return selectAll(ctx, s, "list audits", scanAuditRun, auditRunColumns+`WHERE $1 = 0 OR id < $1 ORDER BY id DESC LIMIT $2`, beforeID, pageSize(limit))
 }
 
-const differencesPage = `
+const discrepanciesPage = `
 SELECT d.seq, d.mark, d.what, d.why, d.server, d.path, coalesce(d.file_uuid::text, ''), d.sides
 FROM audit_differences d JOIN audit_runs r ON r.id = d.run_id WHERE r.run_uuid = $1 AND d.seq > $2 ORDER BY d.seq LIMIT $3`
 
-// AuditDifferences returns the discrepancies of an audit with sequence numbers above afterSeq.
-func (s *Store) AuditDifferences(ctx context.Context, runUUID string, afterSeq int64, limit int) (found []ingest.AuditDifference, err error) {
-	return selectAll(ctx, s, "list discrepancies", pgx.RowToStructByPos[ingest.AuditDifference], differencesPage, runUUID, afterSeq, pageSize(limit))
+// ListDiscrepancies returns the discrepancies of an audit with sequence numbers above afterSeq.
+func (s *Store) ListDiscrepancies(ctx context.Context, runUUID string, afterSeq int64, limit int) (found []ingest.Discrepancy, err error) {
+	return selectAll(ctx, s, "list discrepancies", pgx.RowToStructByPos[ingest.Discrepancy], discrepanciesPage, runUUID, afterSeq, pageSize(limit))
 }

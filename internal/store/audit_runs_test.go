@@ -26,16 +26,16 @@ func TestAuditRuns(t *testing.T) {
 		Source: ingest.AuditSide{State: ingest.SideSame, Size: &size, ModTime: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
 		Ledger: ingest.AuditSide{State: ingest.SideExtra, Status: ingest.StatusCompleted, SHA256: "abc", Count: 2}, Object: ingest.AuditSide{State: ingest.SideMissing},
 	}
-	found := []ingest.AuditDifference{{Seq: 1, Mark: "-", What: "acme:/a", Why: "gone", Server: "acme", Path: "/a", FileUUID: uuid.NewString(), Sides: sides}, {Seq: 2, Mark: "+", What: "k", Why: "x"}}
+	found := []ingest.Discrepancy{{Seq: 1, Mark: "-", What: "acme:/a", Why: "gone", Server: "acme", Path: "/a", FileUUID: uuid.NewString(), Sides: sides}, {Seq: 2, Mark: "+", What: "k", Why: "x"}}
 	require.NoError(t, b.NoteAudit(ctx, id, first, ingest.AuditCounts{Files: 7, Missing: 1, Extra: 1}, found))
 	require.NoError(t, b.NoteAudit(ctx, id, first, ingest.AuditCounts{Files: 7, Missing: 1, Extra: 1}, found), "a repeated write is recognized")
-	stored, err := b.AuditDifferences(ctx, id, 0, 100)
+	stored, err := b.ListDiscrepancies(ctx, id, 0, 100)
 	require.NoError(t, err)
 	require.Equal(t, found, stored)
 
 	_, second, err := b.BeginAudit(ctx, id)
 	require.NoError(t, err)
-	stored, err = b.AuditDifferences(ctx, id, 0, 100)
+	stored, err = b.ListDiscrepancies(ctx, id, 0, 100)
 	require.NoError(t, err)
 	require.Empty(t, stored, "another attempt starts again")
 	err = b.NoteAudit(ctx, id, first, ingest.AuditCounts{Files: 99}, found)

@@ -139,13 +139,13 @@ func (w *audited) complete(rel string, content []byte) ingest.File {
 func (w *audited) audit(req operations.AuditRequest) ([]string, ingest.AuditCounts) {
 	w.t.Helper()
 	var lines []string
-	summary, err := w.Audit(w.t.Context(), req, func(d audit.Difference) error {
+	summary, err := w.Audit(w.t.Context(), req, func(d audit.Discrepancy) error {
 		line, _, _ := strings.Cut(strings.ReplaceAll(d.String(), w.sshd.Root, ""), ", modified")
 		lines = append(lines, line)
 		return nil
 	})
 	require.NoError(w.t, err)
-	require.EqualValues(w.t, len(lines), summary.Differences())
+	require.EqualValues(w.t, len(lines), summary.Discrepancies())
 	slices.Sort(lines)
 	return lines, summary
 }

@@ -29,8 +29,8 @@ func TestFault46_ObjectDeletedLater(t *testing.T) {
 	parts, err := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
 	require.NoError(t, err)
 	t.Cleanup(parts.Close)
-	run := func() (found []ingest.AuditDifference) {
-		_, err := parts.Operations().Audit(h.Ctx, operations.AuditRequest{Deep: true}, func(d ingest.AuditDifference) error {
+	run := func() (found []ingest.Discrepancy) {
+		_, err := parts.Operations().Audit(h.Ctx, operations.AuditRequest{Deep: true}, func(d ingest.Discrepancy) error {
 			found = append(found, d)
 			return nil
 		})

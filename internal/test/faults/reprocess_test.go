@@ -95,7 +95,7 @@ func missing(h *sandbox.Cluster) (uuids []string) {
 	parts, err := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
 	require.NoError(h.T, err)
 	defer parts.Close()
-	_, err = parts.Operations().Audit(h.Ctx, operations.AuditRequest{}, func(d audit.Difference) error {
+	_, err = parts.Operations().Audit(h.Ctx, operations.AuditRequest{}, func(d audit.Discrepancy) error {
 		if d.Mark == audit.Missing {
 			uuids = append(uuids, d.FileUUID)
 		}
