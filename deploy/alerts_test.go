@@ -61,7 +61,7 @@ func TestAlertsUseExistingMetrics(t *testing.T) {
 			require.Contains(t, known, name[1], rule.Alert)
 		}
 	}
-	for _, alert := range []string{"ServerLate", "FilesInError", "NothingCompletes", "StagingNearlyFull", "WorkerGone"} {
+	for _, alert := range []string{"ServerLate", "FilesInError", "NothingCompletes", "FileLate", "StagingNearlyFull", "WorkerGone"} {
 		require.True(t, seen["Stevedore"+alert], alert)
 	}
 }

@@ -1,6 +1,3 @@
-// Package worker runs the worker process: it connects the adapters to the
-// activities, registers workflows and activities, and polls the shared task queue
-// and the queues of its own host.
 package worker
 
 import (

@@ -69,10 +69,10 @@ type fileIngest struct {
 	note         string        // additional text of the details
 	ended        ingest.Status // empty while it runs
 
-	host       activities.Host // the host of the staged bytes; zero before ClaimHost
-	restages   int
-	mismatches int
-	tidySource bool // the server has an after-ingest action
+	host         activities.Host // the host of the staged bytes; zero before ClaimHost
+	restages     int
+	mismatches   int
+	sourceAction bool // the server has an after-ingest action
 
 	parked  *ingest.Failure
 	pending *pendingAction

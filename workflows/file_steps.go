@@ -26,7 +26,7 @@ func (f *fileIngest) inMemory(ctx workflow.Context) error {
 	err := workflow.ExecuteLocalActivity(withLocal(ctx, "move "+size(f.in.Size)+f.fromServer()), do.IngestInMemory, in).Get(ctx, &result)
 	switch {
 	case err == nil:
-		if f.tidySource = result.SourceAction; result.Notified {
+		if f.sourceAction = result.SourceAction; result.Notified {
 			f.step = ingest.StepNotify // done as well
 		}
 		return nil
@@ -110,7 +110,7 @@ func (f *fileIngest) notify(ctx workflow.Context) error {
 		}
 		return workflow.ExecuteActivity(withSummary(withQuick(ctx), purpose), do.Notify, in).Get(ctx, &result)
 	})
-	f.tidySource = result.SourceAction
+	f.sourceAction = result.SourceAction
 	return err
 }
 
@@ -134,7 +134,7 @@ func (f *fileIngest) renotify(ctx workflow.Context) (ingest.Status, error) {
 // file is stored and notified, so a failure is recorded and logged, and never fails
 // the file.
 func (f *fileIngest) afterIngest(ctx workflow.Context) {
-	if !f.tidySource {
+	if !f.sourceAction {
 		return
 	}
 	f.step, f.note = ingest.StepAfter, ""

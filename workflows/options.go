@@ -127,7 +127,7 @@ func withHost(ctx workflow.Context, queue string, wait time.Duration, policy *te
 	})
 }
 
-// withTidy is for the after-ingest action.
+// withAfterIngest is for the after-ingest action.
 func withAfterIngest(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 10 * time.Minute,

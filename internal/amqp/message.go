@@ -37,7 +37,8 @@ func MessageID(fileUUID string) string {
 	return uuid.NewSHA1(messageNamespace, []byte(fileUUID)).String()
 }
 
-// data is the payload of a notification. Consumers read these names.
+// data is the payload of a notification. Consumers read these names;
+// api/notification.schema.json documents them, and schema_test.go compares both.
 type data struct {
 	FileUUID   string `json:"file_uuid"`
 	Server     string `json:"server"`

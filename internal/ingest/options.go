@@ -136,7 +136,9 @@ type OptionInfo struct {
 	Choices []string
 }
 
-// OptionTable lists all Options in display order.
+// OptionTable lists all Options in display order. A new option needs a field of Options,
+// a row here, the field in api/openapi.yaml (three places), a check in validateOptions and
+// Russian texts in api/console/russian.go; tests fail for missing ones.
 var OptionTable = []OptionInfo{
 	{"in_progress_names", "Names of files in progress", "Globs for names of unfinished files. Empty uses the list for common clients, '-' uses none.", nil},
 	{"min_size", "Minimum size", "In bytes; smaller files count as in progress.", nil},

@@ -1,10 +1,3 @@
-// Package objstore writes files to an S3 object store. Each key is written once,
-// no byte is sent twice without need, and objects are verified before they are
-// reported as stored.
-//
-// The store itself holds all state: an unfinished multipart upload is found by its
-// key and its parts are compared with the local bytes, so that an upload resumes
-// after any crash, on any worker that has the file.
 package objstore
 
 import (

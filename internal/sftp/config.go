@@ -1,10 +1,3 @@
-// Package sftp is the client of partners' SFTP servers: pinned host keys, bounded and
-// reused connections, listings, and reads by offset.
-//
-// Servers are untrusted: they may send too much, false data or nothing. Every request
-// has a deadline, and names are checked before they become paths. A request that hangs
-// is ended by closing the SSH connection, because closing a file or channel can wait
-// for the missing reply.
 package sftp
 
 import (

@@ -1,9 +1,3 @@
-// Package store records servers, files, events and scans in PostgreSQL, the ledger. It is the
-// only package with SQL.
-//
-// Every method is idempotent: a transaction that fails with a transient error, including a
-// connection lost during commit, runs again from the start and leaves the same rows as a single
-// run.
 package store
 
 import (

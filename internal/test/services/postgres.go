@@ -1,6 +1,3 @@
-// Package services creates isolated resources on real services for a test: a database,
-// bucket, queue, task queue or server, removed when the test ends. The addresses of the
-// services come from the environment.
 package services
 
 import (
