@@ -50,6 +50,8 @@ func TestStatisticsOfPeriods(t *testing.T) {
 			failed += bucket.Failed
 		}
 		require.EqualValues(t, 1, failed)
+		require.Len(t, stats.Servers, 1)
+		require.Equal(t, []any{"acme", int64(1)}, []any{stats.Servers[0].Server, stats.Servers[0].Failed})
 	}
 	requireProblem(t, b.call("GET", "/api/v1/statistics?period=1y", ""), 400, codeInvalid)
 }

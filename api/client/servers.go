@@ -42,6 +42,11 @@ func (c *API) RemoveServer(ctx context.Context, nameOrUUID, version string) erro
 	return err
 }
 
+// Statistics counts the completed and failed files of a period.
+func (c *API) Statistics(ctx context.Context, params openapi.GetStatisticsParams) (openapi.Statistics, error) {
+	return read[openapi.Statistics](c.raw.GetStatistics(ctx, &params))
+}
+
 func ifMatch(version string) *openapi.IfMatch {
 	version = `"` + version + `"`
 	return &version

@@ -1755,6 +1755,22 @@ type ServerSettingsResent string
 // Files of a `read_once` server are always staged.
 type ServerSettingsTransfer string
 
+// ServerStatistics defines model for ServerStatistics.
+type ServerStatistics struct {
+	// Bytes Their total size.
+	Bytes int64 `json:"bytes"`
+
+	// Completed Completed files.
+	Completed int64 `json:"completed"`
+
+	// Failed Failures. A file that was retried and failed again counts twice.
+	Failed int64 `json:"failed"`
+
+	// Server The server's name.
+	Server     string `json:"server"`
+	ServerUUID UUID   `json:"server_uuid"`
+}
+
 // ServerTest defines model for ServerTest.
 type ServerTest struct {
 	// Algorithms Negotiated algorithms; omitted without a login.
@@ -1810,6 +1826,9 @@ type Statistics struct {
 	// Buckets The oldest first. Buckets without activity are included.
 	Buckets []StatisticsCounts `json:"buckets"`
 	Period  StatisticsPeriod   `json:"period"`
+
+	// Servers The whole period by server, in order of name. Servers without activity are included, removed servers only with activity.
+	Servers []ServerStatistics `json:"servers"`
 }
 
 // StatisticsBucket Length of a bucket.

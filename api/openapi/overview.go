@@ -22,12 +22,15 @@ func FromOverview(o operations.Overview) Overview {
 
 // FromStatistics returns statistics as the API shows them.
 func FromStatistics(s ingest.Statistics) Statistics {
-	shown := Statistics{At: s.At.UTC(), Period: StatisticsPeriod(s.Period), Bucket: BucketHour, Buckets: []StatisticsCounts{}}
+	shown := Statistics{At: s.At.UTC(), Period: StatisticsPeriod(s.Period), Bucket: BucketHour, Buckets: []StatisticsCounts{}, Servers: []ServerStatistics{}}
 	if s.Period != ingest.PeriodDay {
 		shown.Bucket = BucketDay
 	}
 	for _, b := range s.Buckets {
 		shown.Buckets = append(shown.Buckets, StatisticsCounts{Start: b.Start.UTC(), Completed: b.Completed, Bytes: b.Bytes, Failed: b.Failures})
+	}
+	for _, c := range s.Servers {
+		shown.Servers = append(shown.Servers, ServerStatistics{Server: c.ServerName, ServerUUID: c.ServerUUID, Completed: c.Completed, Bytes: c.Bytes, Failed: c.Failures})
 	}
 	return shown
 }

@@ -331,6 +331,21 @@ func (f *fakeOperations) ListFailures(context.Context, string) ([]ingest.Failure
 	return f.failures, len(f.failures) > 1, f.err
 }
 
+// Statistics has counts in the first bucket and the last one.
+func (f *fakeOperations) Statistics(ctx context.Context, name string, period ingest.Period) (ingest.Statistics, error) {
+	if name != "" {
+		if _, err := f.GetServer(ctx, name); err != nil {
+			return ingest.Statistics{}, err
+		}
+	}
+	stats := ingest.NewStatistics(period, time.Date(2026, 1, 3, 3, 4, 5, 0, time.UTC))
+	for _, start := range []time.Time{stats.Buckets[0].Start, stats.At} {
+		stats.Add(ingest.HourStats{Start: start, Completed: 3, Bytes: 3 << 20, Failures: 1})
+	}
+	stats.Servers = []ingest.ServerStats{{ServerUUID: testUUID, ServerName: "acme", Completed: 6, Bytes: 6 << 20, Failures: 2}, {ServerUUID: "s2", ServerName: "globex"}}
+	return stats, f.err
+}
+
 func (f *fakeOperations) AuditLog(_ context.Context, filter ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error) {
 	f.logged = filter
 	return ingest.Page[ingest.AuditEntry]{Items: f.log}, f.err

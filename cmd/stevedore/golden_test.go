@@ -141,6 +141,7 @@ func TestGolden(t *testing.T) {
 			"server test acme", "server test acme --list", "server add --name new --host h --username u --path /new --test", "server add --host h --test -o json", "server test acme -o json", "server rm acme --yes", "server pause acme", "server resume acme", "server changes acme", "server show unknown\x1b[31m",
 			"server edit acme --port x", "server add --transfer strem", "server add --follow-links=maybe", "server add --settle 10", "server add --min-size 1e3", "server add --identity sise",
 			"server test acme --expires 30d", "server test acme --approve MD5:00", "server rm acme", "server edit acme",
+			"server stats", "60: server stats", "server stats -o jsonl", "server stats acme --period 7d", "server stats unknown", "server stats acme globex", "server stats --period 8d",
 		},
 		"file": {
 			"file list", "80: file list", "120: file list", "file list -o json", "file list -o jsonl", "file show 1f0f", "80: file show 1f0f", "file show 3f0f", "file show 3f0f -o json",

@@ -96,6 +96,16 @@ func exactly(name string) cobra.PositionalArgs {
 	}
 }
 
+// optionally accepts one argument of the given name, or none.
+func optionally(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		return exactly(name)(cmd, args)
+	}
+}
+
 // none rejects arguments.
 func none(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {

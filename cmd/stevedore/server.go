@@ -16,7 +16,7 @@ import (
 )
 
 func (a *app) serverCommand() *cobra.Command {
-	cmd := group("server", "Add, list, show, test, edit, pause, resume and remove SFTP servers", a.serverAddCommand(), a.serverListCommand())
+	cmd := group("server", "Add, list, test, edit, pause and remove SFTP servers; count their files", a.serverAddCommand(), a.serverListCommand(), a.serverStatsCommand())
 	for _, named := range []*cobra.Command{
 		a.serverShowCommand(), a.serverTestCommand(),
 		a.serverSwitchCommand("pause", "Stop scanning a server; files already found continue", (*client.API).PauseServer),

@@ -72,6 +72,15 @@ type Statistics struct {
 	// Buckets are the period's, oldest first; the last one contains At. Start is the
 	// beginning of the bucket.
 	Buckets []HourStats
+	// Servers are the counts of the period by server, in order of name. Servers without
+	// activity are included, removed servers only with activity.
+	Servers []ServerStats
+}
+
+// ServerStats are the statistics of one server.
+type ServerStats struct {
+	ServerUUID, ServerName     string
+	Completed, Bytes, Failures int64
 }
 
 // NewStatistics returns the period's buckets without activity.

@@ -114,7 +114,9 @@ func TestFailureGroups(t *testing.T) {
 func TestStatistics(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	other := b.addServer(t, "globex")
+	other, idle := b.addServer(t, "globex"), b.addServer(t, "idle")
+	removed := b.addServer(t, "removed")
+	b.exec(t, "UPDATE sftp_servers SET is_active = false, removed_at = now() WHERE server_uuid = $1", removed.UUID)
 	b.exec(t, `INSERT INTO file_hours (hour, server_uuid, completed, bytes, failures)
 		SELECT date_trunc('hour', now(), 'UTC') - make_interval(hours => h), $1, 1, 10, 2 FROM generate_series(0, 24 * 31) h`, b.server.UUID)
 	b.exec(t, `INSERT INTO file_deltas (server_uuid, hour, completed, bytes, failures) VALUES ($1, date_trunc('hour', now(), 'UTC'), 5, 50, 0)`, other.UUID)
@@ -133,7 +135,20 @@ func TestStatistics(t *testing.T) {
 		whole, err := b.Statistics(t.Context(), "", period)
 		require.NoError(t, err)
 		require.Equal(t, last.Completed+5, whole.Buckets[n-1].Completed)
+		require.Equal(t, []ingest.ServerStats{
+			{ServerUUID: b.server.UUID, ServerName: b.server.Name, Completed: sum(stats.Buckets).Completed, Bytes: sum(stats.Buckets).Bytes, Failures: sum(stats.Buckets).Failures},
+			{ServerUUID: other.UUID, ServerName: "globex", Completed: 5, Bytes: 50},
+			{ServerUUID: idle.UUID, ServerName: "idle"},
+		}, whole.Servers)
+		require.Equal(t, whole.Servers[:1], stats.Servers)
 	}
 	_, err := b.Statistics(t.Context(), "", "1y")
 	requireKind(t, ingest.KindInvalid, err, "24h")
+}
+
+func sum(buckets []ingest.HourStats) (total ingest.HourStats) {
+	for _, bucket := range buckets {
+		total.Completed, total.Bytes, total.Failures = total.Completed+bucket.Completed, total.Bytes+bucket.Bytes, total.Failures+bucket.Failures
+	}
+	return total
 }

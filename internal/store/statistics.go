@@ -9,18 +9,25 @@ import (
 	"stevedore/internal/ingest"
 )
 
-const statisticsHours = `
-SELECT hour, sum(completed)::bigint, sum(bytes)::bigint, sum(failures)::bigint
+// statisticsCounts sums the counts by hour and by server: one of both is null. Servers
+// without activity are included unless they were removed.
+const statisticsCounts = `
+SELECT hour, coalesce(server_uuid::text, ''), coalesce(name, ''), coalesce(completed, 0), coalesce(bytes, 0), coalesce(failures, 0)
 FROM (
-	SELECT server_uuid, hour, completed, bytes, failures FROM file_hours WHERE hour >= $1
-	UNION ALL
-	SELECT server_uuid, hour, completed, bytes, failures FROM file_deltas WHERE hour >= $1
-) counts
-WHERE $2::text = '' OR server_uuid = nullif($2, '')::uuid
-GROUP BY hour`
+	SELECT hour, server_uuid, sum(completed)::bigint AS completed, sum(bytes)::bigint AS bytes, sum(failures)::bigint AS failures
+	FROM (
+		SELECT server_uuid, hour, completed, bytes, failures FROM file_hours WHERE hour >= $1
+		UNION ALL
+		SELECT server_uuid, hour, completed, bytes, failures FROM file_deltas WHERE hour >= $1
+	) counts
+	WHERE $2::text = '' OR server_uuid = nullif($2, '')::uuid
+	GROUP BY GROUPING SETS ((hour), (server_uuid))
+) sums FULL JOIN sftp_servers s USING (server_uuid)
+WHERE completed IS NOT NULL OR removed_at IS NULL AND ($2::text = '' OR server_uuid = nullif($2, '')::uuid)
+ORDER BY name, server_uuid`
 
 // Statistics returns the counts of the period, of the server with the uuid or of all servers if
-// it is empty. Its cost does not depend on the number of files.
+// it is empty, by bucket and by server. Its cost does not depend on the number of files.
 func (s *Store) Statistics(ctx context.Context, serverUUID string, period ingest.Period) (stats ingest.Statistics, err error) {
 	if serverUUID != "" {
 		if serverUUID, err = validUUID("server with uuid", serverUUID); err != nil {
@@ -37,13 +44,22 @@ func (s *Store) Statistics(ctx context.Context, serverUUID string, period ingest
 				return err
 			}
 			stats = ingest.NewStatistics(period, now)
-			rows, err := tx.Query(ctx, statisticsHours, stats.Buckets[0].Start, serverUUID)
+			rows, err := tx.Query(ctx, statisticsCounts, stats.Buckets[0].Start, serverUUID)
 			if err != nil {
 				return err
 			}
-			var h ingest.HourStats
-			_, err = pgx.ForEachRow(rows, []any{&h.Start, &h.Completed, &h.Bytes, &h.Failures}, func() error {
-				stats.Add(h)
+			var hour *time.Time
+			var uuid, name string
+			var c ingest.HourStats
+			_, err = pgx.ForEachRow(rows, []any{&hour, &uuid, &name, &c.Completed, &c.Bytes, &c.Failures}, func() error {
+				if hour == nil {
+					stats.Servers = append(stats.Servers, ingest.ServerStats{
+						ServerUUID: uuid, ServerName: name, Completed: c.Completed, Bytes: c.Bytes, Failures: c.Failures,
+					})
+					return nil
+				}
+				c.Start = *hour
+				stats.Add(c)
 				return nil
 			})
 			return err
