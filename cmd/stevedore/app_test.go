@@ -219,7 +219,7 @@ func TestCompletion(t *testing.T) {
 	for line, want := range map[string]string{
 		"server show ac": "acme", "scan --server |": "globex", "file list --status |": "superseded", "-o |": "jsonl", "token create --role |": "operator", "token revoke |": "ci",
 		"file retry --step |": "upload", "server add --transfer |": "direct", "server add --identity |": "size+hash", "file show 1f0f": "1f0f0f0f-1111-4222-8333-444444444444",
-		"file retry 1f0f 3f": "3f0f0f0f-1111-4222-8333-444444444444", "audit show |": testUUID, "scan show |": "latest", "scan show 2|": "2", "scan list --server |": "acme",
+		"file retry 1f0f 3f": "3f0f0f0f-1111-4222-8333-444444444444", "audit show |": testUUID, "scan show |": "latest", "scan show 2|": "2", "scan show 0f|": testUUID, "scan list --server |": "acme",
 		"file list --error-kind |": "permission", "file skip --error-step |": "after_ingest", "file failures --server |": "globex",
 	} {
 		words := strings.Split(strings.TrimSuffix(line, "|"), " ")
@@ -229,6 +229,13 @@ func TestCompletion(t *testing.T) {
 	}
 	require.NotContains(t, execute(t, world(), args("__complete", "server", "show", "ac")).out, "globex")
 	require.NotContains(t, execute(t, world(), args("__complete", "server", "show", "acme", "")).out, "globex", "one argument only")
+
+	viewer := world()
+	viewer.logErr = ingest.Errorf(ingest.KindPermission, "the audit log requires the role admin")
+	got := execute(t, viewer, args("__complete", "scan", "show", ""))
+	require.Regexp(t, `(?m)^latest\t`, got.out)
+	require.Regexp(t, `(?m)^2\t`, got.out, "ids are listed to viewers")
+	require.Equal(t, 1, strings.Count(execute(t, world(), args("__complete", "scan", "show", "")).out, testUUID), "only entries of scans")
 }
 
 func TestTokens(t *testing.T) {

@@ -95,10 +95,16 @@ func errorKinds(ctx context.Context, api *client.API, _ string, add func(value, 
 	return err
 }
 
-// scanIDs completes the ids of the latest scans of servers. The API does not list the
-// uuids of scans.
-func scanIDs(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
+// scans completes "latest", the uuids of requested scans and the ids of server scans,
+// the latest first. Only the audit log lists the uuids, and only to admins.
+func scans(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
 	add(latest, "the latest scan of each server")
+	for entry, err := range api.AuditLog(ctx, openapi.ListAuditLogParams{Action: given("scan.start")}, maxCompletions/2) {
+		if err != nil {
+			break
+		}
+		add(entry.Target, "scan "+clock(entry.At)+" by "+entry.Actor)
+	}
 	for l, err := range api.Listings(ctx, "", maxCompletions) {
 		if err != nil {
 			return err

@@ -67,6 +67,7 @@ type fakeOperations struct {
 	listings []ingest.Scan
 	failures []ingest.FailureGroup
 	log      []ingest.AuditEntry
+	logErr   error
 	logged   ingest.AuditFilter
 	draft    operations.NewServer
 	parts    []operations.PartStatus
@@ -348,7 +349,13 @@ func (f *fakeOperations) Statistics(ctx context.Context, name string, period ing
 
 func (f *fakeOperations) AuditLog(_ context.Context, filter ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error) {
 	f.logged = filter
-	return ingest.Page[ingest.AuditEntry]{Items: f.log}, f.err
+	page := ingest.Page[ingest.AuditEntry]{}
+	for _, entry := range f.log {
+		if filter.Action == "" || entry.Action == filter.Action {
+			page.Items = append(page.Items, entry)
+		}
+	}
+	return page, f.logErr
 }
 
 // call is the outcome of one call of the program.

@@ -77,7 +77,7 @@ each server.`,
 			return a.show(result, func(t *table) { a.rowsOfListings(t, result) })
 		}),
 	}
-	return a.completeArgs(cmd, scanIDs)
+	return a.completeArgs(cmd, scans)
 }
 
 // maxListings bounds the listings that are searched for those of a scan.
