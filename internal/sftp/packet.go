@@ -12,8 +12,11 @@ const (
 	packetFstat    = 8
 	packetOpendir  = 11
 	packetReaddir  = 12
+	packetRemove   = 13
+	packetRmdir    = 15
 	packetRealpath = 16
 	packetStat     = 17
+	packetRename   = 18
 	packetReadlink = 19
 	packetStatus   = 101
 	packetHandle   = 102

@@ -2,6 +2,7 @@ package sftp_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -171,6 +172,33 @@ func TestRepliesOfWrongType(t *testing.T) {
 			require.Error(t, err)
 			assert.Zero(t, seen)
 			assert.NotContains(t, err.Error(), "sent no data")
+		})
+	}
+}
+
+// TestOKWithoutData checks that the status OK in place of data is a failure: the client
+// returns a nil file for it.
+func TestOKWithoutData(t *testing.T) {
+	t.Parallel()
+	correct := hostile{fxpLstat: always(fxpAttrs, file(1)), fxpOpen: always(fxpHandle, "h"), fxpFstat: always(fxpAttrs, file(1)), fxpRead: always(fxpData, "x")}
+	for _, tc := range []struct {
+		request byte
+		fails   bool
+	}{{fxpOpen, true}, {fxpRead, true}, {fxpFstat, false}} {
+		t.Run(fmt.Sprint(tc.request), func(t *testing.T) {
+			t.Parallel()
+			h := maps.Clone(correct)
+			h[tc.request] = status(statusOK)
+			remote, err := openHostile(t, sftp.Config{}, h).OpenFile(deadline(t), "/in/a")
+			if err == nil {
+				_, err = remote.ReadAt(make([]byte, 1), 0)
+			}
+			if !tc.fails { // the session works without FSTAT
+				require.NoError(t, err)
+				return
+			}
+			requireKind(t, err, ingest.KindTransient)
+			assert.ErrorContains(t, err, "OK without data")
 		})
 	}
 }

@@ -34,6 +34,9 @@ type wire struct {
 	waiting map[uint32]chan<- reply
 	lastID  uint32
 	ended   error
+	// confirmable are the ids of the client's pending requests to which OK is a valid
+	// reply.
+	confirmable map[uint32]bool
 }
 
 // reply is the answer to a request.
@@ -59,7 +62,10 @@ const (
 var errPacketTooLarge = errors.New("the server sent more than 8 MiB in one reply")
 
 func newWire(source io.Reader, sink io.WriteCloser) *wire {
-	return &wire{source: bufio.NewReader(source), sink: sink, waiting: make(map[uint32]chan<- reply), lastID: firstID}
+	return &wire{
+		source: bufio.NewReader(source), sink: sink, lastID: firstID,
+		waiting: make(map[uint32]chan<- reply), confirmable: make(map[uint32]bool),
+	}
 }
 
 // Read implements io.Reader for the client. It dispatches the replies to our requests.
@@ -105,14 +111,17 @@ func (w *wire) nextPacket() error {
 	}
 	kind := header[4]
 	size := int(length) - (headerBytes - 4)
-	waiter := w.takeWaiter(binary.BigEndian.Uint32(header[5:]))
+	waiter, confirmable := w.takeWaiter(binary.BigEndian.Uint32(header[5:]))
 	if waiter == nil {
 		if length > maxPacketBytes {
 			return fmt.Errorf("packet of %d bytes", length)
 		}
 		w.header, w.bodyLeft = header, size
-		if kind == packetData && size == 4 {
-			return w.replaceEmptyData()
+		switch {
+		case kind == packetData && size == 4:
+			return w.replaceIfZero("empty DATA reply")
+		case kind == packetStatus && size >= 4 && !confirmable:
+			return w.replaceIfZero("OK without data")
 		}
 		return nil
 	}
@@ -129,19 +138,25 @@ func (w *wire) nextPacket() error {
 	return nil
 }
 
-// replaceEmptyData replaces an empty DATA reply by a failure, because the client would
-// repeat the request for ever. Some servers send it at the end of the file.
-func (w *wire) replaceEmptyData() error {
-	count := make([]byte, 4)
-	if _, err := io.ReadFull(w.source, count); err != nil {
+// replaceIfZero replaces a reply to the client by a failure if its first number is zero:
+//
+//   - an empty DATA reply, because the client would repeat the request for ever; some
+//     servers send it at the end of the file,
+//   - the status OK where the client needs data: it would use a nil file.
+func (w *wire) replaceIfZero(message string) error {
+	number := make([]byte, 4)
+	if _, err := io.ReadFull(w.source, number); err != nil {
+		return err
+	}
+	w.bodyLeft -= len(number)
+	if !bytes.Equal(number, make([]byte, 4)) {
+		w.header = append(w.header, number...)
+		return nil
+	}
+	if _, err := io.CopyN(io.Discard, w.source, int64(w.bodyLeft)); err != nil {
 		return err
 	}
 	w.bodyLeft = 0
-	if !bytes.Equal(count, make([]byte, 4)) {
-		w.header = append(w.header, count...) // the client reports it as malformed
-		return nil
-	}
-	const message = "empty DATA reply"
 	w.header[4] = packetStatus
 	w.header = binary.BigEndian.AppendUint32(w.header, statusFailure)
 	w.header = append(binary.BigEndian.AppendUint32(w.header, uint32(len(message))), message...)
@@ -173,13 +188,14 @@ func (w *wire) body(kind byte, size int) (fields, error) {
 }
 
 // takeWaiter removes and returns the channel for the reply to our request; nil if the
-// request is the client's.
-func (w *wire) takeWaiter(id uint32) chan<- reply {
+// request is the client's. Then confirmable reports whether OK is a valid reply.
+func (w *wire) takeWaiter(id uint32) (waiter chan<- reply, confirmable bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	waiter := w.waiting[id]
+	waiter, confirmable = w.waiting[id], w.confirmable[id]
 	delete(w.waiting, id)
-	return waiter
+	delete(w.confirmable, id)
+	return waiter, confirmable
 }
 
 // end fails all pending and future requests.
@@ -206,12 +222,26 @@ func (w *wire) Write(p []byte) (int, error) {
 		if len(w.partial) < size {
 			break
 		}
+		w.noteConfirmable(w.partial[:size])
 		if _, err := w.sink.Write(w.partial[:size]); err != nil {
 			return 0, err
 		}
 		w.partial = append(w.partial[:0], w.partial[size:]...)
 	}
 	return len(p), nil
+}
+
+// noteConfirmable records the client's request if OK is a valid reply to it.
+func (w *wire) noteConfirmable(packet []byte) {
+	if len(packet) < headerBytes {
+		return
+	}
+	switch packet[4] {
+	case packetClose, packetRemove, packetRmdir, packetRename:
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.confirmable[binary.BigEndian.Uint32(packet[5:])] = true
+	}
 }
 
 // Close implements io.Closer for the client.

@@ -28,7 +28,7 @@ func (noSink) Close() error { return nil }
 // for every fragmentation of the stream.
 func TestWireDispatchesReplies(t *testing.T) {
 	t.Parallel()
-	theirs := bytes.Join([][]byte{packet(2, number(3)), packet(103, number(1), text("data")), packet(101, number(2), number(0))}, nil)
+	theirs := bytes.Join([][]byte{packet(2, number(3)), packet(103, number(1), text("data")), packet(101, number(2), number(statusEOF))}, nil)
 	all := append(number(attrSize|attrOwner|attrMode|attrTimes|attrExtended), make([]byte, 28)...)
 	all = append(append(append(all, number(1)...), text("k")...), text("v")...)
 	ours := packet(packetName, number(firstID+1), number(2), text("a/b"), text("long"), all, text("c"), text(""), number(attrMode), number(0o100644))
