@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"strings"
 
 	"stevedore/internal/ingest"
 )
@@ -102,6 +103,8 @@ func (t *afterAction) targetFolder(ctx context.Context, dir string) (string, err
 		return dir, nil
 	}
 	dir, err = t.source.Real(ctx, dir)
-	t.inPlace = err == nil && root == dir
+	if t.inPlace = err == nil && root == dir; err == nil && !t.inPlace && strings.EqualFold(root, dir) {
+		t.inPlace, err = t.source.IgnoresCase(ctx, dir)
+	}
 	return dir, err
 }

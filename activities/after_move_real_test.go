@@ -135,6 +135,45 @@ func TestOverwriteReplacesTheSamePathOnly(t *testing.T) {
 	assert.Equal(t, "/in/done/a.csv", to, "the name is free again")
 }
 
+// TestAMoveOnAServerThatIgnoresCase: the folder of moved files has another spelling in
+// listings, and is not listed; the listed folder in another case is not a target. A
+// server that distinguishes case has other folders there.
+func TestAMoveOnAServerThatIgnoresCase(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		target      ingest.AfterIngest
+		ignoresCase bool
+		stays       bool
+		listed      int
+	}{
+		"the target":                       {"move:/in/done", true, false, 1},
+		"the root and the target":          {"move:/IN/done", true, false, 1},
+		"the listed folder":                {"move:/In", true, true, 2},
+		"a server that distinguishes case": {"move:/in/done", false, false, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newOddBench(t)
+			b.set(func(s *ingest.Server) {
+				s.AfterIngest, s.OnCollision, s.Moved = tc.target, ingest.CollisionOverwrite, ingest.MovedDeliver
+			})
+			b.tree.SetFaults(services.TreeFaults{IgnoresCase: tc.ignoresCase, PlainPaths: true})
+			b.tree.File("Done/a.csv", "of yesterday")
+			if !tc.ignoresCase {
+				b.tree.Folder("done")
+			}
+			files := b.ingestAll("a.csv")
+			b.runAfterIngest(files)
+			assert.Equal(t, tc.stays, b.tree.Has("a.csv"))
+			require.Empty(t, b.list(false))
+			require.Empty(t, b.list(false))
+			all, err := b.Store.Files(b.Ctx, ingest.FileFilter{Server: "odd"})
+			require.NoError(t, err)
+			assert.Len(t, all, tc.listed)
+		})
+	}
+}
+
 // TestATargetNameIsReleased after the move.
 func TestATargetNameIsReleased(t *testing.T) {
 	t.Parallel()

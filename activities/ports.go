@@ -156,6 +156,8 @@ type Source interface {
 	Stat(ctx context.Context, path string) (ingest.Observation, error)
 	// Real returns the path with links resolved, as far as the server supports it.
 	Real(ctx context.Context, path string) (string, error)
+	// IgnoresCase reports whether the server finds the path regardless of case.
+	IgnoresCase(ctx context.Context, path string) (bool, error)
 	// OpenFile opens a regular file for reading.
 	OpenFile(ctx context.Context, path string) (RemoteFile, error)
 	// Remove and Rename delete and move a file, for the after-ingest action.

@@ -30,11 +30,11 @@ func (s Server) Overlap(other Server) string {
 	}
 }
 
-// sameAccount reports whether both log in to the same account. The same local host
-// name means the same host only with the same proxy and jump host.
+// sameAccount reports whether both log in to the same account, whose name may ignore
+// case. The same local host name means the same host only with the same proxy and jump host.
 func (s Server) sameAccount(other Server) bool {
 	host := canonicalHost(s.Host)
-	if host != canonicalHost(other.Host) || s.Port != other.Port || s.Username != other.Username {
+	if host != canonicalHost(other.Host) || s.Port != other.Port || !strings.EqualFold(s.Username, other.Username) {
 		return false
 	}
 	return !networkLocal(host) || s.Jump == other.Jump && s.Proxy == other.Proxy
@@ -58,14 +58,15 @@ func networkLocal(host string) bool {
 	return address.IsPrivate() || address.IsLoopback() || address.IsLinkLocalUnicast()
 }
 
-// foldersOverlap reports whether one folder may contain the other. Any absolute
-// path may contain the home folder.
+// foldersOverlap reports whether one folder may contain the other. Case is ignored,
+// because many servers ignore it. Any absolute path may contain the home folder.
 func foldersOverlap(x, y string) bool {
 	return strings.HasPrefix(x, HomeRoot) != strings.HasPrefix(y, HomeRoot) || within(x, y) || within(y, x)
 }
 
-// within reports whether the path is the folder or below it.
+// within reports whether the path is the folder or below it, regardless of case.
 func within(at, folder string) bool {
+	at, folder = strings.ToLower(at), strings.ToLower(folder)
 	return at == folder || strings.HasPrefix(at, strings.TrimSuffix(folder, "/")+"/")
 }
 

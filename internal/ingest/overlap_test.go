@@ -104,6 +104,7 @@ func TestServersThatOverlap(t *testing.T) {
 	}{
 		"the same":          {acme, func(*ingest.Server) {}, "ingests the same files"},
 		"another spelling":  {acme, func(s *ingest.Server) { s.Host = "SFTP.Example.com." }, "ingests the same files"},
+		"another case":      {acme, func(s *ingest.Server) { s.RootPath, s.Username = "/IN/sub", "U" }, "ingests the same files"},
 		"below":             {acme, func(s *ingest.Server) { s.RootPath = "/in/sub" }, "/in/sub"},
 		"all":               {acme, func(s *ingest.Server) { s.RootPath = "/" }, "ingests the same files"},
 		"by another way":    {acme, func(s *ingest.Server) { s.Jump = "gate" }, "ingests the same files"},

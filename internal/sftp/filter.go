@@ -1,6 +1,7 @@
 package sftp
 
 import (
+	"context"
 	"path"
 	"slices"
 	"strings"
@@ -44,6 +45,28 @@ func newFilter(server ingest.Server) (filter, error) {
 		}
 	}
 	return f, nil
+}
+
+// findMoveTarget adopts the listed spelling of the move target on a server that ignores
+// case: otherwise the moved files would be listed, and ingested, again.
+func (w *walk) findMoveTarget(ctx context.Context, at folder, found *folderContents) error {
+	target := w.filter.moveTarget
+	if target == "" || !strings.EqualFold(at.path, path.Dir(target)) {
+		return nil
+	}
+	for _, e := range found.entries(at.path) {
+		if e.kind != kindFolder || e.path == target || !strings.EqualFold(e.path, target) {
+			continue
+		}
+		same, err := w.session.IgnoresCase(ctx, e.path)
+		if err != nil {
+			return err
+		}
+		if same {
+			w.filter.moveTarget = e.path
+		}
+	}
+	return nil
 }
 
 // relative returns the path below the root folder, which the globs match.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"unicode"
 
 	"stevedore/internal/ingest"
 )
@@ -91,6 +92,35 @@ func (s *Session) Real(ctx context.Context, at string) (string, error) {
 	default:
 		return "", s.explain(err, "resolve the path", at)
 	}
+}
+
+// IgnoresCase reports whether the server finds the path also with its letters in the
+// other case.
+func (s *Session) IgnoresCase(ctx context.Context, at string) (bool, error) {
+	at, err := s.expandHome(ctx, at)
+	if err != nil {
+		return false, err
+	}
+	other := strings.Map(swapCase, at)
+	if other == at {
+		return false, nil
+	}
+	var kinds [2]kind
+	for i, spelled := range []string{at, other} {
+		found, err := s.requestAttrs(ctx, packetStat, spelled)
+		if err != nil {
+			return false, s.explain(ignoreReplyError(err), "stat", spelled)
+		}
+		kinds[i] = found.kind
+	}
+	return kinds[0] == kinds[1], nil
+}
+
+func swapCase(r rune) rune {
+	if unicode.IsUpper(r) {
+		return unicode.ToLower(r)
+	}
+	return unicode.ToUpper(r)
 }
 
 // underRoot returns the folder's path with root as its prefix, even if the settings name

@@ -132,6 +132,9 @@ func (w *walk) visit(ctx context.Context, n *node) error {
 	if found.endError != nil {
 		w.doubtful.Add(at.path, w.session.unreadReason(found.endError))
 	}
+	if err := w.findMoveTarget(ctx, at, found); err != nil {
+		return err
+	}
 	if err := w.emit(at, found, !reported); err != nil {
 		return err
 	}

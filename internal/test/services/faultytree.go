@@ -31,6 +31,8 @@ type TreeFaults struct {
 	End uint32
 	// FollowsLinks shows the targets of links in place of the links, also in listings.
 	FollowsLinks bool
+	// IgnoresCase finds paths regardless of case, like servers on Windows.
+	IgnoresCase bool
 	// PlainPaths makes REALPATH only clean the path, without following links.
 	PlainPaths bool
 	// PerAnswer is the number of names in one response. Default: 100.

@@ -136,11 +136,15 @@ func (c *treeConn) request(op string, p []byte) (byte, []byte) {
 
 // pathRequest answers a request about a path.
 func (c *treeConn) pathRequest(op, at string, rest []byte) (byte, []byte) {
+	plain := at
+	if c.faults.IgnoresCase {
+		at = c.tree.spelled(at)
+	}
 	full := c.tree.resolve(at)
 	switch op {
 	case "REALPATH":
 		if c.faults.PlainPaths {
-			full = path.Join("/", at)
+			full = path.Join("/", plain)
 		}
 		return wireName(full)
 	case "LSTAT":
@@ -174,6 +178,9 @@ func (c *treeConn) pathRequest(op, at string, rest []byte) (byte, []byte) {
 		return wireStatus(0)
 	case "RENAME":
 		to, _ := cutText(rest)
+		if c.faults.IgnoresCase {
+			to = c.tree.spelled(to)
+		}
 		if c.tree[path.Dir(to)] == nil {
 			return c.missing()
 		}

@@ -60,6 +60,21 @@ func (f fileTree) resolve(at string) string {
 	return "/too many links"
 }
 
+// spelled returns the path with the case of the existing part.
+func (f fileTree) spelled(at string) string {
+	done := "/"
+	for name := range strings.SplitSeq(strings.Trim(at, "/"), "/") {
+		done = path.Join(done, name)
+		for existing := range f {
+			if strings.EqualFold(existing, done) {
+				done = existing
+				break
+			}
+		}
+	}
+	return done
+}
+
 // names returns the sorted names in a folder, including "." and "..".
 func (f fileTree) names(folder string) []string {
 	names := []string{".", ".."}
