@@ -97,8 +97,14 @@ type afterAction struct {
 }
 
 // run applies the action. A missing source was handled by an attempt whose result was
-// lost, or removed by the partner. Another version is left for the next scan.
+// lost, or removed by the partner. Another version is left for the next scan. After the
+// source was deleted or moved, a file at its path is another delivery: then only
+// companions can be left.
 func (t *afterAction) run(ctx context.Context) error {
+	if !t.file.SourceGoneAt.IsZero() {
+		t.details["found"] = ingest.FoundGone
+		return t.companions(ctx, false)
+	}
 	switch err := checkUnmodified(ctx, t.source, t.file); {
 	case ingest.KindOf(err) == ingest.KindNotFound:
 		t.details["found"] = ingest.FoundGone
@@ -116,6 +122,9 @@ func (t *afterAction) run(ctx context.Context) error {
 	if !move {
 		// The check directly precedes the removal: nothing may come between.
 		if err := t.source.Remove(ctx, t.file.RemotePath); err != nil && ingest.KindOf(err) != ingest.KindNotFound {
+			return err
+		}
+		if err := t.checkGone(ctx); err != nil {
 			return err
 		}
 		return t.companions(ctx, false)
@@ -136,5 +145,25 @@ func (t *afterAction) run(ctx context.Context) error {
 		return nil
 	}
 	t.details["moved_to"] = ingest.DisplayPath(to)
+	if err := t.checkGone(ctx); err != nil {
+		return err
+	}
 	return t.companions(ctx, path.Base(to) != path.Base(t.file.RemotePath))
+}
+
+// checkGone returns an error if the server confirmed the action but still has the source:
+// under ResentDeliver it would be ingested again.
+func (t *afterAction) checkGone(ctx context.Context) error {
+	if t.server.Resent != ingest.ResentDeliver {
+		return nil
+	}
+	err := checkUnmodified(ctx, t.source, t.file)
+	switch kind := ingest.KindOf(err); {
+	case err == nil:
+		return ingest.Errorf(ingest.KindTransient, "server %s confirmed the action %q on %s but still has the file: ask the partner to fix the server, or set `--after-ingest keep`",
+			t.server.Name, ingest.DisplayPath(string(t.server.AfterIngest)), ingest.DisplayPath(t.file.RemotePath))
+	case kind == ingest.KindNotFound, kind == ingest.KindChanged:
+		return nil
+	}
+	return err
 }

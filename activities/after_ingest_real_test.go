@@ -2,6 +2,7 @@ package activities_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path"
 	"path/filepath"
@@ -57,16 +58,26 @@ func (m hookedSource) refused(op, path string) error {
 
 func (m hookedSource) Remove(ctx context.Context, path string) error {
 	if err := m.refused("remove", path); err != nil {
-		return err
+		return unlessPretended(err)
 	}
 	return m.Source.Remove(ctx, path)
 }
 
 func (m hookedSource) Rename(ctx context.Context, from, to string) error {
 	if err := m.refused("move", from); err != nil {
-		return err
+		return unlessPretended(err)
 	}
 	return m.Source.Rename(ctx, from, to)
+}
+
+// errPretended makes a removal or move succeed without effect.
+var errPretended = errors.New("pretended success")
+
+func unlessPretended(err error) error {
+	if errors.Is(err, errPretended) {
+		return nil
+	}
+	return err
 }
 
 func (m hookedSource) OpenFile(ctx context.Context, path string) (activities.RemoteFile, error) {
@@ -244,6 +255,68 @@ func TestASourceThatIsLeftIsShown(t *testing.T) {
 	require.Empty(t, b.list(false))
 	assert.Empty(t, b.file(f).SourceLeft)
 	assert.False(t, b.exists("a.csv"))
+}
+
+// TestPretendedSuccessIsNoDelivery: under `--resent deliver` a source that the server only
+// claims to have deleted or moved would be ingested at each listing.
+func TestPretendedSuccessIsNoDelivery(t *testing.T) {
+	t.Parallel()
+	for _, action := range []string{"delete", "move:/done"} {
+		t.Run(action, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t)
+			b.set(func(s *ingest.Server) { s.AfterIngest, s.Resent = ingest.AfterIngest(action), ingest.ResentDeliver })
+			m := b.hookSources()
+			f := b.ingest(b.ready("a.csv", []byte("12345")))
+			m.refuse = func(string, string) error { return errPretended }
+			require.Equal(t, string(ingest.KindTransient), b.after(f))
+			for range 3 {
+				require.Empty(t, b.list(false))
+			}
+			files, err := b.Store.Files(b.Ctx, ingest.FileFilter{Server: "acme"})
+			require.NoError(t, err)
+			assert.Len(t, files, 1)
+		})
+	}
+}
+
+// TestALeftCompanionDoesNotHideTheNextDelivery: the source is gone although its companion
+// is not, so that a file at the path is another delivery, even an equal one.
+func TestALeftCompanionDoesNotHideTheNextDelivery(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.set(func(s *ingest.Server) {
+		s.AfterIngest, s.DoneMarker, s.Identity, s.Resent = ingest.AfterDelete, "*.done", ingest.IdentitySize, ingest.ResentDeliver
+	})
+	m := b.hookSources()
+	m.refuse = func(_, path string) error {
+		if filepath.Ext(path) == ".done" {
+			return ingest.Errorf(ingest.KindPermission, "refused by the partner")
+		}
+		return nil
+	}
+	deliver := func(name string, seconds int) {
+		b.write(name+".done", "", seconds+1)
+		b.write(name, "12345", seconds)
+	}
+	for _, name := range []string{"new-time.csv", "same-time.csv"} {
+		deliver(name, 0)
+		require.Empty(t, b.list(false))
+		f := b.ingest(b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+		require.Empty(t, b.after(f))
+		require.Equal(t, "refused by the partner", b.file(f).SourceLeft)
+		require.False(t, b.exists(name))
+	}
+	b.acts.LeftRetry = time.Nanosecond
+	deliver("new-time.csv", 60)
+	deliver("same-time.csv", 0)
+	for range 3 {
+		require.Empty(t, b.list(false))
+	}
+	for _, name := range []string{"new-time.csv", "same-time.csv"} {
+		assert.True(t, b.exists(name), name)
+		b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+	}
 }
 
 // TestCompanionsFollowTheirFile, also late ones, and shared ones after the last file.

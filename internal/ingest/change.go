@@ -177,7 +177,7 @@ func Renotified(file File, receipt Receipt, action OperatorAction) Change {
 
 // SourceDone records the after-ingest action and releases the slot. details
 // contain "action" and, where they apply, "moved_to" and "found". left is the
-// reason why the source is still on the server; empty if it is not.
+// reason why the source or a companion is still on the server; empty if neither is.
 func SourceDone(file File, left string, details map[string]any) Change {
 	key := ""
 	if left != "" {
@@ -187,7 +187,7 @@ func SourceDone(file File, left string, details map[string]any) Change {
 	c.To, c.FreeSlot, c.Set.SourceLeft = file.Status, true, &left
 	_, moved := details["moved_to"]
 	found, kept := details["found"]
-	c.Set.SourceGone = left == "" && (moved || found == FoundGone || !kept && details["action"] == string(AfterDelete))
+	c.Set.SourceGone = moved || found == FoundGone || !kept && details["action"] == string(AfterDelete)
 	return c
 }
 

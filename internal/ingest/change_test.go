@@ -279,7 +279,7 @@ func TestSourceGone(t *testing.T) {
 		"gone already":    {"", map[string]any{"action": "delete", "found": ingest.FoundGone}, true},
 		"another version": {"", map[string]any{"action": "delete", "found": "another version"}, false},
 		"name taken":      {"the name is taken", map[string]any{"action": "move:/done", "found": "the name taken"}, false},
-		"companion left":  {"not allowed", map[string]any{"action": "delete"}, false},
+		"companion left":  {"not allowed", map[string]any{"action": "delete"}, true},
 	} {
 		assert.Equal(t, c.gone, ingest.SourceDone(file, c.left, c.details).Set.SourceGone, name)
 	}
