@@ -15,7 +15,7 @@ func originOf(file ingest.File) ingest.Origin {
 // readoptStaged handles a staged file that is missing in the ledger. If an older backup
 // of the ledger was restored and a workflow for the file is open, it records the file
 // again, and the workflow continues. The staged bytes may be the only copy, because the
-// source may have been removed. It reports whether the file is still unknown.
+// source may have been removed. readoptStaged reports whether the file is still unknown.
 //
 // The file is recorded as verified: a workflow before that step compares the partner's
 // checksum anyway, and a workflow after it could not continue from an earlier status.

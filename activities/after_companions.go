@@ -8,9 +8,10 @@ import (
 )
 
 // companions applies the file's action to its done-marker and checksum file. It skips
-// companions that other files share, and ones that have changed since the file was
-// ingested, because they may belong to the next version. A refusal is recorded and does
-// not fail the file's own action. renamed: the file got another name at its target.
+// companions that other files share. It also skips companions that have changed since the
+// file was ingested, because they may belong to the next version. A refusal is recorded
+// and does not fail the file's own action. renamed reports whether the file got another
+// name at its target.
 func (t *afterAction) companions(ctx context.Context, renamed bool) error {
 	if t.server.Companions == ingest.CompanionsStay {
 		return nil

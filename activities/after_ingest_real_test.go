@@ -464,7 +464,8 @@ func TestAFileBelowTheMinimumSizeWaits(t *testing.T) {
 	assert.Len(t, files, 1)
 }
 
-// TestCompanionsStayWithANewVersion that arrives right after the file was removed.
+// TestCompanionsStayWithANewVersion: the new version arrives right after the file was
+// removed.
 func TestCompanionsStayWithANewVersion(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -485,7 +486,7 @@ func TestCompanionsStayWithANewVersion(t *testing.T) {
 	assert.True(t, b.exists("a.csv.done"))
 }
 
-// TestAFileWaitsForANewChecksumFile if the server is set to wait for one.
+// TestAFileWaitsForANewChecksumFile: the server's settings require one.
 func TestAFileWaitsForANewChecksumFile(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

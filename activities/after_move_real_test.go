@@ -174,13 +174,13 @@ func TestAMoveOnAServerThatIgnoresCase(t *testing.T) {
 	}
 }
 
-// TestATargetNameIsReleased after the move.
+// TestATargetNameIsReleased: the reservation of the name ends with the move.
 func TestATargetNameIsReleased(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
 	b.set(func(s *ingest.Server) { s.AfterIngest, s.Moved = "move:/in/done", ingest.MovedDeliver })
 	b.tree.Folder("done")
-	for _, p := range []string{"f0/a.csv", "f1/a.csv"} { // of the same size and time
+	for _, p := range []string{"f0/a.csv", "f1/a.csv"} { // the two files have the same size and time
 		f := b.ingestAll(p)
 		b.runAfterIngest(f)
 		to, content := b.movedTo(f[0])

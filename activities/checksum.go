@@ -10,8 +10,8 @@ import (
 
 // checksum is the partner's digest of a file. The zero value means none.
 type checksum struct {
-	// algo is one of the domain's algorithms; BLAKE2b with a length other than 64
-	// bytes has its bits as a suffix: "blake2b-256".
+	// algo is one of the domain's algorithms. BLAKE2b with a length other than 64 bytes
+	// has the length in bits as a suffix: "blake2b-256".
 	algo   string
 	digest string // lower-case hex
 	// inexact: the name matches only without its folder or in another case. Then a

@@ -19,7 +19,8 @@ func (slowStaging) Fetch(_ context.Context, req ingest.Fetch) (ingest.Staged, er
 	return ingest.Staged{}, ingest.Errorf(ingest.KindSlow, "below its minimum rate of %d", req.MinRate)
 }
 
-// TestASlowFileIsDeferred: it releases its slot and waits, and the ledger has the reason.
+// TestASlowFileIsDeferred: the file releases its slot and waits, and the ledger has the
+// reason.
 func TestASlowFileIsDeferred(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -50,10 +50,10 @@ type DispatchFilesResult struct {
 }
 
 // DispatchFiles starts a FileIngest for each ready file of the server, within its
-// concurrency limit, and returns when all of them have released their slots. It
-// reserves slots in the ledger before it starts workflows. So the limit holds across
-// all workers, and the next dispatcher finds the slots of one that crashed. A
-// dispatcher that was replaced is fenced and can reserve no slots.
+// concurrency limit. It returns when all of them have released their slots. It reserves
+// slots in the ledger before it starts workflows. So the limit holds across all workers,
+// and the dispatcher after a crash finds the reserved slots. A dispatcher that was
+// replaced is fenced and can reserve no slots.
 func (a *Activities) DispatchFiles(ctx context.Context, in DispatchFilesInput) (DispatchFilesResult, error) {
 	fence, err := a.Slots.RegisterDispatcher(ctx, in.ServerUUID)
 	if ingest.IsKind(err, ingest.KindMissing) {

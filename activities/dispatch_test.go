@@ -97,7 +97,8 @@ func TestADispatcherKeepsTheLimit(t *testing.T) {
 	assert.Empty(t, slots)
 }
 
-// TestADispatcherStartsReservedSlots of an earlier dispatcher that crashed.
+// TestADispatcherStartsReservedSlots: an earlier dispatcher crashed after it had reserved
+// them.
 func TestADispatcherStartsReservedSlots(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

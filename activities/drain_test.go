@@ -41,7 +41,7 @@ func (l longAuditor) Audit(ctx context.Context, _ []string, _ bool, _ func(inges
 	return ingest.AuditCounts{}, ingest.Wrap(ingest.KindTransient, ctx.Err(), "the audit was interrupted")
 }
 
-// TestAnAuditIsRestartedOnDrain immediately, without using up an attempt.
+// TestAnAuditIsRestartedOnDrain: it restarts immediately and uses up no attempt.
 func TestAnAuditIsRestartedOnDrain(t *testing.T) {
 	t.Parallel()
 	var suite testsuite.WorkflowTestSuite

@@ -19,8 +19,8 @@ const TypeStopped = "stopped"
 // another host.
 const TypeOtherHost = "other_host"
 
-// drainDelay is the delay before the attempt after one that a shutdown ended: long
-// enough for the worker to exit.
+// drainDelay is the delay of the next attempt after a shutdown has ended one: long enough
+// for the worker to exit.
 const drainDelay = 2 * time.Second
 
 // Advance is the detail of an error; Advanced: the attempt made progress.
@@ -28,12 +28,12 @@ type Advance struct {
 	Advanced bool `json:"advanced"`
 }
 
-// advancedDelay is the delay before the attempt after one that made progress.
+// advancedDelay is the delay of the next attempt after one with progress.
 const advancedDelay = time.Second
 
 // applicationError converts any error to a Temporal ApplicationError. Its type is the
 // ingest.Kind, because Temporal rebuilds errors and does not preserve sentinels. Its
-// message is the one for people.
+// message is ingest.Message.
 func applicationError(err error) error {
 	if err == nil {
 		return nil

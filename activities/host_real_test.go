@@ -60,7 +60,7 @@ type polled struct{ activities.Workflows }
 
 func (polled) Polled(context.Context, string) (bool, error) { return true, nil }
 
-// TestAPollingHostIsAlive although it has no recent heartbeat: it may have lost its
+// TestAPollingHostIsAlive: without a recent heartbeat it may only have lost its
 // connection to the ledger.
 func TestAPollingHostIsAlive(t *testing.T) {
 	t.Parallel()

@@ -64,8 +64,8 @@ func (c *recordedListing) HoldChanges(ctx context.Context, server ingest.Server,
 	return c.Catalog.HoldChanges(ctx, server, l)
 }
 
-// TestAnInterruptedListingResumes until it is complete. It skips a folder that always breaks
-// the connection.
+// TestAnInterruptedListingResumes: it resumes until it is complete, and skips a folder that
+// always breaks the connection.
 func TestAnInterruptedListingResumes(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
@@ -121,8 +121,8 @@ func TestAnInterruptedListingResumes(t *testing.T) {
 	assert.False(t, catalog.last.Whole, "it did not repeat the folders of the first attempt")
 }
 
-// oneListing is a catalog to which all listings are attempts of one. With crash set they leave
-// their row open, as after a crash of the worker.
+// oneListing is a catalog that treats all listings as attempts of the same one. With crash
+// set, a listing leaves its row open, like a worker that crashes.
 type oneListing struct {
 	activities.Catalog
 	// key identifies the listing; the test environment has no attempts.
@@ -200,7 +200,7 @@ func TestRejectedEntriesAreLimited(t *testing.T) {
 // observeBatch is the number of entries recorded in one transaction.
 const observeBatch = 500
 
-// TestTryListingIsBounded: it is left to the activity if the server returns many entries.
+// TestTryListingIsBounded: the activity continues a listing with many entries.
 func TestTryListingIsBounded(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)

@@ -48,8 +48,9 @@ func cutAfter(n int) services.TreeFaults {
 	}}
 }
 
-// TestAResumedListingCountsLikeOne that was not interrupted: also if the server cannot be
-// reached in between, the ledger is unavailable, or heartbeats are lost.
+// TestAResumedListingCountsLikeOne: the counts equal those of an uninterrupted listing,
+// even if the server cannot be reached in between, the ledger is unavailable, or
+// heartbeats are lost.
 func TestAResumedListingCountsLikeOne(t *testing.T) {
 	t.Parallel()
 	const folders = 15
@@ -135,7 +136,7 @@ func (unwritableCatalog) RecordIgnored(context.Context, string, string, []ingest
 	return ingest.Errorf(ingest.KindTransient, "the ledger is unavailable")
 }
 
-// TestDoubtfulFoldersAreCarriedOver: a later attempt can tell that folders of an earlier one
+// TestDoubtfulFoldersAreCarriedOver: a later attempt detects that folders of an earlier one
 // were incomplete.
 func TestDoubtfulFoldersAreCarriedOver(t *testing.T) {
 	t.Parallel()
@@ -149,7 +150,7 @@ func TestDoubtfulFoldersAreCarriedOver(t *testing.T) {
 		case r.Op == "OPENDIR" && r.Path == "/in/c" && cut:
 			return services.CutConnection
 		case r.Op == "READDIR" && r.Conn == 1 && len(b.tree.Requests("READDIR"))%2 == 0:
-			return services.StatusFailure // after one answer each
+			return services.StatusFailure // after one response for each folder
 		}
 		return 0
 	}})

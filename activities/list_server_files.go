@@ -64,7 +64,7 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 	if err != nil {
 		return ListServerFilesResult{}, applicationError(err)
 	}
-	if halt.Paused { // since an attempt that left the scan's row open
+	if halt.Paused { // paused or removed since an earlier attempt left the scan's row open
 		return ListServerFilesResult{Paused: true}, applicationError(a.Catalog.FinishScan(ctx, ingest.ScanResult{
 			ScanID: scanID, ServerUUID: server.UUID, Broken: true, Origin: ingest.ScanOrigin{Source: in.Source, RequestedBy: in.RequestedBy},
 			Failure: &ingest.Failure{Step: ingest.StepDiscover, Kind: ingest.KindTransient, Message: "server " + server.Name + " was paused during the listing"},

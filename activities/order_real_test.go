@@ -68,7 +68,7 @@ func TestOnlyAStoredFileIsNotified(t *testing.T) {
 	assert.Equal(t, messages[0].ID, messages[1].ID)
 }
 
-// TestAServerLevelErrorSuspends the server; a transient error does not.
+// TestAServerLevelErrorSuspends: it suspends the server; a transient error does not.
 func TestAServerLevelErrorSuspends(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

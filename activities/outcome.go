@@ -21,9 +21,10 @@ type ParkFileInput struct {
 	Message  string      `json:"message"`
 }
 
-// ParkFile records a permanent failure: the file gets status error and needs attention.
-// A file that has already ended stays unchanged, as the outcome shows. One that is no
-// new version becomes superseded. A server-level failure suspends the server.
+// ParkFile records a permanent failure: the file gets status error and needs attention. A
+// file that has already ended stays unchanged, and the outcome has its status. A file
+// that is no longer a new version becomes superseded. A server-level failure suspends the
+// server.
 func (a *Activities) ParkFile(ctx context.Context, in ParkFileInput) (Outcome, error) {
 	if in.Kind == ingest.KindSameContent {
 		return a.changeFile(ctx, in, func(file ingest.File, why ingest.Failure) ingest.Change {

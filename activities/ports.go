@@ -97,12 +97,12 @@ type Catalog interface {
 	FilesOfCompanions(ctx context.Context, serverUUID string, companions []ingest.OrphanCompanion) ([]ingest.CompanionUse, error)
 	// SourcesLeft returns files whose sources are left and were not retried within the time.
 	SourcesLeft(ctx context.Context, serverUUID string, untried time.Duration, limit int) ([]ingest.File, error)
-	// HoldChanges decides, at the end of a listing, which files that are new only by their
-	// times are held for an operator, and returns a note on the listing.
+	// HoldChanges runs at the end of a listing. It holds files for an operator that are
+	// new only by their times, and returns a note on the listing.
 	HoldChanges(ctx context.Context, server ingest.Server, l ingest.Listed) (note string, err error)
-	// SuspectedMoves returns files that may be ingested files of other paths, moved. They do
-	// not become ready until DecideMoves holds those whose old paths are gone and frees the
-	// copies, or DecideAllMoves decides on all by the server's setting.
+	// SuspectedMoves returns new files that may be ingested files under another path. They
+	// do not become ready before a decision: DecideMoves holds files whose old paths are
+	// gone and frees copies; DecideAllMoves applies the server's setting to all.
 	SuspectedMoves(ctx context.Context, serverUUID string, limit int) ([]ingest.SuspectedMove, error)
 	DecideMoves(ctx context.Context, server ingest.Server, gone []ingest.SuspectedMove, copies []int64) error
 	DecideAllMoves(ctx context.Context, server ingest.Server) error

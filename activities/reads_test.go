@@ -16,7 +16,7 @@ import (
 )
 
 // narrow is a server that breaks the connection when more than limit reads are outstanding,
-// or after a number of answers, and a catalog that records the learned limit.
+// or after a number of answers. Its catalog records the learned limit.
 type narrow struct {
 	Source
 	Catalog
@@ -59,7 +59,7 @@ func (f *narrowFile) ReadAt(p []byte, off int64) (int, error) {
 	if now > f.limit || now >= window {
 		f.once.Do(func() { close(f.full) })
 	}
-	<-f.full // as a server that is slower than its client
+	<-f.full // a server that is slower than its client
 	if f.broken.Load() || f.answers > 0 && f.answered.Add(1) > f.answers {
 		return 0, errLost
 	}
@@ -86,7 +86,7 @@ func newNarrow(limit, answers int64) (*narrow, *Activities) {
 	return n, &Activities{Deps: Deps{Catalog: n, Log: slog.New(slog.DiscardHandler)}}
 }
 
-// TestOutstandingReadsAreHalved until the file can be read.
+// TestOutstandingReadsAreHalved: the number is halved until the file can be read.
 func TestOutstandingReadsAreHalved(t *testing.T) {
 	t.Parallel()
 	for _, limit := range []int64{64, 16, 5, 1} {

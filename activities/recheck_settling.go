@@ -153,8 +153,8 @@ type companionFinder struct {
 	seen   map[string]ingest.Companion
 }
 
-// lateSidecars are the suffixes of checksum files for which a file without one is made
-// to wait, in addition to a SHA256SUMS in its folder.
+// lateSidecars are the suffixes of checksum files that a settling file waits for, in
+// addition to a SHA256SUMS in its folder.
 var lateSidecars = []string{".sha256", ".sha512", ".md5"}
 
 // find adds the done-marker and checksum file of the file to now, and its WaitsFor.

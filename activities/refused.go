@@ -10,8 +10,8 @@ import (
 
 // unlessRefused runs fn, which logs in to a server, unless an earlier attempt got a
 // server-level refusal: servers lock accounts by counting refusals. Another attempt may
-// only be needed because the refusal could not be recorded. Attempts pass the refusal on
-// in their heartbeats; before, which may be nil, is that of TryListing.
+// only be needed because the refusal could not be recorded. Attempts pass a refusal on in
+// their heartbeats; before is the refusal of TryListing, or nil.
 func unlessRefused(ctx context.Context, before *ingest.Failure, fn func() error) error {
 	last := Progress{Refused: before}
 	if activity.HasHeartbeatDetails(ctx) {

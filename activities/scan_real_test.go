@@ -24,8 +24,8 @@ func (b *bench) try() (result activities.ListServerFilesResult, kind string) {
 	return result, kind
 }
 
-// TestTryListing records a complete listing and whether files can be dispatched. It leaves a
-// server whose last listing failed to the activity.
+// TestTryListing checks that a complete listing is recorded, with whether files can be
+// dispatched, and that a server whose last listing failed is left to the activity.
 func TestTryListing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -120,8 +120,8 @@ func (s *fakeScans) StartScan(_ context.Context, server activities.ServerRef, _ 
 	return s.calls[server.Name] == 1, nil
 }
 
-// TestStartScansReachesEveryServer in pages. A scan that cannot be started delays no other,
-// and a retry continues after the last page.
+// TestStartScansReachesEveryServer: servers are read in pages. A scan that cannot be
+// started delays no other, and a retry continues after the last page.
 func TestStartScansReachesEveryServer(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -38,8 +38,8 @@ func (b *directBench) redeliver(content string, seconds int) ingest.File {
 	return b.File(b.sshd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 }
 
-// TestAMismatchIsProvisional in every mode. A checksum file of an earlier version never fails
-// the file; a current one does after the grace period.
+// TestAMismatchIsProvisional: in every mode, a checksum file of an earlier version never
+// fails the file; a current one does after the grace period.
 func TestAMismatchIsProvisional(t *testing.T) {
 	t.Parallel()
 	for name, compare := range modes {
@@ -80,7 +80,7 @@ func TestAMismatchIsProvisional(t *testing.T) {
 			b.acts.ChecksumWait = 0
 			require.Equal(t, string(ingest.KindHashMismatch), compare(b, f))
 			b.set(func(s *ingest.Server) { s.SidecarWait = time.Hour })
-			if name != "staged" { // whose bytes are discarded
+			if name != "staged" { // the staged mode discards its bytes
 				require.Equal(t, string(ingest.KindTransient), compare(b, f), "the server's own wait is longer")
 			}
 		})

@@ -62,7 +62,7 @@ func TestAnUnreadableChecksumFileIsSkipped(t *testing.T) {
 					require.Equal(t, string(ingest.KindTransient), compare(b, f))
 					now := b.file(f)
 					assert.Contains(t, now.ErrorMessage, "the checksum file a.bin.sha256 cannot be read: ")
-					assert.Regexp(t, "server odd |no bytes came for", now.ErrorMessage, "the cause")
+					assert.Regexp(t, "server odd |received no data for", now.ErrorMessage, "the cause")
 					assert.Contains(t, now.ErrorMessage, "ask the partner")
 					assert.Contains(t, now.ErrorMessage, fmt.Sprintf("attempt %d of 4", try+1))
 				}
@@ -74,7 +74,7 @@ func TestAnUnreadableChecksumFileIsSkipped(t *testing.T) {
 	}
 }
 
-// TestASlowChecksumFileIsRead: it takes longer than the answer timeout.
+// TestASlowChecksumFileIsRead: reading it takes longer than the answer timeout.
 func TestASlowChecksumFileIsRead(t *testing.T) {
 	t.Parallel()
 	b, odd, f := oddSidecar(t)

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// TestListingsWaitForPasses that start scans, for a bounded time.
+// TestListingsWaitForPasses: a listing waits for the passes that start scans, for a
+// bounded time.
 func TestListingsWaitForPasses(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

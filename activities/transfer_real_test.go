@@ -129,7 +129,7 @@ func TestTransferMovesAFileDirectly(t *testing.T) {
 	}
 }
 
-// TestTransferResumesFromTheLedger on any worker.
+// TestTransferResumesFromTheLedger: any worker can resume a transfer.
 func TestTransferResumesFromTheLedger(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
@@ -154,7 +154,8 @@ func TestTransferResumesFromTheLedger(t *testing.T) {
 	assert.False(t, found)
 }
 
-// TestTransferReconnects within the attempt, without losing the bytes of a partly read part.
+// TestTransferReconnects: a new connection continues the same attempt, and the bytes of a
+// partly read part are kept.
 func TestTransferReconnects(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
@@ -249,7 +250,8 @@ func TestTransferFindsItsObject(t *testing.T) {
 	assert.Len(t, b.S3.Objects(t), 1)
 }
 
-// TestTransferThatLostItsFence changes nothing, even if it finds that the file has changed.
+// TestTransferThatLostItsFence: the attempt changes nothing, even if it finds that the file
+// has changed.
 func TestTransferThatLostItsFence(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
@@ -274,7 +276,7 @@ func TestTransferNeedsItsSlot(t *testing.T) {
 	assert.Equal(t, ingest.StatusReady, b.status(f))
 }
 
-// TestTransferDoesNotReplaceAnObject of another writer.
+// TestTransferDoesNotReplaceAnObject: an object of another writer is kept.
 func TestTransferDoesNotReplaceAnObject(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)

@@ -40,10 +40,10 @@ type Leftover struct {
 	Rejected int64 `json:"recorded_rejected,omitempty"`
 }
 
-// TryListing lists a server within the workflow task, which is cheaper. It leaves the
-// listing to ListServerFiles if it is not complete within TryLimit or fails transiently,
-// or, without a log-in, if the last listing failed or was slow. It records only complete
-// and permanently failed listings.
+// TryListing lists a server within the workflow task, which is cheaper than a regular
+// activity. It records only complete and permanently failed listings. It leaves the
+// listing to ListServerFiles if it is not complete within TryLimit or fails transiently.
+// If the last listing failed or was slow, it leaves it without a log-in.
 func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (ListServerFilesResult, error) {
 	a.startGate.wait(ctx, startGateTimeout)
 	server, last, err := a.Catalog.ServerToScan(ctx, in.ServerUUID)

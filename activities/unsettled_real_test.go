@@ -14,8 +14,8 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// TestAnUnsettledFileThatIsGoneVanishes with the next listing. A file that is only excluded
-// still needs attention.
+// TestAnUnsettledFileThatIsGoneVanishes: the next listing records it. A file that is only
+// excluded still needs attention.
 func TestAnUnsettledFileThatIsGoneVanishes(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)

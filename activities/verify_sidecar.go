@@ -26,7 +26,7 @@ type sidecarCheck struct {
 	stale bool
 	// sessionLost: reading it may have broken the connection.
 	sessionLost bool
-	// until is the end of the grace period for one that does not match.
+	// until is the end of the grace period for a checksum file that does not match.
 	until time.Time
 }
 

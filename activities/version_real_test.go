@@ -41,7 +41,8 @@ func (b *bench) touch(name string, age time.Duration) {
 	require.NoError(b.T, os.Chtimes(b.sshd.Path(name), at, at))
 }
 
-// TestAReplacementOfTheSameSizeIsDetected while the file is read, in any mode.
+// TestAReplacementOfTheSameSizeIsDetected: in every mode, the file is replaced while it
+// is read.
 func TestAReplacementOfTheSameSizeIsDetected(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"staged", "direct", "memory"} {
@@ -254,7 +255,7 @@ func TestAReadOnceServerIsReadOnce(t *testing.T) {
 	require.Equal(t, ingest.StatusDownloaded, b.status(f))
 }
 
-// TestAListingNotesUnusualTimes: missing ones, and ones in the future.
+// TestAListingNotesUnusualTimes: missing times and times in the future.
 func TestAListingNotesUnusualTimes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

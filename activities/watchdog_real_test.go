@@ -115,7 +115,7 @@ func TestASlowStoreIsNoStall(t *testing.T) {
 	assert.Equal(t, ingest.StatusUploaded, b.status(f))
 }
 
-// TestASilentServerIsReported with an error that fits the step.
+// TestASilentServerIsReported: the error fits the step.
 func TestASilentServerIsReported(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

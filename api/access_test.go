@@ -113,9 +113,9 @@ func TestFault66_EncodedSlashesAreRefused(t *testing.T) {
 	}
 }
 
-// TestFault66_ForwardedForIsNotBelieved: without trusted proxies, the address of the
+// TestFault66_ForwardedForIsIgnored: without trusted proxies, the address of the
 // connection is logged and used to count wrong tokens.
-func TestFault66_ForwardedForIsNotBelieved(t *testing.T) {
+func TestFault66_ForwardedForIsIgnored(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
 	stopped := time.Unix(1, 0) // no wrong token is forgotten meanwhile
@@ -136,9 +136,9 @@ func TestFault66_ForwardedForIsNotBelieved(t *testing.T) {
 	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer nope"), 401, codeUnauthorized)
 }
 
-// TestForwardedForIsBelievedOfTrustedProxies: clients behind a proxy have separate
-// limits of wrong tokens, and no client can forge the address of another.
-func TestForwardedForIsBelievedOfTrustedProxies(t *testing.T) {
+// TestForwardedForOfTrustedProxiesIsUsed: clients behind a proxy have separate limits of
+// wrong tokens, and no client can forge the address of another.
+func TestForwardedForOfTrustedProxiesIsUsed(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
 	stopped := time.Unix(1, 0)

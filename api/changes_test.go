@@ -29,9 +29,9 @@ func (endless) EventsAfter(_ context.Context, after int64, limit int) (events []
 	return events, nil
 }
 
-// TestWhoDoesNotReadIsDropped: a stream whose client does not read holds its goroutine and its
-// slot among the streams for a bounded time.
-func TestWhoDoesNotReadIsDropped(t *testing.T) {
+// TestSlowReadersAreDisconnected: a stream whose client does not read holds its goroutine and
+// its slot among the streams for a bounded time.
+func TestSlowReadersAreDisconnected(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -57,7 +57,8 @@ func TestWhoDoesNotReadIsDropped(t *testing.T) {
 	}
 }
 
-// TestEveryRequestHasATimeLimit but streams; a server test has more time than others.
+// TestEveryRequestHasATimeLimit: only streams have none, and a server test has a longer
+// one.
 func TestEveryRequestHasATimeLimit(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]time.Duration{

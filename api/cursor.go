@@ -55,8 +55,8 @@ func (p cursorOf) decode(cursor string) (id int64, ok bool) {
 	return id, ok && err == nil && id > 0
 }
 
-// filesCursor returns the cursors of file listings in the order, and those of the other
-// order.
+// filesCursor returns the cursor type of file listings in the order, and that of the
+// reverse order.
 func filesCursor(order ingest.FileOrder) (own, other cursorOf, otherOrder ingest.FileOrder) {
 	if order == ingest.OrderNewest {
 		return cursorNewestFiles, cursorFiles, ingest.OrderOldest

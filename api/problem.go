@@ -100,8 +100,7 @@ func fieldProblem(problem openapi.Problem, fields []ingest.FieldError) openapi.P
 	return problem
 }
 
-// fromEcho returns the error with those of the router and of the generated code as
-// *web.Error.
+// fromEcho converts errors of the router and of the generated code to *web.Error.
 func fromEcho(err error) error {
 	var (
 		refused *web.Error

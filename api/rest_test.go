@@ -248,9 +248,9 @@ func TestARepeatedNameRepeatsNoAnswer(t *testing.T) {
 	require.Empty(t, answer.Header().Get("Idempotency-Replayed"))
 }
 
-// TestOneOfManyEqualRequestsActs: equal requests return a conflict while the first
-// one runs, and its response afterwards.
-func TestOneOfManyEqualRequestsActs(t *testing.T) {
+// TestEqualConcurrentRequests: equal requests return a conflict while the first one runs,
+// and its response afterwards.
+func TestEqualConcurrentRequests(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
 	file := b.parked(t, b.server(t, "acme"), "/in/a.csv")

@@ -11,8 +11,8 @@ import (
 	"stevedore/internal/operations"
 )
 
-// TestBrowsersThatCameByTLSStay: all responses to TLS clients set HSTS, pages included.
-func TestBrowsersThatCameByTLSStay(t *testing.T) {
+// TestHSTS: all responses to TLS clients set HSTS, pages included.
+func TestHSTS(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
 	for _, path := range []string{"/livez", "/login", "/api/v1/files", "/nothing"} {

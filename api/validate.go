@@ -88,7 +88,7 @@ func unknownParameters(c echo.Context, route *routers.Route) (fields []ingest.Fi
 			name := parameter.Value.Name
 			known = append(known, name)
 			if len(c.QueryParams()[name]) > 1 && !parameter.Value.Schema.Value.Type.Is(openapi3.TypeArray) {
-				fields = append(fields, fieldError(name, "give it once"))
+				fields = append(fields, fieldError(name, "send it only once"))
 			}
 		}
 	}

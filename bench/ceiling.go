@@ -109,7 +109,7 @@ func copyFile(ctx context.Context, client *sftp.Client, file remote, s3 services
 	return err
 }
 
-// onServer logs in, with the host key pinned as by the other contenders.
+// onServer logs in with a pinned host key, like the other contenders.
 func onServer(server *services.SSHD, use func(*sftp.Client) error) error {
 	signer, err := ssh.ParsePrivateKey(server.PrivateKeyPEM)
 	if err != nil {

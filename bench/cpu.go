@@ -16,8 +16,8 @@ const tick = 10 * time.Millisecond
 // procStat is a part of /proc/PID/stat (proc_pid_stat(5)).
 type procStat struct {
 	parent int
-	// own is the CPU time of the process. children is that of its descendants that have
-	// ended and were waited for.
+	// own is the CPU time of the process, children the CPU time of its descendants that
+	// have ended and were waited for.
 	own, children time.Duration
 }
 

@@ -19,7 +19,8 @@ func TestParseStat(t *testing.T) {
 	require.Error(t, err)
 }
 
-// TestTreeCPU: a shell's child burns CPU and ends, a second one burns on.
+// TestTreeCPU: a shell has two children. The first burns CPU and ends, the second burns
+// CPU until the end.
 func TestTreeCPU(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/proc/self/stat"); err != nil {

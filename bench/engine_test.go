@@ -26,9 +26,9 @@ const enginePollers = 8
 // emptyIngest is the name and the workflow id prefix of the engine's workflow.
 const emptyIngest = "EmptyIngest"
 
-// engine is the ceiling of the workflow engine: workflows that are started as
-// stevedore starts FileIngest, by the client of the process that runs them, and
-// do nothing but one local activity that does nothing. Its unit is workflows.
+// engine measures the ceiling of the workflow engine. Its workflows are started like
+// FileIngest, by the client of the process that runs them, and run one empty local
+// activity. Its unit is workflows.
 func engine(t *testing.T, w Workload, run *Run) {
 	temporal, queue := services.Temporal(t)
 	e := &emptyRunner{client: temporal, queue: queue}

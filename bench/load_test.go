@@ -146,7 +146,8 @@ func peer(copyAll func(context.Context, *testing.T, Workload, services.S3) (Usag
 	}
 }
 
-// loadAverage is that of the last minute; 0 where the system does not tell.
+// loadAverage returns the load average of the last minute; 0 on systems without
+// /proc/loadavg.
 func loadAverage() (average float64) {
 	text, _ := os.ReadFile("/proc/loadavg")
 	_, _ = fmt.Sscan(string(text), &average)

@@ -69,9 +69,8 @@ func (m *meter) cpu() map[string]time.Duration {
 	return used
 }
 
-// ledgerCounters are PostgreSQL's own counters. A backend adds its share when it
-// has been idle for a while or ends, so the last ones are read when the worker
-// has ended.
+// ledgerCounters are PostgreSQL's own counters. A backend adds its share when it has been
+// idle for a while or ends. So the final values are read after the worker has ended.
 type ledgerCounters struct{ commits, walSyncs int64 }
 
 // readLedger reads them through another database, which leaves the ledger's
@@ -85,8 +84,8 @@ func readLedger(ctx context.Context, t *testing.T, dsn string) (c ledgerCounters
 	return c
 }
 
-// requireDurable fails where PostgreSQL does not wait for the disk, as in the
-// private stacks of tests: such figures say nothing.
+// requireDurable fails if PostgreSQL does not wait for the disk, as in the private stacks
+// of tests: such measurements are meaningless.
 func requireDurable(t *testing.T) {
 	t.Helper()
 	conn, _ := administrator(t.Context(), t, services.Database(t))

@@ -18,8 +18,9 @@ var persistenceLine = regexp.MustCompile(`(?m)^(?:visibility_)?persistence_reque
 var reading = []string{"Get", "List", "Read", "Count", "Describe", "Assert", "Scan"}
 
 // PersistenceWrites returns the number of writing requests of the Temporal server to its
-// database since its start. Each is one SQLite transaction; one that appends history has
-// a second for the events. The server has no counter of transactions.
+// database since its start. Each request is one SQLite transaction; a request that
+// appends history has a second one for the events. The server has no counter of
+// transactions.
 func PersistenceWrites(ctx context.Context) (float64, error) {
 	url, err := TemporalMetricsURL()
 	if err != nil {

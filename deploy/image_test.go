@@ -38,7 +38,8 @@ func TestDockerfiles(t *testing.T) {
 	}
 }
 
-// TestBuilderSeesEveryPackage: .dockerignore excludes every folder that it does not list.
+// TestBuilderSeesEveryPackage: .dockerignore excludes every folder that is not listed in
+// it.
 func TestBuilderSeesEveryPackage(t *testing.T) {
 	t.Parallel()
 	ignore := strings.Split(read(t, "..", ".dockerignore"), "\n")

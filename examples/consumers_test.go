@@ -34,7 +34,7 @@ func TestGoConsumer(t *testing.T) {
 
 func TestPythonConsumer(t *testing.T) {
 	t.Parallel()
-	// Debian's interpreter, which finds Debian's pika.
+	// Only Debian's interpreter finds Debian's pika.
 	requireEachFileOnce(t, "/usr/bin/python3", "consumer-python/consumer.py")
 }
 

@@ -1,6 +1,6 @@
--- Finds files by the prefix of their path or name. It is a separate table because its rows
--- never change, while a row of files is updated about six times, mostly with an entry in every
--- index. Index entries are limited in size, so only a prefix is stored.
+-- Finds files by the prefix of their path or name. The table is separate because its rows
+-- never change, whereas a row of files is updated about six times, and most updates add an
+-- entry to every index. Index entries are limited in size, so only a prefix is stored.
 
 -- +goose Up
 CREATE TABLE file_names (

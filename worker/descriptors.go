@@ -10,9 +10,8 @@ import (
 )
 
 // File descriptors of a worker. The base covers Temporal, PostgreSQL, the broker and
-// logs. A file in flight uses up to five: SFTP server, object store, staged file,
-// lock, and the folder being synced. The factor 3 is that of
-// activities.TransferTasks.
+// logs. A file in flight uses up to five: SFTP server, object store, staged file, lock,
+// and the folder being synced. The factor 3 comes from activities.TransferTasks.
 const (
 	baseDescriptors     = 128
 	downloadDescriptors = 3 * 5

@@ -21,8 +21,8 @@ import (
 	"stevedore/workflows"
 )
 
-// refusing is a broker that refuses the notifications of files that are not in
-// allowed. Files parked at that step accept every operator action.
+// refusing is a broker that refuses the notifications of files that are not in allowed.
+// Files that fail at that step accept every operator action.
 type refusing struct {
 	activities.Publisher
 	allowed *sync.Map

@@ -60,8 +60,8 @@ func parkTwoOn(t *testing.T, h *cluster, server string) (paths []string) {
 	return paths
 }
 
-// TestASignalFromTheTemporalCLIActs sends what `temporal workflow signal --name retry`
-// sends, with and without input.
+// TestASignalFromTheTemporalCLIActs sends the signal of `temporal workflow signal --name
+// retry`, with and without input.
 func TestASignalFromTheTemporalCLIActs(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)

@@ -76,7 +76,8 @@ func TestDiscoverFilesDispatchesForEachFileThatIsReady(t *testing.T) {
 	}
 }
 
-// TestDiscoverFilesDispatchesAfterASignalWithoutPayload sends the signal as a person may.
+// TestDiscoverFilesDispatchesAfterASignalWithoutPayload sends the signal like an operator
+// with Temporal's CLI.
 func TestDiscoverFilesDispatchesAfterASignalWithoutPayload(t *testing.T) {
 	t.Parallel()
 	s := newScript(t)

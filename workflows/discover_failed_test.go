@@ -61,8 +61,8 @@ func TestABrokenServerDoesNotFailItsScan(t *testing.T) {
 	}
 }
 
-// TestAFailureOfStevedoreFailsTheScan: a panic, a timeout, and a kind of error that no
-// server causes.
+// TestAFailureOfStevedoreFailsTheScan: the scan ends with a panic, a timeout, or a kind
+// of error that no server causes.
 func TestAFailureOfStevedoreFailsTheScan(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{

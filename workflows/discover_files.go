@@ -45,7 +45,7 @@ type DiscoverState struct {
 	Force   bool `json:"force,omitempty"`
 	// Pass is the ScanAllServers run that last requested a listing.
 	Pass string `json:"pass,omitempty"`
-	// Origin is that of the requested rescan.
+	// Origin is the origin of the requested rescan.
 	Origin ingest.ScanOrigin `json:"origin,omitzero"`
 }
 
@@ -104,7 +104,7 @@ type discovery struct {
 	seenAt   time.Time         // end of the last listing; the limit in finished counts from it
 	listDue  bool              // list as soon as possible
 	force    bool              // the next listing may try a suspended server
-	origin   ingest.ScanOrigin // of the next listing; zero for one that the interval requests
+	origin   ingest.ScanOrigin // origin of the next listing; zero if the interval requests it
 	listErr  error             // error of this run's last listing; it ends the listings at the interval
 	relist   *timer            // runs while the dispatcher runs
 	settling int64             // files seen but not yet settled

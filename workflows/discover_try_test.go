@@ -66,8 +66,8 @@ func TestAPassSignalsAScanOnce(t *testing.T) {
 	assert.Equal(t, []string{"0s list", "0s dispatch", "2s list", "4s list", "5s list", "50s dispatch", "50s end"}, s.log)
 }
 
-// TestScheduledRescansDoNotRepeatAListing that is running, unless it succeeds and takes
-// longer than the interval.
+// TestScheduledRescansDoNotRepeatAListing: while a listing runs, a rescan requests
+// another one only if the listing succeeds and takes longer than the interval.
 func TestScheduledRescansDoNotRepeatAListing(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

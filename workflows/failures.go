@@ -67,8 +67,9 @@ func isNoSlot(err error) bool {
 }
 
 // scanError returns the error with which a scan fails after its last listing returned
-// err: nil if the server or a service it depends on is the cause, which the summary has.
-// A panic, a timeout, another kind of error and a cancellation are returned.
+// err. It is nil if the server or a service that the scan depends on is the cause; the
+// summary then has the failure. Other errors are returned: a panic, a timeout, a
+// cancellation, and other kinds.
 func scanError(err error) error {
 	var app *temporal.ApplicationError
 	if !errors.As(err, &app) {

@@ -11,7 +11,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestAFileWithoutRoomInStagingIsTransferredDirectly if ClaimHost allows it.
+// TestAFileWithoutRoomInStagingIsTransferredDirectly: ClaimHost decides whether that is
+// allowed.
 func TestAFileWithoutRoomInStagingIsTransferredDirectly(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

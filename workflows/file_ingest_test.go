@@ -227,7 +227,8 @@ func TestFileIngestFetchesLostStagingAgain(t *testing.T) {
 	assert.Equal(t, append(stagedSteps[:4:4], stagedSteps...), *steps, "it claims a host again")
 }
 
-// TestFileIngestParksAfterRepeatedFailures that fetching again does not repair.
+// TestFileIngestParksAfterRepeatedFailures: fetching the file again does not repair these
+// failures.
 func TestFileIngestParksAfterRepeatedFailures(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -288,7 +289,7 @@ func count(steps []string, name string) (n int) {
 	return n
 }
 
-// TestFileIngestDistinguishesSaturatedFromDeadHosts when a task waits too long in a host's
+// TestFileIngestDistinguishesSaturatedFromDeadHosts: a task waits too long in a host's
 // queue.
 func TestFileIngestDistinguishesSaturatedFromDeadHosts(t *testing.T) {
 	t.Parallel()
@@ -310,7 +311,8 @@ func TestFileIngestDistinguishesSaturatedFromDeadHosts(t *testing.T) {
 	}, (*steps)[:7])
 }
 
-// TestFileIngestUsesTheTimeoutOfItsHost before it checks whether the host is alive.
+// TestFileIngestUsesTheTimeoutOfItsHost: the timeout passes before the workflow checks
+// whether the host is alive.
 func TestFileIngestUsesTheTimeoutOfItsHost(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
@@ -336,7 +338,7 @@ func TestACancelledFileIngestIsParked(t *testing.T) {
 	require.ErrorAs(t, env.GetWorkflowError(), &cancelled)
 }
 
-// TestRenotifyOnlyPublishes and runs no other step.
+// TestRenotifyOnlyPublishes: no other step runs.
 func TestRenotifyOnlyPublishes(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)

@@ -14,8 +14,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestMemoryModeFallsBackToStaging after any failure, so that attempts and errors are
-// visible.
+// TestMemoryModeFallsBackToStaging: after any failure the file continues in staged mode,
+// so that attempts and errors are visible.
 func TestMemoryModeFallsBackToStaging(t *testing.T) {
 	t.Parallel()
 	for name, err := range map[string]error{
@@ -47,7 +47,8 @@ func TestMemoryModeFallsBackToStaging(t *testing.T) {
 	}
 }
 
-// TestMemoryModeLeavesTheNotificationToItsStep if the broker does not accept it immediately.
+// TestMemoryModeLeavesTheNotificationToItsStep: the broker does not accept the notification
+// immediately.
 func TestMemoryModeLeavesTheNotificationToItsStep(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)

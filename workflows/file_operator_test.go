@@ -47,7 +47,7 @@ func act(env *testsuite.TestWorkflowEnvironment, bySignal bool, name string, d w
 	return got
 }
 
-// TestAParkedFileIsRetriedFromWhereItFailed with the same staged bytes.
+// TestAParkedFileIsRetriedFromWhereItFailed: the same staged bytes are used.
 func TestAParkedFileIsRetriedFromWhereItFailed(t *testing.T) {
 	t.Parallel()
 	for name, bySignal := range map[string]bool{"update": false, "signal": true} {
@@ -109,7 +109,7 @@ func TestAParkedFileIsSkipped(t *testing.T) {
 	}
 }
 
-// TestARetryMayGoBack to any earlier step of the mode.
+// TestARetryMayGoBack: an operator may retry from any earlier step of the mode.
 func TestARetryMayGoBack(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
@@ -160,7 +160,7 @@ func TestAStepOfAnotherModeRestartsTheFile(t *testing.T) {
 	}
 }
 
-// TestARetryResetsTheLimits of earlier failures.
+// TestARetryResetsTheLimits: earlier failures no longer count.
 func TestARetryResetsTheLimits(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
@@ -196,7 +196,8 @@ func TestANotificationIsPublishedAgain(t *testing.T) {
 	}
 }
 
-// TestInvalidActionsAreRejected with the reason and the steps of the file's mode.
+// TestInvalidActionsAreRejected: the error has the reason and the steps of the file's
+// mode.
 func TestInvalidActionsAreRejected(t *testing.T) {
 	t.Parallel()
 	by := func(from ingest.Step) workflows.OperatorAction {
@@ -318,7 +319,8 @@ func TestAFileIsParkedAgain(t *testing.T) {
 	}
 }
 
-// TestAFileOfARepairedServerIsRetried automatically, unless an operator acts first.
+// TestAFileOfARepairedServerIsRetried: the retry is automatic, unless an operator acts
+// first.
 func TestAFileOfARepairedServerIsRetried(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

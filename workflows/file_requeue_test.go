@@ -70,7 +70,7 @@ func TestAFileThatCannotBeFetchedIsDeferred(t *testing.T) {
 	}
 }
 
-// TestAFileForWhichNoWorkerHasRoomIsDeferred and releases its slot.
+// TestAFileForWhichNoWorkerHasRoomIsDeferred: the file releases its slot.
 func TestAFileForWhichNoWorkerHasRoomIsDeferred(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)

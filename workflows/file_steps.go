@@ -27,7 +27,7 @@ func (f *fileIngest) inMemory(ctx workflow.Context) error {
 	switch {
 	case err == nil:
 		if f.sourceAction = result.SourceAction; result.Notified {
-			f.step = ingest.StepNotify // done as well
+			f.step = ingest.StepNotify // the notification is published, too
 		}
 		return nil
 	case temporal.IsCanceledError(err), isNoSlot(err), serverLevel(err):

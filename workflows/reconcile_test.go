@@ -25,8 +25,8 @@ func mockEmptyReconciliation(env *testsuite.TestWorkflowEnvironment) {
 	env.OnActivity(activities.NameRecordReconciliation, anything, anything).Return(nil).Maybe()
 }
 
-// TestReconcileContinuesAsNew after a number of pages, so that any number of files is
-// checked.
+// TestReconcileContinuesAsNew: a run ends after a number of pages, so that any number of
+// files is checked.
 func TestReconcileContinuesAsNew(t *testing.T) {
 	t.Parallel()
 	const pages = 120
@@ -55,7 +55,7 @@ func TestReconcileContinuesAsNew(t *testing.T) {
 	assert.Equal(t, pages, seen)
 }
 
-// TestReconcileRestartsOrphanedFiles in their mode and without a slot.
+// TestReconcileRestartsOrphanedFiles: the files keep their mode and have no slot.
 func TestReconcileRestartsOrphanedFiles(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)

@@ -12,8 +12,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestScanAllServersIsOneActivity: its pass is the run id, by which scans recognize a retry
-// after a crash.
+// TestScanAllServersIsOneActivity: the activity's pass is the run id, so that a retry after
+// a crash does not signal scans again.
 func TestScanAllServersIsOneActivity(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)

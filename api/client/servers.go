@@ -68,9 +68,9 @@ func (c *API) DecideChanges(ctx context.Context, nameOrUUID string, decision ope
 	return decided.Files, err
 }
 
-// TestServer connects to a server and logs in. With a fingerprint in approval it pins
-// the presented host key first. With sample it also lists files. The result is valid
-// beside an error about the partner's server.
+// TestServer connects to a server and logs in. With a fingerprint in approval it first
+// pins the presented host key. With sample it also lists files. If the test fails because
+// of the partner's server, both the result and the error are returned.
 func (c *API) TestServer(ctx context.Context, nameOrUUID string, approval openapi.HostKeyApproval, sample bool) (openapi.ServerTest, error) {
 	if approval.Fingerprint == "" {
 		return tested(c.raw.TestServer(ctx, nameOrUUID, &openapi.TestServerParams{Sample: &sample}))

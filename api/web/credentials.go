@@ -14,7 +14,7 @@ const (
 	// SessionCookie is the name of the cookie of a console session.
 	SessionCookie = "stevedore_session"
 	// hostPrefix makes browsers accept a cookie only over TLS, for this host and all
-	// paths, so that no other host of the domain can set one.
+	// paths. No other host of the domain can set such a cookie.
 	hostPrefix = "__Host-"
 )
 
@@ -59,7 +59,7 @@ func Session(r *http.Request, guard *access.Guard) (ingest.Principal, error) {
 	return guard.Session(r.Context(), cookie)
 }
 
-const askForToken = "send the header `Authorization: Bearer <token>`; `stevedore token create` makes one, and STEVEDORE_TOKEN is an admin's"
+const askForToken = "send the header `Authorization: Bearer <token>` with a token created by `stevedore token create`, or with STEVEDORE_TOKEN"
 
 // Principal returns the principal of the request: by its bearer token or, without an
 // Authorization header, by its console session. Handler protects sessions from writes of

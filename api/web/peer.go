@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// withPeer returns the request with the client's address as its RemoteAddr. Everyone can
-// write forwarded headers, so only those of the named proxies are trusted.
+// withPeer returns the request with the client's address as its RemoteAddr. Any client
+// can write forwarded headers, so only those of the named proxies are trusted.
 func withPeer(r *http.Request, proxies []netip.Prefix) *http.Request {
 	direct := Address(r)
 	address := direct

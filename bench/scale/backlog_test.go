@@ -83,9 +83,8 @@ func makeBacklog(t *testing.T, sshd *services.SSHD, n int) {
 	}
 }
 
-// requireSteady prints the rates at which the first tenth, the middle tenth and
-// the last tenth of the files were completed, and fails if the last is less than
-// half the first.
+// requireSteady prints the rates at which the first, the middle and the last tenth of the
+// files were completed. It fails if the last rate is less than half the first.
 func requireSteady(t *testing.T, files []ingest.File) {
 	t.Helper()
 	var ends []time.Time

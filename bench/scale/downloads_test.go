@@ -20,7 +20,7 @@ import (
 const (
 	// downloadServers share the files equally.
 	downloadServers = 5
-	// downloadMemory is the most memory of the worker, in bytes.
+	// downloadMemory bounds the worker's memory in bytes.
 	downloadMemory = 1 << 30
 	// fairEnough is the least of Jain's index at full size.
 	fairEnough = 0.9
@@ -101,9 +101,9 @@ func awaitOpen(h *sandbox.Cluster, g *gate) {
 	}
 }
 
-// fairnessOf returns Jain's index (sum x)^2 / (n sum x^2) of the bytes that the
-// servers send from now on, until the first of them has sent almost all of its
-// total. See R. Jain, DEC-TR-301, 1984.
+// fairnessOf returns Jain's index (sum x)^2 / (n sum x^2) of the bytes that the servers
+// send from now until the first of them has sent almost all of its total. See R. Jain,
+// DEC-TR-301, 1984.
 func fairnessOf(t *testing.T, doors []*door, total int64) float64 {
 	t.Helper()
 	began, from := time.Now(), make([]int64, len(doors))

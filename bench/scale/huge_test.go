@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	// hugeMemory is the most that a worker may take for a file of any size, in bytes.
+	// hugeMemory bounds the worker's memory, in bytes, for a file of any size.
 	hugeMemory = 500 << 20
-	// hugeHistory is the most events that the file's workflow may have, stagedHistory
-	// that of a staged one, which has more steps. A kill adds none, but for workflow
-	// tasks that were sent to the dead worker.
+	// hugeHistory bounds the events of the file's workflow; stagedHistory bounds those of
+	// a staged file, which has more steps. A kill adds only the workflow tasks that were
+	// sent to the dead worker.
 	hugeHistory, stagedHistory = 25, 60
 )
 
@@ -82,7 +82,7 @@ func hugeSize(t *testing.T, small, full int64) int64 {
 	return scale.Size(small, full)
 }
 
-// directCost is the most that one kill of a direct transfer makes read again.
+// directCost bounds the bytes that are read again after one kill of a direct transfer.
 func directCost(t *testing.T, size int64) int64 {
 	t.Helper()
 	direct, err := transfer.NewDirect(transfer.DirectConfig{Parts: struct{ transfer.PartWriter }{}})
@@ -113,7 +113,7 @@ func (h *huge) ingest(run hugeRun) {
 	assert.Equal(h.T, size, file.Size)
 	assert.Equal(h.T, h.content.SHA256(), file.Hash)
 	again := h.requireReadOn(run)
-	if int64(run.kills)*run.cost <= size/100 { // as with 100 GB
+	if int64(run.kills)*run.cost <= size/100 { // the share that 100 GB would have
 		assert.LessOrEqual(h.T, again, size/100, "at most a hundredth is read again")
 	}
 	assert.LessOrEqual(h.T, h.peak, int64(hugeMemory))

@@ -27,7 +27,7 @@ type huge struct {
 	content *services.Pattern
 	file    *services.GeneratedFile
 	path    string
-	// patience bounds each wait; peak is the most memory of a worker, in bytes.
+	// patience bounds each wait; peak bounds the memory of a worker in bytes.
 	patience time.Duration
 	peak     int64
 }
@@ -41,7 +41,7 @@ type hugeRun struct {
 	// transfer mode.
 	hosts  []string
 	staged bool
-	// cost is the most that a kill makes read again, in bytes.
+	// cost bounds the bytes that are read again after a kill.
 	cost int64
 	// seen returns the bytes transferred so far, which determine the time of a kill.
 	seen func() int64

@@ -200,8 +200,8 @@ func (k *knownFiles) record(serverUUID string) {
 	require.NoError(k.t, err)
 }
 
-// fingerprint stands for the ledger's rows: another writer of any of them, even
-// of the same values, makes it another one.
+// fingerprint identifies the versions of the ledger's rows: any update changes it, even
+// to the same values.
 type fingerprint struct {
 	rows   int
 	lastID int64

@@ -20,11 +20,11 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// workersGain is the least throughput of two workers, in that of one, on a load
-// that waits on the network.
+// workersGain is the minimum throughput of two workers relative to one, on a load that
+// waits on the network.
 const workersGain = 1.5
 
-// workersPasses is the most passes until every worker has moved a file.
+// workersPasses bounds the passes until every worker has moved a file.
 const workersPasses = 5
 
 // workersLoad is the load of a round of TestScaleWorkers.
@@ -260,9 +260,8 @@ func (r *workersRound) requireParts(shares []int) {
 	}
 }
 
-// mover returns the id of the process that read the file: that of its Download, or
-// in memory mode that of its first workflow task. The SDK identifies a worker by
-// "PID@host@".
+// mover returns the id of the process that read the file: the process of its Download, or
+// in memory mode of its first workflow task. The SDK identifies a worker by "PID@host@".
 func (r *workersRound) mover(fileUUID string) (pid int) {
 	r.T.Helper()
 	var identity, step string

@@ -50,7 +50,7 @@ func TestUsageErrors(t *testing.T) {
 	}
 }
 
-// TestExitCodes: exit codes and messages survive the way through the API.
+// TestExitCodes: the API preserves exit codes and messages.
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	wrong := &ingest.InvalidError{Fields: []ingest.FieldError{{Field: "name", Message: "name: odd"}, {Field: "host", Message: "host: is missing"}}}

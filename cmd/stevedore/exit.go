@@ -26,7 +26,9 @@ const (
 type discrepanciesError struct{ count int64 }
 
 // Error implements error.
-func (e discrepanciesError) Error() string { return ingest.Counted(e.count, "discrepancy", "discrepancies") + " found" }
+func (e discrepanciesError) Error() string {
+	return ingest.Counted(e.count, "discrepancy", "discrepancies") + " found"
+}
 
 // usageError is the error of an invalid command line.
 type usageError struct{ error }
@@ -75,8 +77,8 @@ func worse(a, b error) error {
 	return b
 }
 
-// message returns the one line for people. The message of a known error is complete; its
-// cause, in the words of a driver, is logged at debug level.
+// message returns the error as one line for users. The message of a known error is
+// complete; its cause, a driver's message, is logged at debug level.
 func message(err error) string {
 	var (
 		invalid *ingest.InvalidError

@@ -188,8 +188,8 @@ func (r *timeRange) times(now time.Time) (from, to *time.Time, _ error) {
 	return given(first), given(end), err
 }
 
-// parseTime parses a date, a time, or a distance from now such as 24h or 7d, which the
-// sign makes one of the past (-1) or the future (1).
+// parseTime parses a date, a time, or a duration such as 24h or 7d, which is subtracted
+// from now (sign -1) or added to it (sign 1).
 func parseTime(flag, text string, now time.Time, sign time.Duration) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil

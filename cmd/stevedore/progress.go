@@ -22,7 +22,7 @@ const (
 // progress keeps one line on a terminal up to date. A pipe gets a line now and then.
 type progress struct {
 	app *app
-	// last is the last line in a pipe, printed at the time at.
+	// last is the last printed line, and at its time, when the output is not a terminal.
 	last string
 	at   time.Time
 }

@@ -154,7 +154,7 @@ func unreadable(folders []openapi.UnreadableFolder, total int64, limit int) (tex
 }
 
 // err returns nil when nothing is left. Otherwise the message lists all that is left, and
-// the kind is that of the worst: permanent if one is.
+// the kind is permanent if one of them is.
 func (r scanResult) err(servers []openapi.Server) error {
 	kind := ingest.KindTransient
 	var left []string

@@ -80,7 +80,7 @@ each server.`,
 	return a.completeArgs(cmd, scans)
 }
 
-// maxListings bounds the listings that are searched for those of a scan.
+// maxListings bounds the listings that are searched for the listings of a scan.
 const maxListings = 5000
 
 // findScan returns the scan with the uuid, the scan of a server with the id, or the

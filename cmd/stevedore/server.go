@@ -36,7 +36,7 @@ func (a *app) serverListCommand() *cobra.Command {
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
 			titles := []string{"NAME", "ADDRESS", "STATE", "LAST SCAN", "LAST ERROR", "UUID"}
 			if a.width() > 0 {
-				titles = titles[:5] // commands take the name
+				titles = titles[:5] // without UUID: commands accept the name
 			}
 			return printAll(a.newList(titles...), all(api.ListServers(ctx)), "no servers yet: add one with `stevedore server add`",
 				func(s openapi.Server) []string {

@@ -88,7 +88,7 @@ func DigestOf(secret string) Digest { return sha256.Sum256([]byte(secret)) }
 
 // ErrRefused is the error for a token or session that is unknown, expired or revoked. It
 // does not say which, so that guessing reveals nothing.
-var ErrRefused = errors.New("the bearer token is unknown, expired or revoked: `stevedore token create` makes one")
+var ErrRefused = errors.New("the bearer token is unknown, expired or revoked: create one with `stevedore token create`")
 
 // secretBytes is the size of secrets: they are too random to be guessed from a digest.
 const secretBytes = 32

@@ -22,8 +22,8 @@ func (a *authenticator) Authenticate(context.Context, Digest) (ingest.Principal,
 	return a.principal, a.err
 }
 
-// TestTokensWhileTheLedgerIsDown: with TrustFor, tokens remain accepted for a while.
-// Unknown and revoked tokens do not.
+// TestTokensWhileTheLedgerIsDown: with TrustFor, known tokens remain accepted for a
+// while; unknown and revoked tokens are refused.
 func TestTokensWhileTheLedgerIsDown(t *testing.T) {
 	t.Parallel()
 	now, ctx, down := time.Unix(1_700_000_000, 0), t.Context(), errors.New("down")
@@ -62,7 +62,7 @@ func TestTokensWhileTheLedgerIsDown(t *testing.T) {
 	require.ErrorIs(t, err, down, "a revoked token is no longer trusted")
 }
 
-// TestNoBootstrapToken: without a bootstrap token, the empty secret is not an admin's.
+// TestNoBootstrapToken: without a bootstrap token, an empty secret is refused.
 func TestNoBootstrapToken(t *testing.T) {
 	t.Parallel()
 	_, err := NewGuard(GuardConfig{Access: &authenticator{err: ErrRefused}}).Token(t.Context(), "a", "")

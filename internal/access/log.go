@@ -13,8 +13,8 @@ import (
 type Recorder interface {
 	// Record adds an entry to the audit log.
 	Record(ctx context.Context, e ingest.AuditEntry) error
-	// CompleteEntry records the outcome of the entry with the key, once. reason is that of
-	// a failed action.
+	// CompleteEntry records the outcome of the entry with the key, once. reason is the
+	// reason of a failed action.
 	CompleteEntry(ctx context.Context, key string, outcome ingest.ActionOutcome, reason string) error
 }
 

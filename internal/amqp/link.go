@@ -13,8 +13,8 @@ import (
 )
 
 // inFlight bounds unconfirmed messages. It is far below the capacity for returned
-// messages, because the client library drops returns without capacity, and a lost
-// return would count as a delivery.
+// messages: the client library drops returns beyond that, and a lost return would count
+// as a delivery.
 const (
 	inFlight   = 512
 	returnRoom = 8 * inFlight

@@ -68,8 +68,8 @@ func dataOf(a ingest.Notification) data {
 	return d
 }
 
-// message returns the message of a notification. It depends only on the file, so
-// that a duplicate is identical byte by byte; its time is therefore that of the
+// message returns the message of a notification. It depends only on the file, so that a
+// duplicate is identical byte by byte; its time is therefore the creation time of the
 // ledger row.
 func message(a ingest.Notification) (amqp091.Publishing, error) {
 	id := MessageID(a.File.UUID)

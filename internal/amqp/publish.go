@@ -40,9 +40,9 @@ func (l *link) publish(ctx context.Context, msg amqp091.Publishing) error {
 	return nil
 }
 
-// send writes the message. The library's call takes no context and may block in
-// the network, so it runs in a separate goroutine, which the wire's write timeout
-// ends at the latest.
+// send writes the message. The library's call takes no context and may block in the
+// network. So it runs in a separate goroutine, which ends at the latest with the
+// connection's write timeout.
 func (l *link) send(ctx context.Context, msg amqp091.Publishing) (*amqp091.DeferredConfirmation, error) {
 	var confirm *amqp091.DeferredConfirmation
 	var err error

@@ -184,8 +184,8 @@ func (c checker) messages(f ingest.File, messages []Message) (found []Discrepanc
 	return found
 }
 
-// source checks that the ledger has a row for an entry. rows are the rows of its path,
-// at least those that are its version, are settling or are rejected. The state of a row
+// source checks that the ledger has a row for an entry. rows are rows of its path: at
+// least those of its version and those that are settling or rejected. The state of a row
 // is checked by file.
 func (c checker) source(s Source, rows []ingest.File) result {
 	d := pathSubject(s.Server, s.Path)

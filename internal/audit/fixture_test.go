@@ -20,8 +20,8 @@ import (
 type fixture struct {
 	mu   sync.Mutex
 	rows []ingest.History
-	// objects are by key. bytes has the SHA-256 of contents that differ from the
-	// metadata.
+	// objects are the objects by key. bytes has the SHA-256 of contents that differ from
+	// the metadata.
 	objects map[string]ingest.Object
 	bytes   map[string]string
 	// late keys are recorded after the audit has read the rows.

@@ -155,9 +155,9 @@ func (v *Sealer) Rotate() error {
 	return err
 }
 
-// Seal encrypts plaintext as the field of the server, bound to WhereOf(server). An
-// empty plaintext is encrypted, too; callers store nothing instead. If the keyset
-// file was replaced by that of another installation, the error is KindInvalid.
+// Seal encrypts plaintext as the field of the server, bound to WhereOf(server). An empty
+// plaintext is encrypted, too; callers store nothing instead. If the keyset file was
+// replaced by another installation's, the error is KindInvalid.
 func (v *Sealer) Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error) {
 	keys, err := v.current()
 	if err != nil {

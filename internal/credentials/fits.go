@@ -13,8 +13,8 @@ const serversPage = 500
 type Canaries interface {
 	// KeysetCanary returns the value; nil for none.
 	KeysetCanary(ctx context.Context) (sealed []byte, err error)
-	// KeepKeysetCanary replaces the earlier value, nil for none, and returns the
-	// stored value, which may be that of a concurrent process.
+	// KeepKeysetCanary replaces the earlier value (nil for none) and returns the stored
+	// value, which a concurrent process may have written.
 	KeepKeysetCanary(ctx context.Context, earlier, sealed []byte) (kept []byte, err error)
 }
 

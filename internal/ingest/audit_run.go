@@ -27,7 +27,7 @@ type AuditRun struct {
 	// FinishedAt is zero while the audit runs.
 	FinishedAt time.Time
 	AuditCounts
-	// Error is the one-line reason why the audit failed; empty otherwise.
+	// Error is the reason why the audit failed, as one line; empty otherwise.
 	Error string
 }
 

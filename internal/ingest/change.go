@@ -90,8 +90,8 @@ func Downloaded(file File, fetched Fetched, host string) Change {
 	return c
 }
 
-// Adopted returns the events for a completely staged file that is missing in the
-// ledger, e.g. after a restore. They are the same as those of its lost row.
+// Adopted returns the events for a completely staged file that is missing in the ledger,
+// e.g. after a restore. They equal the events of the lost row.
 func Adopted(file Forgotten, server string) []Event {
 	fetched := Fetched{Path: file.Staged.Path, Size: file.Staged.Size, SHA256: file.Staged.SHA256}
 	return []Event{

@@ -176,8 +176,8 @@ func TestChangesOfWorkflowsAreFenced(t *testing.T) {
 	}
 }
 
-// Every exported function of change.go that returns a Change must be in
-// changeCases, and every event type must be made by one of them or by SQL.
+// Every exported function of change.go that returns a Change must be in changeCases.
+// Every event type must be made by one of them or by SQL.
 func TestEachConstructorIsInTheTable(t *testing.T) {
 	t.Parallel()
 	tested, made := map[string]bool{}, map[ingest.EventType]bool{}

@@ -107,8 +107,7 @@ func checksumNames() (suffixes, lists map[string]ChecksumName) {
 	return suffixes, lists
 }
 
-// ParseChecksumName parses name as that of a checksum file, and reports whether it
-// is one.
+// ParseChecksumName parses the name of a checksum file, and reports whether it is one.
 func ParseChecksumName(name string) (ChecksumName, bool) {
 	if list, ok := checksumLists[strings.ToLower(name)]; ok {
 		return list, true

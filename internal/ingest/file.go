@@ -34,12 +34,12 @@ type File struct {
 	// SidecarStale reports whether the checksum file is older than this version, or
 	// was seen with an earlier one. A mismatch with a stale checksum file is ignored.
 	SidecarStale bool
-	// SourceLeft is the one-line reason why the source was not deleted or moved as
-	// configured; empty otherwise. SourceLeftAt is the time of the last attempt.
+	// SourceLeft is the reason why the source was not deleted or moved as configured, as
+	// one line; empty otherwise. SourceLeftAt is the time of the last attempt.
 	SourceLeft   string
 	SourceLeftAt time.Time
-	// WaitsFor is the one-line condition, besides the settle time, that a settling
-	// file waits for, e.g. its done-marker.
+	// WaitsFor is the condition, besides the settle time, that a settling file waits for,
+	// as one line, e.g. its done-marker.
 	WaitsFor string
 	// Status is the file's state.
 	Status Status

@@ -11,15 +11,15 @@ type PartnerWait struct {
 	// more bytes, and the rest for a checksum file. Others counts files that stevedore
 	// still works on.
 	Files, Markers, Small, Others int64
-	// Example is the condition that one of the files waits for.
+	// Example is the condition that one of these files waits for.
 	Example string
 	// ListedAt is the start of the latest listing that read every folder.
 	ListedAt time.Time
 }
 
-// ChecksumPending is the message of a file whose checksum file does not match yet, with the name of
-// the checksum file, the file's path, the reason, and the time until which it is read again.
-// The ledger recognizes files that wait for the partner by it.
+// ChecksumPending is the message of a file whose checksum file does not match yet. It has the name
+// of the checksum file, the file's path, the reason, and the time until which it is read again. The
+// ledger finds files that wait for the partner by this message.
 const ChecksumPending = "the checksum file %s does not match %s yet: %s; checked again until %s"
 
 // Only reports whether all unfinished files wait for the partner, by a listing

@@ -17,7 +17,7 @@ type Scan struct {
 	ScanOrigin
 	// Excluded summarizes the entries excluded by the patterns.
 	Excluded Unmatched
-	// Error is the one-line reason why the listing failed; empty otherwise.
+	// Error is the reason why the listing failed, as one line; empty otherwise.
 	Error string
 	// Note is a one-line remark of a listing that is not a failure; empty for none.
 	Note string
@@ -62,10 +62,10 @@ type FileFilter struct {
 	// Path is a glob: '*' matches within a folder, '**' across folders. Without a
 	// leading slash it also matches the end of a path.
 	Path string
-	// Search selects files whose path contains the text, regardless of case, whose
-	// uuid begins with it (at least 4 hex digits), or whose content has this SHA-256.
-	// If it is a known SHA-256, or at least 8 digits of it begin a known uuid, paths
-	// are not searched.
+	// Search selects files whose path contains the text (ignoring case), whose uuid
+	// begins with it (at least 4 hex digits), or whose content has this SHA-256. Paths
+	// are not searched if the text is a known SHA-256 or, with at least 8 digits, begins
+	// a known uuid.
 	Search string
 	// ErrorKinds and ErrorSteps select files by their last failure.
 	ErrorKinds []Kind

@@ -83,7 +83,7 @@ type Server struct {
 	// Active is set by operators; an inactive server is paused.
 	Active bool
 	State  ServerState
-	// LastError is the one-line failure of the last scan; empty after success.
+	// LastError is the failure of the last scan, as one line; empty after success.
 	LastError string
 	// Unread lists the folders that the last complete scan could not read.
 	Unread Unread
@@ -133,9 +133,9 @@ type ServerLeft struct {
 	Sources int64
 	// InProgress counts names of files in progress, Alone companions without their file.
 	InProgress, Alone int64
-	// Oldest is the path, escaped for display, of the one among InProgress and Alone
-	// that has not changed for the longest time; empty for none. OldestSince is when
-	// it was first seen.
+	// Oldest is the path, escaped for display, of the entry among InProgress and Alone
+	// that has not changed for the longest time; empty for none. OldestSince is the time
+	// when it was first seen.
 	Oldest      string
 	OldestSince time.Time
 }

@@ -8,8 +8,8 @@ import (
 
 // SourceState describes how listings and stats of the server have shown a file over time.
 type SourceState struct {
-	// ShownSize and ShownTime are the attributes in listings, when they differ from
-	// those of a stat of the file, which are Size and ModTime; else zero.
+	// ShownSize and ShownTime are the attributes in listings if they differ from Size and
+	// ModTime, the attributes of a stat of the file; else zero.
 	ShownSize int64
 	ShownTime time.Time
 	// Looks counts consecutive observations that showed the file changed, since
@@ -220,8 +220,8 @@ func (h HeldChanges) String() string {
 
 // The parts of held changes.
 const (
-	// FewMoved is the number of files with the same shift from which on they are a
-	// part of their own, or look like a changed clock.
+	// FewMoved is the number of files with the same shift from which they form a part of
+	// their own, or look like a changed clock.
 	FewMoved = 3
 	// PartOthers is the part of the files with rare shifts, PartMoved that of moved files.
 	// PartAll stands for all parts.
@@ -349,7 +349,7 @@ type Attention struct {
 	Resent int64
 	// HeldReason is the text of Held; empty when no file is held.
 	HeldReason string
-	// Note is the one-line remark of the latest listing.
+	// Note is the remark of the latest listing, as one line.
 	Note string
 	// Deferred is a line with the number of deferred files and the reason of one of
 	// them; empty for none.

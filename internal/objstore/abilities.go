@@ -21,9 +21,9 @@ const (
 	probeKey = "stevedore-probe"
 	// damagedKey is sent with a wrong checksum; the store must reject it.
 	damagedKey = probeKey + "-damaged"
-	// probeTries is the number of successful writes after which a store counts as one
-	// that replaces objects. More than one, because other workers use the same probe
-	// and may remove it in between. probePause separates the attempts.
+	// probeTries is the number of successful writes that prove that a store replaces
+	// objects. One is not enough: other workers use the same probe and may remove it in
+	// between. probePause separates the attempts.
 	probeTries = 8
 	probePause = 50 * time.Millisecond
 	// probePart differs from the numbers of real parts, to be recognizable in logs.
@@ -132,9 +132,9 @@ func (s *Store) tryWhole(ctx context.Context) (abilities, error) {
 	return able, s.unfit("PUT")
 }
 
-// comparesWhole sends an object with a wrong checksum. A store that accepts it
-// does not verify checksums; one that answers anything but "bad request" does not
-// accept them from us. Neither is sent checksums.
+// comparesWhole sends an object with a wrong checksum. It reports false for a store that
+// accepts the object, because it does not verify checksums, and for any error but "bad
+// request". Such stores are sent no checksums.
 func (s *Store) comparesWhole(ctx context.Context) (abilities, error) {
 	_, err := s.sendWhole(ctx, ingest.PutBytes{Key: damagedKey, Body: probeBody}, wrongChecksum)
 	switch {

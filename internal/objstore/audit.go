@@ -71,7 +71,7 @@ func (s *Store) read(ctx context.Context, bucket, key string, moved func()) (obj
 func (s *Store) digest(ctx context.Context, bucket, key string, moved func()) (ingest.Object, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watchdog := time.AfterFunc(readStall, func() { cancel(fmt.Errorf("no byte came for %s", readStall)) })
+	watchdog := time.AfterFunc(readStall, func() { cancel(fmt.Errorf("received no data for %s", readStall)) })
 	defer watchdog.Stop()
 	body, info, _, err := s.core.GetObject(ctx, bucket, key, minio.GetObjectOptions{})
 	if err != nil {

@@ -33,7 +33,7 @@ func md5Base64(body []byte) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// isComposite reports whether a checksum or ETag is composed of those of parts.
+// isComposite reports whether a checksum or ETag is computed from those of parts.
 func isComposite(checksum string) bool { return strings.Contains(checksum, "-") }
 
 // withCount adds the number of parts to a composite checksum, which some stores
@@ -77,8 +77,8 @@ func compositeETag(parts []ingest.Part) string {
 	return hex.EncodeToString(all.Sum(nil)) + "-" + strconv.Itoa(len(parts))
 }
 
-// proves reports whether the object's checksum or, without one, its ETag equals
-// that of the parts.
+// proves reports whether the object's checksum or, without one, its ETag matches the
+// parts.
 func proves(object ingest.Object, parts []ingest.Part) bool {
 	if len(parts) == 0 {
 		return false

@@ -13,19 +13,18 @@ import (
 // concurrently. Each one means that another writer made progress.
 const writeTries = 5
 
-// Put stores the file under its key exactly once. It verifies the object by the
-// checksum that the store returns, or else by a HEAD. An existing object with the
-// same content counts as success; other content is kept and is KindConflict.
+// Put stores the file under its key exactly once. It verifies the object by the checksum
+// that the store returns, or else by a HEAD. An existing object with the same content
+// counts as success; other content is kept and is KindConflict.
 //
-// The bytes are read once: they are hashed, for each part and in total, and sent
-// from memory. The object becomes visible only if the total has the expected
-// SHA-256.
+// The bytes are read once: they are hashed, for each part and in total, and sent from
+// memory. The object becomes visible only if the total has the expected SHA-256.
 //
 // A file larger than one part is sent in parts. After a failure or req.Stop, which
 // returns ErrStopped, the next Put sends only the missing parts. Errors are
-// KindHashMismatch when the local bytes do not match Size and SHA256,
-// KindStagingLost when the file is missing, KindMissing when the bucket is
-// missing, and otherwise KindTransient.
+// KindHashMismatch when the local bytes do not match Size and SHA256, KindStagingLost
+// when the file is missing, KindMissing when the bucket is missing, and otherwise
+// KindTransient.
 func (s *Store) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 	layout, err := s.layOut(req.Size)
 	if err != nil {

@@ -129,8 +129,8 @@ func (s *Store) prove(ctx context.Context, want content) (ingest.Object, error) 
 	return *found, nil
 }
 
-// objectOptions are the options of requests that create objects. "If-None-Match:
-// *", which prevents replacing one, is sent with the request that makes the object
+// objectOptions are the options of requests that create objects. "If-None-Match: *"
+// prevents replacing an object. It is sent with the request that makes the object
 // visible, because not every store accepts it at the start of an upload.
 func objectOptions(metadata map[string]string, sha256 string) minio.PutObjectOptions {
 	return minio.PutObjectOptions{UserMetadata: userMetadata(metadata, sha256), ContentType: "application/octet-stream"}

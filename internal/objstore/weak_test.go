@@ -27,8 +27,8 @@ import (
 
 // weak is a real store behind a proxy that removes some of its abilities.
 type weak struct {
-	// drop are request headers that it ignores; deaf makes it fail requests with them
-	// instead.
+	// drop lists request headers that the proxy removes; it fails requests with a header
+	// in deaf.
 	drop []string
 	deaf []string
 	// only, if not nil, restricts drop to some requests.
@@ -39,7 +39,7 @@ type weak struct {
 	signed bool
 	// damages, if not nil, selects requests in which it flips a bit.
 	damages func(*http.Request) bool
-	// silent: it returns no checksums.
+	// silent removes the checksums from responses.
 	silent bool
 	// minPart is its minimum part size in bytes; 0 means S3's.
 	minPart int64

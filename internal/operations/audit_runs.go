@@ -63,8 +63,8 @@ func (s *Service) GetAudit(ctx context.Context, runUUID string) (ingest.AuditRun
 	return s.closeIfLost(ctx, run)
 }
 
-// startGrace is the time after an audit was recorded in which its workflow may be missing,
-// because the workflow is started after the row is written.
+// startGrace is the time in which the workflow of a recorded audit may be missing, because
+// it is started after the row is written.
 const startGrace = time.Minute
 
 // lostAudit is the error of an audit that ended without its workflow.

@@ -12,8 +12,8 @@ import (
 // AnyVersion matches every version of a server.
 const AnyVersion = "*"
 
-// checkVersion returns ingest.ErrStale unless one of the comma-separated versions is that of
-// the server.
+// checkVersion returns ingest.ErrStale unless one of the comma-separated versions is the
+// server's.
 func checkVersion(server ingest.Server, version string) error {
 	is := ServerVersion(server)
 	for one := range strings.SplitSeq(version, ",") {

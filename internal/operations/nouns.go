@@ -31,7 +31,7 @@ type Servers interface {
 	// errors are of KindInvalid, around an *ingest.InvalidError with every problem, and of
 	// KindConflict when the name is taken or another server takes the same files.
 	AddServer(ctx context.Context, in NewServer) (ingest.Server, error)
-	// EditServer changes a server whose version is the given one, see ServerVersion, and
+	// EditServer changes a server if it has the given version, see ServerVersion, and
 	// returns it. It ends a suspension when the change may be the repair. The errors are
 	// those of AddServer and ingest.ErrStale.
 	EditServer(ctx context.Context, nameOrUUID, version string, edit ServerEdit) (ingest.Server, error)
@@ -46,9 +46,9 @@ type Servers interface {
 	// TestServer connects, compares the host key, logs in and reads the root folder.
 	// Success ends a suspension. The result is valid even if an error is returned.
 	TestServer(ctx context.Context, nameOrUUID string, request TestRequest) (TestResult, error)
-	// TestSettings tests settings as TestServer does, before they are saved. It stores
-	// nothing and uses only the given credentials, but a jump host's own stored ones. The
-	// errors are those of AddServer, without conflicts, and of TestServer.
+	// TestSettings tests settings like TestServer, before they are saved. It stores
+	// nothing. It uses only the given credentials, and the stored ones of a jump host.
+	// The errors are those of AddServer, without conflicts, and of TestServer.
 	TestSettings(ctx context.Context, in NewServer, sample bool) (TestResult, error)
 	// ResolveChanges applies the decision to the server's held changes, or to the given
 	// part of them, see ingest.ParsePart. It returns the number of files; 0 when no change

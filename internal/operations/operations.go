@@ -51,7 +51,7 @@ type ProbeResult struct {
 	ProbeDetails
 }
 
-// The types of a probe's further findings are those of the SFTP adapter.
+// These types of a server test's result are defined by the SFTP adapter.
 type (
 	// ProbeDetails are findings that help a person to examine a server.
 	ProbeDetails = sftp.ProbeDetails

@@ -19,10 +19,10 @@ type KeyExtras struct {
 func storedKey(given []byte, extras KeyExtras) (key []byte, wrong ingest.FieldErrors) {
 	if len(given) == 0 {
 		if len(extras.Passphrase) > 0 {
-			wrong.Add("passphrase", "passphrase: give the private key that it unlocks, too")
+			wrong.Add("passphrase", "passphrase: enter the private key that it unlocks as well")
 		}
 		if len(extras.Certificate) > 0 {
-			wrong.Add("certificate", "certificate: give its private key, too, also when that one is stored already")
+			wrong.Add("certificate", "certificate: enter its private key as well, even if that is already stored")
 		}
 		return given, wrong
 	}

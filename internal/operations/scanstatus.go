@@ -26,8 +26,8 @@ type ScanStatus struct {
 	UUID       string
 	WorkflowID string
 	RunID      string
-	// State is running until every server's part has ended, and failed if a server's scan
-	// could not be started or a server could not be listed.
+	// State is running until the scans of all servers have ended. It is failed if the
+	// scan of a server could not be started or a server could not be listed.
 	State     ScanState
 	StartedAt time.Time
 	// StartedAllAt is the time at which the last server's scan was started; zero until

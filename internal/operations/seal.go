@@ -65,8 +65,8 @@ func requireCredentials(wrong *ingest.FieldErrors, before, after ingest.Server) 
 	}
 }
 
-// keepSealed reseals the credentials that after keeps if its destination differs from the
-// one they were sealed for, which happens when a pin was removed.
+// keepSealed seals the credentials that after keeps again if its destination differs from
+// the one they were sealed for. This happens when a pin was removed.
 func (s *Service) keepSealed(ctx context.Context, before, after ingest.Server) (ingest.Server, error) {
 	if len(after.PasswordEncrypted)+len(after.PrivateKeyEncrypted) == 0 || reflect.DeepEqual(credentials.WhereOf(before), credentials.WhereOf(after)) {
 		return after, nil

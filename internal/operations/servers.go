@@ -66,7 +66,7 @@ func checkServer(server ingest.Server, creds ingest.Credentials, more ingest.Fie
 	checkPassword(&wrong, creds.Password)
 	wrongKey := slices.ContainsFunc(more, func(f ingest.FieldError) bool { return f.Field != "jump" })
 	if len(creds.Password) == 0 && len(creds.PrivateKey) == 0 && !wrongKey {
-		wrong.Add("credentials", "credentials: give a password, a private key or both")
+		wrong.Add("credentials", "credentials: enter a password, a private key or both")
 	}
 	return wrong.Err("cannot add the server")
 }

@@ -26,7 +26,7 @@ type Config struct {
 	// IdleTimeout is the time after which an unused connection is closed; default 5m.
 	IdleTimeout time.Duration
 	// FreshUse is the time after its last use in which a connection is reused without
-	// a keepalive request, which saves a round trip for each small file; default 1s.
+	// a keepalive request; default 1s. This saves a round trip for each small file.
 	// Servers close idle connections later than that.
 	FreshUse time.Duration
 	// NoProgress is the time without new data after which the connection of a

@@ -57,8 +57,8 @@ func keyOffers(text []byte, legacy bool) ([]keyOffer, error) {
 	separate := []ssh.AlgorithmSigner{renamedSigner{algorithmSigner, ssh.KeyAlgoRSASHA512}, renamedSigner{algorithmSigner, ssh.KeyAlgoRSASHA256}}
 	offers = append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{sha2Signer}}, keyOffer{algorithms: separate, fallback: true})
 	if legacy {
-		// Also if SHA-2 was refused: OpenSSH lists the algorithms that it was built with,
-		// not those that it is configured to accept.
+		// SHA-1 is tried even if SHA-2 was refused: OpenSSH lists the algorithms that it
+		// was built with, not those that it is configured to accept.
 		offers = append(offers, keyOffer{algorithms: []ssh.AlgorithmSigner{renamedSigner{algorithmSigner, ssh.KeyAlgoRSA}}})
 	}
 	return offers, nil

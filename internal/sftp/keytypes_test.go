@@ -103,8 +103,8 @@ func TestKeyAndPassword(t *testing.T) {
 }
 
 // TestRefusedKeysAreCounted checks that a log-in that ends with the refusal of the key
-// counts once and offers it in few forms, and that no connection is made while the budget
-// blocks the key.
+// counts once and offers it in few forms. No connection is made while the budget blocks
+// the key.
 func TestRefusedKeysAreCounted(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex

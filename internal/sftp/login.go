@@ -216,7 +216,7 @@ func (a *loginAttempt) isRefusal(err error) bool {
 		return false
 	default:
 		// After the password any SSH_MSG_DISCONNECT is a refusal, unless it names another
-		// reason. Before it, only one that mentions the log-in is.
+		// reason. Before the password, only a message that mentions the log-in is one.
 		return a.passwordSent || mentionsLogin(text)
 	}
 }

@@ -81,7 +81,7 @@ func socksAddress(near io.Reader) (string, error) {
 		return "", err
 	}
 	host := make([]byte, 4)
-	if head[3] == 3 { // a name
+	if head[3] == 3 { // a host name
 		var length [1]byte
 		if _, err := io.ReadFull(near, length[:]); err != nil {
 			return "", err
@@ -105,7 +105,7 @@ func socksAddress(near io.Reader) (string, error) {
 func TestSOCKS5Proxy(t *testing.T) {
 	t.Parallel()
 	server := fakeSSH(t, &ssh.ServerConfig{PasswordCallback: passwordIs("pw")}, hostile{fxpLstat: always(fxpAttrs, file(9))}.serve)
-	for _, host := range []string{"127.0.0.1", "localhost"} { // a name is resolved by the proxy
+	for _, host := range []string{"127.0.0.1", "localhost"} { // the proxy resolves names
 		var tunnels atomic.Int32
 		server.Host, server.Proxy = host, "socks5://"+startProxy(t, socks(0, 0, &tunnels))
 		_, err := open(t, newPool(t, sftp.Config{}, secrets{Password: []byte("pw")}), server).Stat(deadline(t), "/in/f")

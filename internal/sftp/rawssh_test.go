@@ -349,7 +349,7 @@ func (r *rawSSH) channel(window, packet uint32) error {
 	return r.send([]byte{msgChannelSuccess}, uint32(0))
 }
 
-// sftp replies to SFTP's INIT packet, and to each further one with attributes.
+// sftp replies to the INIT packet of SFTP, and to each further request with attributes.
 func (r *rawSSH) sftp() error {
 	var stream []byte
 	for {

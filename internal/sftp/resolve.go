@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// lookups counts the requests for single entries of one listing: all of them, and the
-// last consecutive ones that added nothing to the listing.
+// lookups counts the requests for single entries of one listing. useless counts
+// the last consecutive ones that added nothing to the listing.
 type lookups struct {
 	requested, useless int
 }

@@ -211,7 +211,7 @@ func (t *tunnel) Read(p []byte) (int, error) { return t.reader.Read(p) }
 func (g addressGuard) checkLiteral(host string) error {
 	addr, err := netip.ParseAddr(host)
 	if err != nil {
-		return nil //nolint:nilerr // a name
+		return nil //nolint:nilerr // a host name
 	}
 	return g.check(addr)
 }

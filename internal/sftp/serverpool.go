@@ -109,8 +109,8 @@ func mayBeLimit(err error) bool {
 	return kind == ingest.KindTransient || kind == ingest.KindServer
 }
 
-// learnLimit records the server's connection limit after it has refused a connection in
-// addition to those of this process and of the other holders. It returns the error to report.
+// learnLimit records the server's connection limit after a refusal: the number of open
+// connections of this process and of the others. It returns the error to report.
 func (p *Pool) learnLimit(ctx context.Context, sp *serverPool, server ingest.Server, others []string, err error) error {
 	var limit *limitError
 	looksLikeLimit := errors.As(err, &limit)

@@ -22,10 +22,11 @@ func (s *Store) ClaimAndApply(ctx context.Context, change ingest.Change) (ingest
 }
 
 // Apply commits a change and its events atomically. It returns KindFenced when a newer claim
-// exists, KindNoSlot when the file does not hold the slot of the change, KindConflict when the
-// status transition is not allowed, and KindMissing when the file does not exist. Apply is
-// idempotent: an event is unique within its round, and a change that begins a round is
-// recognized by the key of its first event.
+// exists, KindNoSlot when the file does not hold the change's slot, KindConflict when the
+// status transition is not allowed, and KindMissing when the file does not exist.
+//
+// Apply is idempotent: an event is unique within its round, and a change that begins a round
+// is recognized by the key of its first event.
 func (s *Store) Apply(ctx context.Context, change ingest.Change) error {
 	_, err := s.record(ctx, change, false)
 	return err

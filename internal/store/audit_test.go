@@ -21,7 +21,8 @@ func (b *testBundle) setKey(t *testing.T, fileUUID, key string) {
 	require.NoError(t, b.Apply(t.Context(), ingest.Change{FileUUID: fileUUID, Set: ingest.Columns{ObjectKey: &key}}))
 }
 
-// Keys whose byte order differs from that of a locale: case, punctuation and non-ASCII letters.
+// The byte order of these keys differs from a locale's order: case, punctuation and non-ASCII
+// letters.
 var keysInByteOrder = []string{
 	"files/2026/01/a/Z.csv", "files/2026/01/a/_.csv", "files/2026/01/a/a b", "files/2026/01/a/a-b", "files/2026/01/a/a.b",
 	"files/2026/01/a/ab", "files/2026/01/a/b", "files/2026/01/a/É", "files/2026/01/a/я",

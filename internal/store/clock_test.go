@@ -11,7 +11,7 @@ import (
 )
 
 // TestFault82_TheClockGoesBack: after the clock is set back by an hour, all recorded times are
-// in the future. Nothing waits for the clock to catch up, and the next listing has a note.
+// in the future. Nothing waits until the clock reaches them, and the next listing has a note.
 func TestFault82_TheClockGoesBack(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -17,7 +17,7 @@ func accompanied(size int64, at, companions time.Time) ingest.Observation {
 	o.Sidecar = ingest.Companion{Path: "/a.csv.sha256", Size: 3, ModTime: companions}
 	o.Marker = ingest.Companion{Path: "/a.csv.done", ModTime: companions}
 	if o.Marker.OlderThan(at) {
-		o.WaitsFor = "a done-marker that is not older than the file" // as set by listings
+		o.WaitsFor = "a done-marker that is not older than the file" // set by listings
 	}
 	return o
 }
@@ -47,8 +47,8 @@ func TestACompanionThatCameFirstCoversAFileWithAnOldTime(t *testing.T) {
 	}
 }
 
-// TestACompanionIsUsedUp: by a version ingested with it, or without it because the server's
-// settings did not require one.
+// TestACompanionIsUsedUp: it belongs to one version only, whether that was ingested with
+// it, or without it because the server's settings did not require one.
 func TestACompanionIsUsedUp(t *testing.T) {
 	t.Parallel()
 	marker := epoch.Add(time.Hour)

@@ -23,7 +23,8 @@ type DraftLogins struct {
 }
 
 const (
-	// draftAttempts reads the attempts that count; the pause ends the count.
+	// draftAttempts reads the current counts of refused attempts; after the pause they
+	// start at zero.
 	draftAttempts = `SELECT passwords, keys, last_at + interval '15 minutes' FROM draft_logins WHERE account_sha256 = $1 AND last_at > now() - interval '15 minutes'`
 	// addDraftPassword counts a password before it is sent, so that those in flight and those of
 	// killed processes count.

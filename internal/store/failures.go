@@ -9,7 +9,8 @@ import (
 )
 
 // The index by status, or by server and status, finds the failed files: the cost depends on
-// their number, not on that of all files. A failed file's row changes only when it fails again.
+// their number, not on the number of all files. A failed file's row changes only when it fails
+// again.
 const failureGroups = `
 SELECT s.server_uuid, s.name, coalesce(f.error_kind, ''), coalesce(f.error_step, ''), f.n, f.since, f.latest, l.file_uuid, coalesce(l.error_message, '')
 FROM (
@@ -21,8 +22,8 @@ FROM (
 ) f JOIN sftp_servers s USING (server_uuid) JOIN files l ON l.id = f.latest_id
 ORDER BY f.n DESC, f.latest DESC, f.latest_id`
 
-// FailureGroups returns the failed files of the server with the uuid, or of all servers if it is
-// empty, grouped by server, error kind and step, the largest groups first, at most limit.
+// FailureGroups returns at most limit groups of failed files, the largest first, grouped by
+// server, error kind and step. An empty uuid means all servers.
 func (s *Store) FailureGroups(ctx context.Context, serverUUID string, limit int) (groups []ingest.FailureGroup, err error) {
 	if serverUUID != "" {
 		if serverUUID, err = validUUID("server with uuid", serverUUID); err != nil {

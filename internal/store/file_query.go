@@ -35,7 +35,7 @@ type fileQuery struct {
 	indexed int
 	// selective reports that the branches have few rows, however many the filters exclude.
 	selective bool
-	// empty reports that no file can match.
+	// empty reports whether no file can match.
 	empty bool
 }
 

@@ -116,7 +116,7 @@ func (s *Store) FindFile(ctx context.Context, uuidOrPrefix string) (ingest.File,
 	case len(files) == 0:
 		return ingest.File{}, errNo("file with uuid", uuidOrPrefix)
 	case len(files) > 1:
-		return ingest.File{}, ingest.Errorf(ingest.KindConflict, "several uuids begin with %q: give more digits", uuidOrPrefix)
+		return ingest.File{}, ingest.Errorf(ingest.KindConflict, "several uuids begin with %q: enter more digits", uuidOrPrefix)
 	}
 	return files[0], nil
 }
@@ -125,7 +125,7 @@ func (s *Store) FindFile(ctx context.Context, uuidOrPrefix string) (ingest.File,
 func uuidRange(prefix string) (low, high string, err error) {
 	digits := strings.ReplaceAll(prefix, "-", "")
 	if len(digits) < minPrefix || len(digits) > uuidHex {
-		return "", "", ingest.Errorf(ingest.KindInvalid, "file %q: give a uuid, or at least its first %d digits", prefix, minPrefix)
+		return "", "", ingest.Errorf(ingest.KindInvalid, "file %q: enter a uuid, or at least its first %d digits", prefix, minPrefix)
 	}
 	rest := uuidHex - len(digits)
 	first, err := uuid.Parse(digits + strings.Repeat("0", rest))

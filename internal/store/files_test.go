@@ -143,7 +143,7 @@ func TestFindFileByPrefix(t *testing.T) {
 		assert.Equal(t, want == 0, err != nil, prefix)
 	}
 	_, err := b.FindFile(ctx, "0192a")
-	requireKind(t, ingest.KindConflict, err, "give more digits")
+	requireKind(t, ingest.KindConflict, err, "enter more digits")
 	_, err = b.FindFile(ctx, "ffff")
 	requireKind(t, ingest.KindMissing, err, `no file with uuid "ffff"`)
 	_, err = b.FindFile(ctx, "abc")

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// foldEvery is the number of changes of this process after which it folds, foldLimit the number
-	// of deltas folded at a time, which bounds the delay of the caller to about 10 ms.
+	// foldEvery is the number of changes by this process between two folds. foldLimit is the number
+	// of deltas folded at a time; it bounds the caller's delay to about 10 ms.
 	foldEvery = 1000
 	foldLimit = 20_000
 	// foldTimeout bounds the delay of a committed change when the database is slow.

@@ -125,7 +125,7 @@ func TestALockedFileHoldsUpNoOther(t *testing.T) {
 	all := uuids(b.files(t))
 	release := b.locked(t, all[0], all[2], all[3])
 	results := make(chan error, 4)
-	for i, file := range []string{all[2], all[3], all[0]} { // more than there are groups
+	for i, file := range []string{all[2], all[3], all[0]} { // more requests than groups
 		go func() { results <- b.Apply(t.Context(), step(file, ingest.StatusDownloading, "first")) }()
 		b.waitForLocks(t, i+1)
 	}

@@ -177,7 +177,7 @@ func (s *Store) DecideChanges(
 }
 
 // onePart returns KindConflict if there are several parts: files moved by a clock change may
-// include one that was really replaced.
+// include a file that was really replaced.
 func onePart(ctx context.Context, db querier, serverUUID string) error {
 	parts, err := partsOf(ctx, db, serverUUID)
 	if err != nil || len(parts) < 2 {

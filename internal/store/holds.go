@@ -49,9 +49,9 @@ SELECT statement_timestamp(),
 	(SELECT count(*) FROM files WHERE server_uuid = $1 AND shown_mtime IS NOT NULL)`
 )
 
-// HoldChanges decides, at the end of a listing and before Promote, which of the files that are new
-// only by their time are held for an operator. It returns a one-line note on the listing, empty
-// if there is nothing to note.
+// HoldChanges runs at the end of a listing and before Promote. It holds files for an operator that
+// are new only by their time. It returns a one-line note on the listing, empty if there is nothing
+// to note.
 func (s *Store) HoldChanges(ctx context.Context, server ingest.Server, l ingest.Listed) (note string, err error) {
 	id, err := validUUID("server with uuid", server.UUID)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestWhatLooksLikeAClockIsHeld: however few files a server has, they are held if all or most
-// known files moved by the same multiple of 15 minutes.
+// TestWhatLooksLikeAClockIsHeld: files are held if all or most known files moved by the same
+// multiple of 15 minutes, however few files the server has.
 func TestWhatLooksLikeAClockIsHeld(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -73,8 +73,8 @@ func TestAClockChangeDoesNotHoldOtherChanges(t *testing.T) {
 	assert.Equal(t, 1, b.count(t, ingest.StatusReady))
 }
 
-// TestEachPartIsDecidedAlone: a clock change, a copied folder, and files with different shifts.
-// An action without a part is refused.
+// TestEachPartIsDecidedAlone: the parts are a clock change, a copied folder, and files with
+// different shifts. An action without a part is refused.
 func TestEachPartIsDecidedAlone(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

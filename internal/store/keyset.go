@@ -23,8 +23,8 @@ const replaceCanary = `
 INSERT INTO keyset_canary (sealed) VALUES ($2)
 ON CONFLICT (one) DO UPDATE SET sealed = excluded.sealed WHERE keyset_canary.sealed = $1`
 
-// KeepKeysetCanary replaces the value earlier, nil for none, and returns the stored value: that
-// of another process if it was first.
+// KeepKeysetCanary replaces the value earlier (nil for none) and returns the stored value. If
+// another process was first, that is the other process's value.
 func (s *Store) KeepKeysetCanary(ctx context.Context, earlier, sealed []byte) (kept []byte, err error) {
 	err = s.retry(ctx, "store the keyset's canary", func() error {
 		_, err := s.pool.Exec(ctx, replaceCanary, nullIfEmpty(earlier), sealed)

@@ -119,9 +119,9 @@ func (s *Store) RecordKeyResult(ctx context.Context, server ingest.Server, outco
 }
 
 // ReservePassword reserves one of the password attempts that may still be refused, before the
-// password is sent. It waits while logins in flight use all of them. It returns KindAuth if
-// none is left until the credentials are changed, and KindTransient if the server was changed
-// since the caller read it, or if recent attempts were unanswered.
+// password is sent. It waits while log-ins in flight use all of them. It returns KindAuth if
+// none is left until the credentials are changed. It returns KindTransient if the server was
+// changed since the caller read it, or if recent attempts were unanswered.
 func (s *Store) ReservePassword(ctx context.Context, server ingest.Server) (id int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, reserveWait)
 	defer cancel()

@@ -165,8 +165,9 @@ func (b *testBundle) hourOf(t *testing.T, fate ingest.LoginResult) (sent int) {
 	return sent
 }
 
-// TestLoginsInAnHourOfAWrongPassword: servers that refuse explicitly receive two passwords,
-// servers that only disconnect a few, and those that accepted the password before some more.
+// TestLoginsInAnHourOfAWrongPassword: a server that refuses explicitly receives two
+// passwords, a server that only disconnects a few, and one that accepted the password before
+// some more.
 func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -197,8 +198,8 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	assert.Equal(t, []int{14, 6}, []int{first, later}, "it accepted the password before")
 }
 
-// TestRefusedKeys: after three refusals, or one unanswered login, the key waits; a success or
-// a change of the credentials resets that.
+// TestRefusedKeys: after three refusals, or one unanswered log-in, the key is not offered for
+// a while. A success or a change of the credentials resets the count.
 func TestRefusedKeys(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

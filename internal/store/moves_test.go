@@ -97,8 +97,8 @@ func TestMovedFilesAreHeld(t *testing.T) {
 	}
 }
 
-// TestFilesThatAreNotMoved: another name, size, time or server, no time, the setting to
-// deliver, and an old file that was not ingested.
+// TestFilesThatAreNotMoved: files with another name, size, time or server, files without
+// a time, an old file that was not ingested, and a server whose setting is to deliver.
 func TestFilesThatAreNotMoved(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, b *testBundle, o *ingest.Observation){
@@ -159,7 +159,8 @@ func TestMovedWhileRead(t *testing.T) {
 	}
 }
 
-// TestAnyOldPathThatIsGoneHolds: of a file and its ingested copy, either may have been moved.
+// TestAnyOldPathThatIsGoneHolds: if a file and its ingested copy are both possible origins,
+// either may have been moved.
 func TestAnyOldPathThatIsGoneHolds(t *testing.T) {
 	t.Parallel()
 	for _, gone := range []string{"/in/a", "/copy/a"} {
@@ -182,7 +183,7 @@ func TestAnyOldPathThatIsGoneHolds(t *testing.T) {
 	}
 }
 
-// TestCopiesSettleFirst: a move between file systems is first a copy.
+// TestCopiesSettleFirst: a move between file systems begins as a copy.
 func TestCopiesSettleFirst(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -199,7 +200,8 @@ func TestCopiesSettleFirst(t *testing.T) {
 	}
 }
 
-// TestAllMovesAreDecidedByTheSetting also changes the setting while files wait.
+// TestAllMovesAreDecidedByTheSetting checks both settings, and a change of the setting
+// while files wait.
 func TestAllMovesAreDecidedByTheSetting(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -47,8 +47,7 @@ WITH due AS (
 SELECT path_raw, of_raw, size_bytes, mtime, greatest(extract(epoch FROM now() - first_seen_at), 0)::float8 FROM due ORDER BY first_seen_at, path_raw`
 
 // CompanionsDue returns the companions without a file that the listing showed and that were not
-// tried within the interval again, with how long each has been unchanged. It marks them as
-// tried.
+// tried within the interval, with the time each has been unchanged. It marks them as tried.
 func (s *Store) CompanionsDue(ctx context.Context, serverUUID, key string, again time.Duration) ([]ingest.OrphanCompanion, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {

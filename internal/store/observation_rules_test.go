@@ -272,8 +272,8 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
-// TestADeliveryAfterDeletionIsNew: although it has the size of the previous one and times are
-// ignored.
+// TestADeliveryAfterDeletionIsNew: the new delivery has the size of the previous one, and
+// times are ignored.
 func TestADeliveryAfterDeletionIsNew(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -291,8 +291,9 @@ func at(path string, size int64, seconds int) ingest.Observation {
 	return o
 }
 
-// TestATimeThatFollowsTheClock: it is recognized after some observations, given up with a
-// reason, and ingested once it is stable. With times ignored it settles normally.
+// TestATimeThatFollowsTheClock: such a time is recognized after some observations and
+// given up with a reason. The file is ingested once its time is stable. With times
+// ignored it settles normally.
 func TestATimeThatFollowsTheClock(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -337,7 +338,7 @@ func TestATimeThatFollowsTheClock(t *testing.T) {
 	require.Empty(t, f.ErrorMessage)
 }
 
-// TestAFileThatGrowsForHours: it is not a failure within a day.
+// TestAFileThatGrowsForHours: growing for less than a day is no failure.
 func TestAFileThatGrowsForHours(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -378,8 +379,8 @@ func (b *testBundle) foundChanged(t *testing.T) {
 	}
 }
 
-// TestAFileThatChangesAtEachRead: it ends with an error after some attempts, with few rows, and
-// is retried ever less often.
+// TestAFileThatChangesAtEachRead: the file ends with an error after some attempts, with few
+// rows, and is retried ever less often.
 func TestAFileThatChangesAtEachRead(t *testing.T) {
 	t.Parallel()
 	for name, step := range map[string]int{"another time": 60, "unchanged": 0} {
@@ -588,7 +589,7 @@ func TestSettlingEndsAtTheLastObservation(t *testing.T) {
 	require.EqualValues(t, 1, promoted)
 }
 
-// TestTheNotesOfAListing: notes on unusual times.
+// TestTheNotesOfAListing: the notes report unusual times.
 func TestTheNotesOfAListing(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -607,8 +608,8 @@ func TestTheNotesOfAListing(t *testing.T) {
 }
 
 // TestCompanionsWhereTimesMeanNothing: a done-marker and a checksum file still belong to their
-// file when a listing shows another time, or differs from a STAT. Those of a version of another
-// size are stale.
+// file when a listing shows another time, or differs from a STAT. Companions of a version of
+// another size are stale.
 func TestCompanionsWhereTimesMeanNothing(t *testing.T) {
 	t.Parallel()
 	var written time.Duration

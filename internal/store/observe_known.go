@@ -88,9 +88,9 @@ const knownColumns = `f.id, f.status, f.size_bytes, f.mtime, f.looks, f.clock_lo
 
 const knownOf = ` FROM o JOIN files f ON f.server_uuid = @server AND f.remote_path_sha256 = o.path AND `
 
-// selectKnown returns for each observation the row of the same version, the settling version of
-// the path, its rejection, the version that listings show like the observation, and the row of
-// a path that never settles. Each branch is one index probe, however many versions the path
+// selectKnown returns for each observation: the row of the same version, the settling version
+// of the path, its rejection, the version that listings show like the observation, and the row
+// of a path that never settles. Each branch is one index probe, however many versions the path
 // has.
 const selectKnown = `
 WITH o AS (

@@ -319,7 +319,7 @@ func TestConcurrentListingsLeaveOneRowEach(t *testing.T) {
 	assert.Equal(t, n, events)
 }
 
-// TestAnUnchangedListingOnlyReads: it waits for no lock and writes nothing.
+// TestAnUnchangedListingOnlyReads: the listing waits for no lock and writes nothing.
 func TestAnUnchangedListingOnlyReads(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

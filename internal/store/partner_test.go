@@ -9,8 +9,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestFilesThatWaitForThePartner: they are distinguished from files in progress and from held
-// files.
+// TestFilesThatWaitForThePartner: the counts distinguish them from files in progress and from
+// held files.
 func TestFilesThatWaitForThePartner(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -85,7 +85,7 @@ const (
 	rollback = `rollback`
 
 	// byIndex is for transactions that look up short lists of rows: it forces generic plans that
-	// use indexes. Otherwise a plan made while a table was small reads all of it for each list, and
+	// use indexes. A plan made while a table was small reads the whole table for each list. It
 	// stays cached until the table is analyzed, a minute after it has grown.
 	byIndex = `SELECT set_config('enable_seqscan', 'off', true), set_config('plan_cache_mode', 'force_generic_plan', true)`
 )

@@ -48,7 +48,7 @@ WHERE c.id = $1 AND f.id > coalesce((
 	SELECT o.id FROM files o WHERE o.server_uuid = c.server_uuid AND o.created_at < c.started_at ORDER BY o.id DESC LIMIT 1), 0)`
 
 // Recorded returns the number of file rows created since the scan began, by all of its
-// attempts, including those that died.
+// attempts, including attempts that crashed.
 func (s *Store) Recorded(ctx context.Context, scanID int64) (created, rejected int64, err error) {
 	err = s.retry(ctx, "count rows of a scan", func() error {
 		return s.pool.QueryRow(ctx, countRecorded, scanID).Scan(&created, &rejected)

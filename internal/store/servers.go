@@ -68,7 +68,7 @@ var serverSettings = []string{
 	"done_marker", "sidecar_wait", "max_depth", "read_once", "legacy_algorithms", "transfer", "options",
 }
 
-// A row with the same uuid is that of an earlier attempt whose response was lost.
+// A row with the same uuid was inserted by an earlier attempt whose response was lost.
 var insertServer = fmt.Sprintf(`
 INSERT INTO sftp_servers (server_uuid, %s) VALUES (@server_uuid, @%s) ON CONFLICT (server_uuid) DO NOTHING`,
 	strings.Join(serverSettings, ", "), strings.Join(serverSettings, ", @"))

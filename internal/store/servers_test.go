@@ -240,7 +240,7 @@ func TestScanLifecycle(t *testing.T) {
 	requireKind(t, ingest.KindMissing, b.FinishScan(ctx, result), "no scan")
 }
 
-// TestAQuickScanIsRecordedWithItsRow: in one statement, and once.
+// TestAQuickScanIsRecordedWithItsRow: one statement inserts the finished scan, once.
 func TestAQuickScanIsRecordedWithItsRow(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -304,7 +304,8 @@ func agree(ingest.Server) error { return nil }
 // removing is the action of removing a server.
 var removing = ingest.OperatorAction{Action: ingest.ActionSkip, Actor: "ann", Reason: "server removed", Key: "entry", Verified: true}
 
-// TestRemovingAServerSkipsUnstartedFiles: once it is paused, nothing else ends them.
+// TestRemovingAServerSkipsUnstartedFiles: on a paused server, nothing else would end
+// them.
 func TestRemovingAServerSkipsUnstartedFiles(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -368,8 +369,8 @@ func TestAnUnstartedFileIsSkippedOnce(t *testing.T) {
 }
 
 // TestFault70_ServerRemovedMidTransfer: a server with files in flight is not removed. After
-// they have ended it is, the ledger keeps the files, and a running listing records nothing
-// more.
+// the files have ended, it is removed, the ledger keeps the files, and a running listing
+// records nothing more.
 func TestFault70_ServerRemovedMidTransfer(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

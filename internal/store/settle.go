@@ -7,9 +7,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// counted reads the table as before the statement, hence the subtraction. Held files are
-// excluded. An unsettled file is promoted once it has been unchanged for 2 s, and one that
-// changed too often while it was read only after a growing delay.
+// counted reads the table in its state before the statement, hence the subtraction. Held
+// files are excluded. An unsettled file is promoted once it has been unchanged for 2 s. A
+// file that changed too often while it was read is promoted only after a growing delay.
 const promoteFiles = `
 WITH candidates AS (
 	SELECT id, last_seen_at - stable_since AS unchanged FROM files
@@ -35,9 +35,9 @@ WITH candidates AS (
 )
 SELECT promoted, greatest(before - discovered, 0) FROM counted`
 
-// Promote makes those of the server's discovered files ready that were unchanged for its settle
+// Promote makes discovered files of the server ready. They must be unchanged for its settle
 // time, by the database's clock, and meet its other rules: done-marker, age, wait for a
-// checksum file. It returns the number of files made ready and the number still settling,
+// checksum file. Promote returns the number of files made ready and the number still settling,
 // without held files.
 func (s *Store) Promote(ctx context.Context, server ingest.Server) (promoted, settling int64, err error) {
 	id, err := validUUID("server with uuid", server.UUID)

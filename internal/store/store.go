@@ -109,8 +109,8 @@ func setDefault(params map[string]string, key, value string) {
 // PoolStats are statistics of the connection pool of this process.
 type PoolStats struct {
 	InUse, Idle, Max int
-	// Acquires counts acquired connections, Waited those that waited for a free one. WaitTime is
-	// the total time to acquire.
+	// Acquires counts acquired connections, Waited the acquisitions that waited for a free
+	// one. WaitTime is the total time to acquire.
 	Acquires, Waited int64
 	WaitTime         time.Duration
 }

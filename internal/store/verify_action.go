@@ -9,7 +9,7 @@ import (
 )
 
 // isVerified reports whether the audit log has the entry that the API writes before it sends an
-// operator action, and no other action refers to that entry.
+// operator action, and whether no other action refers to that entry.
 const isVerified = `
 SELECT EXISTS (SELECT FROM audit_log WHERE entry_key = $1 AND target = $2 AND action = 'file.' || $3 AND actor = $4)
 	AND NOT EXISTS (

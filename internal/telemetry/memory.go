@@ -14,9 +14,9 @@ import (
 // rest is for memory that the Go runtime does not count.
 const memoryShare = 0.9
 
-// LimitMemory sets Go's memory limit to a share of the cgroup's limit, unless
-// GOMEMLIMIT is set, so that the garbage collector runs more often before the kernel
-// kills the process. It returns the limit in bytes, 0 for none.
+// LimitMemory sets Go's memory limit to a share of the cgroup's limit, unless GOMEMLIMIT
+// is set. The garbage collector then runs more often before the kernel kills the process.
+// LimitMemory returns the limit in bytes, 0 for none.
 func LimitMemory() int64 {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		if limit := cgroupLimit("/"); limit > 0 {

@@ -40,7 +40,7 @@ func (p process) Temporal() client.MetricsHandler { return p.temporal }
 // Pool is the state of a pool of database connections.
 type Pool struct {
 	InUse, Idle, Max int
-	// Acquires counts acquired connections, Waited those that had to wait.
+	// Acquires counts acquired connections, Waited the acquisitions that had to wait.
 	Acquires, Waited int64
 	// WaitSeconds is the total time of all acquires.
 	WaitSeconds float64

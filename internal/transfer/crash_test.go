@@ -111,9 +111,9 @@ func faulty(rt *rapid.T, want []byte) io.ReaderAt {
 	}}
 }
 
-// After any number of source failures and crashes, at any point of a save and with
-// any data after the checkpoint, the staged bytes and their hash are correct, and
-// at most CheckpointBytes are re-read.
+// The staged bytes and their hash are correct after any number of source failures and
+// crashes, at any point of a save and with any data after the checkpoint. At most
+// CheckpointBytes are read again.
 func TestFetchSurvivesAnyCrash(t *testing.T) {
 	t.Parallel()
 	var deaths, faults, resumed int

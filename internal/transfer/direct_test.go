@@ -219,7 +219,7 @@ func TestDirectFailsWithoutProgress(t *testing.T) {
 			return copy(p, want[off:]), nil
 		}}
 		_, err := newDirect(t, &to, func(cfg *DirectConfig) { cfg.StopGrace = time.Hour }).Copy(t.Context(), req)
-		require.ErrorContains(t, err, "no bytes came for 1m0s at byte 3500 of 4000")
+		require.ErrorContains(t, err, "received no data for 1m0s at byte 3500 of 4000")
 		require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 		require.EqualValues(t, 3000, kept.get().Offset)
 		close(closed)

@@ -130,7 +130,7 @@ func TestEndIsReadOnce(t *testing.T) {
 // The read of the end is outstanding together with the last bytes.
 func TestEndAddsNoRoundTrip(t *testing.T) {
 	t.Parallel()
-	want := content(3 * testChunk) // and the end fit the window
+	want := content(3 * testChunk) // the content and its end fit the window
 	for mode, read := range wholeModes {
 		if mode != "memory" && mode != "staged" && mode != "direct" {
 			continue

@@ -132,7 +132,7 @@ func (c *copying) await(ctx context.Context, head *chunk, saveTick, stalled <-ch
 			return ingest.ErrStopped
 		case <-stalled:
 			c.pace.arrived()
-			return c.pace.stalled(ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is closed and reopened"+slowHint, cmp.Or(c.req.Silence, c.cfg.NoProgress), c.offset, c.req.Size))
+			return c.pace.stalled(ingest.Errorf(ingest.KindTransient, "received no data for %s at byte %d of %d: the connection is closed and reopened"+slowHint, cmp.Or(c.req.Silence, c.cfg.NoProgress), c.offset, c.req.Size))
 		case err := <-c.saver.running:
 			if err := c.saver.ended(err); err != nil {
 				return err

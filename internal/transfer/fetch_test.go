@@ -288,7 +288,7 @@ func TestFetchFailsWithoutProgress(t *testing.T) {
 		}}
 		begun := time.Now()
 		_, err := s.Fetch(t.Context(), req)
-		require.ErrorContains(t, err, "no bytes came for 1m0s at byte 4000 of 10000")
+		require.ErrorContains(t, err, "received no data for 1m0s at byte 4000 of 10000")
 		require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 		require.Less(t, time.Since(begun), 4*time.Minute)
 		close(closed)

@@ -70,7 +70,7 @@ func await(ctx context.Context, head *chunk, pace *pace, silence time.Duration) 
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-stalled.C:
-			return pace.stalled(ingest.Errorf(ingest.KindTransient, "no bytes came for %s"+slowHint, silence))
+			return pace.stalled(ingest.Errorf(ingest.KindTransient, "received no data for %s"+slowHint, silence))
 		}
 	}
 }

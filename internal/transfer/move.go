@@ -190,7 +190,7 @@ func (m *move) await(ctx context.Context, ready <-chan struct{}, stalled, over <
 			return errPaceOver
 		case <-stalled:
 			m.pace.arrived()
-			return m.pace.stalled(lineError{ingest.Errorf(ingest.KindTransient, "no bytes came for %s at byte %d of %d: the connection is closed and reopened"+slowHint, cmp.Or(m.req.Silence, m.cfg.NoProgress), m.offset, m.req.Size)})
+			return m.pace.stalled(lineError{ingest.Errorf(ingest.KindTransient, "received no data for %s at byte %d of %d: the connection is closed and reopened"+slowHint, cmp.Or(m.req.Silence, m.cfg.NoProgress), m.offset, m.req.Size)})
 		case result := <-events.results:
 			if err := m.out.took(result); err != nil {
 				return err

@@ -12,8 +12,8 @@ const DefaultPaceWindow = time.Minute
 // slowHint is the advice for slow servers.
 const slowHint = "; if the server is slow, raise --answer-timeout"
 
-// pace ends a transfer whose source stays below a minimum rate for a window. Only
-// the time spent waiting for the source counts, not that of a slow store or disk.
+// pace ends a transfer whose source stays below a minimum rate for a window. Only the
+// time spent waiting for the source counts, not the time of a slow store or disk.
 type pace struct {
 	least  int64 // bytes per second; 0 disables the check
 	window time.Duration

@@ -191,7 +191,7 @@ func TestReadAheadIsReleased(t *testing.T) {
 		for end, tc := range ends {
 			t.Run(mode+"/"+end, func(t *testing.T) {
 				t.Parallel()
-				synctest.Test(t, func(t *testing.T) { // which ends when no goroutine is left
+				synctest.Test(t, func(t *testing.T) { // the bubble ends when no goroutine is left
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
 					hang := make(chan struct{})

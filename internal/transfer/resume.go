@@ -43,7 +43,7 @@ func (s sums) digests() (sha256, also string) {
 	return hex.EncodeToString(s.sha256.Sum(nil)), also
 }
 
-// marshal returns the SHA-256 state, followed by that of the second hash.
+// marshal returns the SHA-256 state, followed by the state of the second hash.
 func (s sums) marshal() ([]byte, error) {
 	state, err := s.sha256.(encoding.BinaryMarshaler).MarshalBinary()
 	if err == nil && s.also != nil {

@@ -54,7 +54,7 @@ func TestSilenceSetting(t *testing.T) {
 				require.NoError(t, read(t, after(4*time.Minute), 5*time.Minute))
 				for silence, text := range map[time.Duration]string{0: "for 1m0s", 10 * time.Second: "for 10s"} {
 					err := read(t, after(4*time.Minute), silence)
-					require.ErrorContains(t, err, "no bytes came "+text)
+					require.ErrorContains(t, err, "received no data "+text)
 					require.ErrorContains(t, err, "raise --answer-timeout")
 					require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 				}

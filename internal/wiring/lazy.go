@@ -6,8 +6,8 @@ import "context"
 // again. It is safe for concurrent use.
 type lazy[T any] struct {
 	open func(ctx context.Context) (T, error)
-	// slot has one value. The goroutine that receives it is the only one that may open
-	// the part. Unlike a mutex, a channel can be awaited with a context.
+	// slot has one value. Only the goroutine that receives it may open the part. Unlike a
+	// mutex, a channel can be awaited with a context.
 	slot chan opened[T]
 }
 

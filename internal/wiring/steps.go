@@ -81,7 +81,7 @@ func generate(ctx context.Context, path string, canaries credentials.Canaries) e
 	return err
 }
 
-// CheckKeyset returns an error of KindInvalid if the keyset is not the one of the ledger.
+// CheckKeyset returns an error of KindInvalid if the keyset does not match the ledger.
 func (p *Parts) CheckKeyset(ctx context.Context) error {
 	keys, err := p.sealer.get(ctx)
 	if err != nil {

@@ -196,7 +196,7 @@ func TestFault56_BrokerKilledBeforeConfirm(t *testing.T) {
 	acme.Write("a.bin", sandbox.Random(1000))
 	h.StartWorkerWith(h.Cfg, moments{beforeAnnounce: func() {
 		select {
-		case <-first: // the connection stands: it was good for one
+		case <-first: // the present connection is used up
 			if !second {
 				second = true
 				broker.signal(syscall.SIGSTOP)

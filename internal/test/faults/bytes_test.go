@@ -68,9 +68,8 @@ func split(t *testing.T, address string) (host string, port int) {
 	return host, port
 }
 
-// TestFault57_KillAtRandomBytes kills the worker process at random offsets of a
-// download of 192 MiB, 1 GiB under make chaos, and counts at a proxy what is read
-// again.
+// TestFault57_KillAtRandomBytes kills the worker process at random offsets of a download
+// of 192 MiB, 1 GiB under make chaos. A proxy counts the bytes that are read again.
 func TestFault57_KillAtRandomBytes(t *testing.T) {
 	t.Parallel()
 	size, kills := int64(192<<20), int64(2)
@@ -158,7 +157,7 @@ func TestRollingRestart(t *testing.T) {
 		files = 200
 	}
 	h := sandbox.NewCluster(t)
-	acme, sftp := slowServer(h, "acme", 4<<10) // the large file takes 6 s more from where the wait below ends
+	acme, sftp := slowServer(h, "acme", 4<<10) // the large file still takes 6 s when the wait below ends
 	total := int64(0)
 	for i := range files {
 		content := sandbox.Random(20_000 + i)

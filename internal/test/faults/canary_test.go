@@ -165,7 +165,7 @@ func (c *canaries) useTheAPI() {
 	good := `{"name":"made","host":"127.0.0.1","username":"u","password":"` + password + `"}`
 	for _, body := range []string{
 		good,
-		good, // there already
+		good, // already present
 		strings.Replace(good, `"u"`, `7`, 1),
 		strings.Replace(good, `"host"`, `"hots"`, 1),
 		good[:len(good)-1],
@@ -281,7 +281,7 @@ func (c *canaries) readTheAPI() {
 		"{scan_id}", "1", "{audit_uuid}", "00000000-0000-0000-0000-000000000000", "{name}", "none")
 	for path, item := range spec.Paths.Map() {
 		if item.Get == nil || strings.HasSuffix(path, "/changes") {
-			continue // changes are the rows that the other answers show
+			continue // changes contain the same rows as the other responses
 		}
 		c.call(http.DefaultClient, "GET", fill.Replace(path), "")
 	}

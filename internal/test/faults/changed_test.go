@@ -100,7 +100,7 @@ func TestFault12_ReplacedInTheSameSecond(t *testing.T) {
 	require.Len(t, h.Files(), 1)
 	assert.Equal(t, sandbox.Digest(first), h.S3.Objects(t)[0].SHA256)
 	assert.Equal(t, sandbox.Digest(first), file.Hash)
-	write(first) // for the oracle, which compares with the source
+	write(first) // the audit compares with the source
 	h.RequireExactlyOnce()
 }
 
@@ -125,7 +125,7 @@ func (g goneSource) OpenFile(ctx context.Context, path string) (activities.Remot
 	return g.Source.OpenFile(ctx, path)
 }
 
-// TestFault13_GoneAfterTheListing: files that vanish before their first byte is read.
+// TestFault13_GoneAfterTheListing: the files vanish before their first byte is read.
 func TestFault13_GoneAfterTheListing(t *testing.T) {
 	t.Parallel()
 	for name, away := range map[string]func(acme *services.SSHD) error{

@@ -190,8 +190,8 @@ func (s *chaosRun) takenOver() (n int) {
 	return n
 }
 
-// help acts as the operator: it retries files that are parked because their host was lost
-// repeatedly. No other file may be parked.
+// help acts as the operator: it retries files that failed because their host was lost
+// repeatedly. No other file may be in error.
 func (s *chaosRun) help(f ingest.File) {
 	require.Equal(s.T, ingest.KindStagingLost, f.ErrorKind, "%s: %s", f.RemotePath, f.ErrorMessage)
 	if s.SendUpdate(f.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the chaosRun is over"}) == nil {

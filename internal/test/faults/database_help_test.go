@@ -94,7 +94,7 @@ func useDatabase(h *sandbox.Cluster, dsn string) {
 // of the copy.
 func copyDatabase(t *testing.T, h *sandbox.Cluster) string {
 	t.Helper()
-	h.Store.Close() // what is in use cannot be copied
+	h.Store.Close() // a database in use cannot be copied
 	target, err := pgx.ParseConfig(databaseOf(h))
 	require.NoError(t, err)
 	original, backup := target.Database, target.Database+"_backup"

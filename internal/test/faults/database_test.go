@@ -96,7 +96,7 @@ func terminateUntil(t *testing.T, h *sandbox.Cluster, admin *pgx.Conn, done func
 			blow, pause = time.Now().Add(pause), pause*11/10
 		}
 		return done()
-	}, 4*sandbox.Timeout, 5*tick, "not everything arrives") // what fails again and again waits longer and longer
+	}, 4*sandbox.Timeout, 5*tick, "not everything arrives") // the delay grows with each failure
 	return terminated
 }
 
@@ -199,8 +199,8 @@ func TestFault50_ReadOnly(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault51_OlderBackupRestored replaces the ledger by one with the server and none of
-// its files, which were all notified before.
+// TestFault51_OlderBackupRestored replaces the ledger by an older one, which has the
+// server and none of its files. All files were notified before.
 func TestFault51_OlderBackupRestored(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -235,7 +235,7 @@ func TestFault51_OlderBackupRestored(t *testing.T) {
 	}
 	assert.Zero(t, writes.Load(), "the objects are found, not written again")
 	assert.Equal(t, 4, queued(t, h), "each file is notified again")
-	h.RequireExactlyOnce() // with the message ids of before
+	h.RequireExactlyOnce() // with the earlier message ids
 }
 
 // TestFault51_BackupOfTheMiddle restores a copy of the ledger from the middle of an
@@ -271,5 +271,5 @@ func TestFault51_BackupOfTheMiddle(t *testing.T) {
 	assert.Equal(t, file.UUID, h.Completed(acme.Path("a.bin")).UUID)
 	h.AwaitIngest(file.UUID)
 	assert.Equal(t, 2, queued(t, h), "it is notified again")
-	h.RequireExactlyOnce() // with the message id of before
+	h.RequireExactlyOnce() // with the earlier message id
 }

@@ -67,7 +67,7 @@ func TestFault73_ForgottenBytesAreKept(t *testing.T) {
 			h.AwaitIngest(again.UUID)
 			assert.Equal(t, file.UUID, again.UUID)
 			assert.Equal(t, sandbox.Digest(content), again.Hash)
-			acme.Write("a.bin", content) // for the oracle, which compares with the source
+			acme.Write("a.bin", content) // the audit compares with the source
 			h.RequireExactlyOnce()
 		})
 	}

@@ -107,7 +107,7 @@ func notified(t *testing.T, h *sandbox.Cluster) map[string]bool {
 // the volume's folder.
 func ownTablespace(t *testing.T, h *sandbox.Cluster) (volume string) {
 	t.Helper()
-	h.Store.Close() // a database that is in use cannot be moved
+	h.Store.Close() // a database in use cannot be moved
 	target, err := pgx.ParseConfig(databaseOf(h))
 	require.NoError(t, err)
 	database := pgx.Identifier{target.Database}.Sanitize()

@@ -112,7 +112,7 @@ func TestFault28_WhatIsNoFile(t *testing.T) {
 		h.File(acme.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusRejected })
 	}
 	for _, name := range []string{"loop", "outside", "dangling", "pipe"} {
-		require.NoError(t, os.Remove(acme.Path(name))) // the oracle reads what is there
+		require.NoError(t, os.Remove(acme.Path(name))) // the audit reads the present files
 	}
 	requireNothingElse(t, h, acme.Path("good.csv"))
 }

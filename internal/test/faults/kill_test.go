@@ -87,7 +87,7 @@ func killAt(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	}
 	if moved || removed {
 		assert.NoFileExists(t, acme.Path("a.bin"))
-		acme.Write("a.bin", content) // for the oracle, which compares with the source
+		acme.Write("a.bin", content) // the audit compares with the source
 	}
 	assert.Equal(t, sandbox.Digest(content), file.Hash)
 	h.RequireExactlyOnce()

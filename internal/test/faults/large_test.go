@@ -16,8 +16,9 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// listingMemory bounds the memory of a worker for a folder of 100,000 files and
-// transferMemory that for a file of any size, each beyond the memory for a small file.
+// listingMemory bounds the memory of a worker for a folder of 100,000 files,
+// transferMemory the memory for a file of any size. Both are in addition to the memory
+// for a small file.
 const (
 	listingMemory  = 192 << 20
 	transferMemory = 128 << 20

@@ -80,7 +80,7 @@ func TestFault83_MovedAfterIngest(t *testing.T) {
 	assert.Equal(t, ingest.StatusSuperseded, h.File(acme.Path("archive/0.bin"), func(ingest.File) bool { return true }).Status)
 	assert.NoFileExists(t, filepath.Join(globex.Root, "again/d.bin"))
 	h.Ignore = func(f ingest.File) bool { return f.ErrorKind == ingest.KindSameContent }
-	require.NoError(t, os.Rename(acme.Path("archive"), acme.Path("in"))) // the oracle compares with the sources
+	require.NoError(t, os.Rename(acme.Path("archive"), acme.Path("in"))) // the audit compares with the sources
 	for _, path := range []string{"d.bin", "again/d.bin"} {
 		h.OtherSources = append(h.OtherSources, audit.Source{Server: "globex", Path: globex.Path(path), Size: 3000, SHA256: sandbox.Digest(again)})
 	}

@@ -185,7 +185,7 @@ func TestFault41_StoreAwayForASmallFile(t *testing.T) {
 	proxy.harm(nil, nil)
 	h.AwaitScans(scan)
 	h.AwaitIngest(staged.UUID)
-	acme.Write("a.bin", content) // for the oracle, which compares with the source
+	acme.Write("a.bin", content) // the audit compares with the source
 	h.RequireExactlyOnce()
 }
 
@@ -219,7 +219,7 @@ func TestFault42_StoreFull(t *testing.T) {
 			h.AwaitIngest(waiting.UUID)
 			requireRetryRecorded(t, h, waiting.UUID, "has no space")
 			assert.NoFileExists(t, acme.Path("a.bin"))
-			acme.Write("a.bin", content) // for the oracle, which compares with the source
+			acme.Write("a.bin", content) // the audit compares with the source
 			h.RequireExactlyOnce()
 		})
 	}

@@ -119,7 +119,7 @@ func TestFault04_BlackHoleInTheHandshake(t *testing.T) {
 	connections, goroutines := line.Connections(), worker.Goroutines(sshLibrary)
 	require.Positive(t, goroutines, "the connection is kept for the next use")
 
-	line.CutConnections() // what stands is not to be used
+	line.CutConnections() // existing connections must not be used
 	line.AddToxic("timeout", map[string]int{"timeout": 0})
 	acme.Write("a.csv", sandbox.Random(100))
 	began := time.Now()
@@ -236,7 +236,8 @@ func TestFault16_EmptyFile(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault20_FewSessions: one session per connection, one log-in at a time.
+// TestFault20_FewSessions: sshd allows one session per connection and one log-in at a
+// time.
 func TestFault20_FewSessions(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)

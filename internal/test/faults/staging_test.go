@@ -43,8 +43,8 @@ func TestFault34_StagingFull(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestFault34_NoRoomForTheCheckpoint has space for every byte of the file and for nothing
-// else.
+// TestFault34_NoRoomForTheCheckpoint has space for every byte of the file, and none for
+// the checkpoint.
 func TestFault34_NoRoomForTheCheckpoint(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)

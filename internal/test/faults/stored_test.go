@@ -108,7 +108,7 @@ func requireAdopted(t *testing.T, h *sandbox.Cluster, acme *services.SSHD, conte
 	require.Equal(t, ingest.StatusCompleted, file.Status, file.ErrorMessage)
 	h.AwaitIngest(file.UUID)
 	assert.Equal(t, sandbox.Digest(content), file.Hash)
-	acme.Write("a.bin", content) // for the oracle, which compares with the source
+	acme.Write("a.bin", content) // the audit compares with the source
 	h.RequireExactlyOnce()
 }
 

@@ -107,7 +107,7 @@ func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	}, 3*sandbox.Timeout, 2*time.Second, "not every file arrives")
 	assert.Positive(t, requeued, "nothing was brought back")
 	for _, f := range h.Files() {
-		if hasWorkflow(h, f.UUID) { // those of files that were done before the loss are gone
+		if hasWorkflow(h, f.UUID) { // workflows of files completed before the loss are gone
 			h.AwaitIngest(f.UUID)
 		}
 	}

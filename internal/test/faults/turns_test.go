@@ -48,8 +48,8 @@ func writeMany(h *sandbox.Cluster, faulty *services.FaultySFTP, name string, n i
 	return paths
 }
 
-// TestBadFilesLeaveTheirSlotsToGoodOnes: more files than slots cannot be opened. They are
-// deferred without a slot, and all good files are ingested meanwhile.
+// TestBadFilesLeaveTheirSlotsToGoodOnes: the server has more unreadable files than slots.
+// They are deferred without a slot, and all good files are ingested meanwhile.
 func TestBadFilesLeaveTheirSlotsToGoodOnes(t *testing.T) {
 	t.Parallel()
 	for name, how := range openFaults {
@@ -86,8 +86,8 @@ func TestBadFilesLeaveTheirSlotsToGoodOnes(t *testing.T) {
 	}
 }
 
-// TestAServerWhoseFilesAreAllBadIsNotStormed: however many files fail concurrently,
-// log-ins are few, and every file gets its attempts.
+// TestAServerWhoseFilesAreAllBadIsNotStormed: however many files fail concurrently, there
+// are few log-ins, and every file gets its attempts.
 func TestAServerWhoseFilesAreAllBadIsNotStormed(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)

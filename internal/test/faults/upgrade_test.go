@@ -39,7 +39,7 @@ func TestFault79_UpgradedInFlight(t *testing.T) {
 	acme.Write("settling.bin", sandbox.Random(3000))
 	late := h.Scan()
 	h.File(acme.Path("settling.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
-	runs := []string{runOf(h, parked.UUID), runOf(h, moving.UUID)} // a file that is fetched again gets another one
+	runs := []string{runOf(h, parked.UUID), runOf(h, moving.UUID)} // a file that is fetched again gets another run
 	stop()
 
 	line.RemoveToxic("bandwidth")
@@ -76,7 +76,7 @@ func buildsOf(h *sandbox.Cluster, fileUUID, run string) (builds []string) {
 		if done == nil {
 			continue
 		}
-		build := done.GetWorkerVersion().GetBuildId() //nolint:staticcheck // without versioning it is where the build stands
+		build := done.GetWorkerVersion().GetBuildId() //nolint:staticcheck // without versioning it still has the build id
 		if build != "" && (len(builds) == 0 || builds[len(builds)-1] != build) {
 			builds = append(builds, build)
 		}

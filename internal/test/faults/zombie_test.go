@@ -56,7 +56,7 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 		variable, _ := staging(h)
 		h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, variable}})
 		h.Completed(acme.Path("a.bin"))
-		close(release) // what the zombie had begun to send arrives in the end
+		close(release) // the suspended worker's request arrives in the end
 		sandbox.Eventually(t, func() bool { return queued(t, h) == 2 }, sandbox.Timeout, tick, "the zombie's message never came")
 		h.AwaitScans(scan)
 		requireHarmless(t, h, zombie, acme)

@@ -35,8 +35,8 @@ func (h halfway) Read(ctx context.Context, req ingest.DirectTransfer) (ingest.Sm
 	return h.DirectCopier.Read(ctx, req)
 }
 
-// TestRecipesForTransferModes shows Temporal's view of a file in memory mode and of one
-// in direct mode.
+// TestRecipesForTransferModes shows a file in memory mode and a file in direct mode in
+// Temporal's tools.
 func TestRecipesForTransferModes(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})

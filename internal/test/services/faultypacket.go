@@ -6,7 +6,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// faultyChannel replaces packets by ones that the library would never send.
+// faultyChannel replaces packets by packets that the library would never send.
 type faultyChannel struct {
 	ssh.Channel
 	server *FaultySFTP

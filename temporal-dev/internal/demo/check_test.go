@@ -85,7 +85,8 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// TestListFiles: all files on the server except checksum files of the samples.
+// TestListFiles: the result has all files on the server except checksum files of the
+// samples.
 func TestListFiles(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join(t.TempDir(), "files")

@@ -29,8 +29,8 @@ type Runner struct {
 	run func(ctx context.Context, args ...string) (output string, err error)
 }
 
-// Run runs every mutation whose name matches only, and returns an error with those that
-// survived. It is also an error if no name matches, if a test does not run or fails
+// Run runs every mutation whose name matches only, and returns an error that names the
+// survivors. It also returns an error if no name matches, if a test does not run or fails
 // without mutation, or if a mutation does not build.
 func (r Runner) Run(ctx context.Context, table []Mutation, only *regexp.Regexp) error {
 	if r.run == nil {

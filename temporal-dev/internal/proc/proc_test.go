@@ -154,7 +154,8 @@ func TestAForeignGroupIsNotKilled(t *testing.T) {
 	}
 }
 
-// TestStraysAreEnded: a process that left its group, and one whose pid was not recorded.
+// TestStraysAreEnded: strays are processes that left their group, or whose pid was not
+// recorded.
 func TestStraysAreEnded(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
@@ -210,8 +211,8 @@ func TestTheCallersEnvironmentIsNotInherited(t *testing.T) {
 	}
 }
 
-// TestAReusedPidIsNotKilled: killing by a pid file only would eventually hit another
-// process.
+// TestAReusedPidIsNotKilled: killing by the pid in a file alone would eventually hit
+// another process.
 func TestAReusedPidIsNotKilled(t *testing.T) {
 	t.Parallel()
 	m := Manager{Dir: t.TempDir()}

@@ -125,8 +125,8 @@ func TestCommands(t *testing.T) { // alone: two stacks that choose well-known po
 	}
 }
 
-// TestADemoThatFailsStopsWhatItHasStarted with DEMO_EXIT=1. It runs alone, like
-// TestCommands.
+// TestADemoThatFailsStopsWhatItHasStarted runs the demo with DEMO_EXIT=1. It runs alone,
+// like TestCommands.
 func TestADemoThatFailsStopsWhatItHasStarted(t *testing.T) {
 	repo := copyOf(t, checkout(t))
 	program := filepath.Join(repo, "bin", "stevedore")

@@ -123,8 +123,8 @@ func (s *Stack) Env() []string {
 	return []string{
 		"TEMPORAL_ADDRESS=" + ports.Addr(a.Temporal),
 		"TEMPORAL_NAMESPACE=default",
-		// The file does not exist. The variable prevents that the one in the home
-		// directory is read, which may name another server.
+		// The file does not exist. Without the variable the file in the home directory
+		// would be read, which may name another server.
 		"TEMPORAL_CONFIG_FILE=" + file("temporal.toml"),
 		fmt.Sprintf("STEVEDORE_DATABASE_URL=postgres://stevedore:%s@%s/stevedore?sslmode=disable", a.PostgresPassword, ports.Addr(a.Postgres)),
 		"STEVEDORE_S3_ENDPOINT=" + ports.Addr(a.Minio),

@@ -124,7 +124,7 @@ func scrub(environ []string) []string {
 }
 
 // lost returns the names of stevedore's variables that scrub removes and the stack does
-// not set, in order to warn the caller that they have no effect.
+// not set, to warn the caller that they have no effect.
 func (s *Stack) lost(environ []string) (names []string) {
 	kept := scrub(environ)
 	for _, line := range environ {
@@ -170,8 +170,7 @@ func Reap(repo, dir string, in io.Reader) error {
 	return errors.Join(s.Down(), s.Remove())
 }
 
-// Sweep removes private stacks without an owner: those of which both the owner and the
-// reaper were killed.
+// Sweep removes private stacks whose owner and reaper were both killed.
 func Sweep(ctx context.Context, repo string, out io.Writer) error {
 	unlock, err := lockRuns(ctx, repo, out)
 	if err != nil {

@@ -90,7 +90,7 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	noneBelow(t, dir)
 }
 
-// TestRunPassesTheExitCodeOn and the environment.
+// TestRunPassesTheExitCodeOn also checks that the environment is passed on.
 func TestRunPassesTheExitCodeOn(t *testing.T) {
 	repo := checkout(t)
 	run := exec.Command(filepath.Join(repo, "bin", "devstack"), "run", "--", "sh", "-c",
@@ -111,7 +111,8 @@ func bareStack(t *testing.T) *Stack {
 	return s
 }
 
-// TestAnInterruptEndsAllOfTheCommand: the process group, not only the named program.
+// TestAnInterruptEndsAllOfTheCommand: the interrupt ends the process group, not only the
+// named program.
 func TestAnInterruptEndsAllOfTheCommand(t *testing.T) {
 	t.Parallel()
 	for name, stubborn := range map[string]string{"willing": "", "stubborn": "trap '' TERM; "} {
@@ -177,7 +178,7 @@ func TestTheCommandHasTheTerminal(t *testing.T) {
 	if err := on.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = on.Process.Kill() }) // which hangs up on the other side
+	t.Cleanup(func() { _ = on.Process.Kill() }) // the other side of the terminal hangs up
 	appears(t, filepath.Join(dir, "ready"))
 	if _, err := io.WriteString(keys, "typed\n"); err != nil {
 		t.Fatal(err)
