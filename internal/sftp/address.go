@@ -1,7 +1,12 @@
 package sftp
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
 	"net/netip"
+	"sync/atomic"
 	"syscall"
 
 	"stevedore/internal/ingest"
@@ -32,6 +37,28 @@ var specialNetworks = []struct {
 type addressGuard struct {
 	server  ingest.Server
 	allowed []netip.Prefix
+}
+
+// guardedDialer connects to the addresses of a host that the guard allows.
+type guardedDialer struct{ addressGuard }
+
+// DialContext implements proxy.ContextDialer. Of several addresses, net.Dialer returns
+// the error of the first one; a forbidden address is the cause only if none is allowed.
+func (g guardedDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	var allowed atomic.Bool
+	dialer := net.Dialer{Control: func(network, address string, raw syscall.RawConn) error {
+		err := g.control(network, address, raw)
+		if err == nil {
+			allowed.Store(true)
+		}
+		return err
+	}}
+	conn, err := dialer.DialContext(ctx, network, address)
+	var forbidden *ingest.Error
+	if errors.As(err, &forbidden) && allowed.Load() {
+		return nil, fmt.Errorf("none of its allowed addresses can be reached, and another one is forbidden: %s", forbidden.Message) //nolint:errorlint // not permanent
+	}
+	return conn, err
 }
 
 // control implements net.Dialer.Control.

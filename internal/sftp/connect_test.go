@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -265,7 +266,7 @@ func TestExpiredPins(t *testing.T) {
 }
 
 // proxyServer starts an HTTP proxy that counts its tunnels.
-func proxyServer(t *testing.T, status int) (address string, tunnels *atomic.Int32) {
+func proxyServer(t *testing.T, status int, headers ...string) (address string, tunnels *atomic.Int32) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -284,7 +285,7 @@ func proxyServer(t *testing.T, status int) (address string, tunnels *atomic.Int3
 				if err != nil {
 					return
 				}
-				_, _ = fmt.Fprintf(near, "HTTP/1.1 %d %s\r\n\r\n", status, http.StatusText(status))
+				_, _ = fmt.Fprintf(near, "HTTP/1.1 %d %s\r\n%s\r\n", status, http.StatusText(status), strings.Join(headers, ""))
 				far, err := net.Dial("tcp", request.Host)
 				if err != nil || status != http.StatusOK {
 					return
@@ -305,15 +306,18 @@ func proxyServer(t *testing.T, status int) (address string, tunnels *atomic.Int3
 func TestHTTPProxy(t *testing.T) {
 	t.Parallel()
 	server := fakeSSH(t, &ssh.ServerConfig{PasswordCallback: passwordIs("pw")}, hostile{fxpLstat: always(fxpAttrs, file(9))}.serve)
-	address, tunnels := proxyServer(t, http.StatusOK)
-	server.Proxy = "http://" + address
-	_, err := open(t, newPool(t, sftp.Config{}, secrets{Password: []byte("pw")}), server).Stat(deadline(t), "/in/f")
-	require.NoError(t, err)
-	assert.EqualValues(t, 1, tunnels.Load())
+	// A tunnel has no body, whatever the headers state.
+	for _, header := range []string{"", "Content-Length: 9\r\n", "Transfer-Encoding: chunked\r\n"} {
+		address, tunnels := proxyServer(t, http.StatusOK, header)
+		server.Proxy = "http://" + address
+		_, err := open(t, newPool(t, sftp.Config{}, secrets{Password: []byte("pw")}), server).Stat(deadline(t), "/in/f")
+		require.NoError(t, err, header)
+		assert.EqualValues(t, 1, tunnels.Load())
+	}
 
-	address, _ = proxyServer(t, http.StatusForbidden)
+	address, _ := proxyServer(t, http.StatusForbidden)
 	server.Proxy = "http://" + address
-	_, err = newPool(t, sftp.Config{}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
+	_, err := newPool(t, sftp.Config{}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindTransient, "its proxy "+address, "403 Forbidden")
 	for _, scheme := range []string{"http", "socks5"} {
 		server.Proxy = scheme + "://127.0.0.1:1"

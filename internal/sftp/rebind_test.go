@@ -56,11 +56,11 @@ func TestFault64_NameThatRebinds(t *testing.T) {
 	server.Host = strings.TrimSuffix(rebindingName, ".")
 	server.HostKeys = []string{sshd.HostKeyLine}
 	var asked atomic.Int32
-	rebinding.answer.Store(func() [4]byte {
+	rebinding.answer.Store(func() [][4]byte {
 		if asked.Add(1) == 1 {
-			return [4]byte{127, 0, 0, 1}
+			return [][4]byte{{127, 0, 0, 1}}
 		}
-		return [4]byte{127, 0, 0, 2}
+		return [][4]byte{{127, 0, 0, 2}}
 	})
 	allowed := sftp.Config{AllowNetworks: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}}
 	first := newPool(t, allowed, secrets{PrivateKey: sshd.PrivateKeyPEM})
@@ -68,6 +68,14 @@ func TestFault64_NameThatRebinds(t *testing.T) {
 
 	_, err := newPool(t, allowed, secrets{PrivateKey: sshd.PrivateKeyPEM}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindForbiddenAddress, "127.0.0.2", "loopback")
+
+	// A forbidden address beside an allowed one neither prevents the connection nor makes
+	// an outage permanent.
+	rebinding.answer.Store(func() [][4]byte { return [][4]byte{{127, 0, 0, 2}, {127, 0, 0, 1}} })
+	require.NoError(t, open(t, newPool(t, allowed, secrets{PrivateKey: sshd.PrivateKeyPEM}), server).Close())
+	sshd.Stop()
+	_, err = newPool(t, allowed, secrets{PrivateKey: sshd.PrivateKeyPEM}).Open(deadline(t), server)
+	requireKind(t, err, ingest.KindTransient, "127.0.0.2", "another one is forbidden")
 }
 
 // rebinding is a name server on the loopback interface.
@@ -112,14 +120,16 @@ func (r *resolver) serve(line net.PacketConn) {
 func (r *resolver) fill(m *dnsmessage.Message) {
 	question := m.Questions[0]
 	m.Response, m.Additionals = true, nil
-	answer, ok := r.answer.Load().(func() [4]byte)
+	answer, ok := r.answer.Load().(func() [][4]byte)
 	switch {
 	case !ok || question.Name.String() != rebindingName:
 		m.RCode = dnsmessage.RCodeNameError
 	case question.Type == dnsmessage.TypeA:
-		m.Answers = []dnsmessage.Resource{{
-			Header: dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: question.Class},
-			Body:   &dnsmessage.AResource{A: answer()},
-		}}
+		for _, address := range answer() {
+			m.Answers = append(m.Answers, dnsmessage.Resource{
+				Header: dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: question.Class},
+				Body:   &dnsmessage.AResource{A: address},
+			})
+		}
 	}
 }

@@ -51,7 +51,7 @@ func (d *dialer) connect(ctx context.Context) (*meteredConn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.ConnectTimeout)
 	defer cancel()
 	guard := addressGuard{server: d.server, allowed: d.cfg.AllowNetworks}
-	tcp := &net.Dialer{Control: guard.control}
+	tcp := guardedDialer{guard}
 	if d.server.Proxy != "" {
 		return d.throughProxy(ctx, guard, tcp)
 	}
@@ -88,7 +88,7 @@ func (d *dialer) jump(ctx context.Context) (*meteredConn, error) {
 
 // throughProxy connects through a SOCKS5 or HTTP proxy. The proxy resolves names, so
 // that only a literal address can be checked here.
-func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.Dialer) (*meteredConn, error) {
+func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp guardedDialer) (*meteredConn, error) {
 	if err := guard.checkLiteral(d.server.Host); err != nil {
 		return nil, err
 	}
@@ -96,7 +96,7 @@ func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.
 	if err != nil {
 		return nil, ingest.Errorf(ingest.KindServer, "server %s: proxy %s is not a URL like socks5://host:port", d.server.Name, ingest.Summary(d.server.Proxy))
 	}
-	forward := &proxyDialer{Dialer: tcp, name: "its proxy " + to.Host}
+	forward := &proxyDialer{guardedDialer: tcp, name: "its proxy " + to.Host}
 	var raw net.Conn
 	if to.Scheme == "http" {
 		raw, err = d.connectHTTP(ctx, forward, to.Host)
@@ -124,13 +124,13 @@ func (d *dialer) throughProxy(ctx context.Context, guard addressGuard, tcp *net.
 // proxyDialer connects to the proxy and marks its failures as connectError, which
 // distinguishes an unreachable proxy from one that refuses.
 type proxyDialer struct {
-	*net.Dialer
+	guardedDialer
 	name string
 }
 
 // DialContext implements proxy.ContextDialer.
 func (p *proxyDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	raw, err := p.Dialer.DialContext(ctx, network, address)
+	raw, err := p.guardedDialer.DialContext(ctx, network, address)
 	if err != nil {
 		return nil, &connectError{address: p.name, err: err}
 	}
@@ -186,11 +186,12 @@ func requestTunnel(raw net.Conn, reader *bufio.Reader, address string) error {
 	if err := request.Write(raw); err != nil {
 		return err
 	}
-	response, err := http.ReadResponse(reader, request)
+	// The body is not closed: that would read the server's first bytes if a proxy states a
+	// length, which RFC 9110, 9.3.6, says to ignore.
+	response, err := http.ReadResponse(reader, request) //nolint:bodyclose // see above
 	if err != nil {
 		return err
 	}
-	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode/100 != 2 {
 		return fmt.Errorf("it responded %s", quoted(response.Status))
 	}
