@@ -450,4 +450,16 @@ func TestLoginWithoutSFTP(t *testing.T) {
 	server := fakeSSH(t, password(), func(c ssh.Channel) {}) // the channel ends immediately
 	_, err := newPool(t, sftp.Config{}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindTransient, "opened no SFTP channel")
+
+	for text, message := range map[string]string{
+		"Welcome to ACME!\r\n\x1b[2J":          `sends "Welcome to ACME! \x1b[2J" instead of SFTP`,
+		"\x00\x00\x00\x05\x02\x00\x00\x00\x06": "no SFTP version 3",
+	} {
+		server := fakeSSH(t, password(), func(c ssh.Channel) {
+			_, _ = io.WriteString(c, text)
+			_, _ = io.Copy(io.Discard, c)
+		})
+		_, err := newPool(t, sftp.Config{}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
+		require.ErrorContains(t, err, message)
+	}
 }

@@ -114,7 +114,7 @@ func (w *wire) nextPacket() error {
 	waiter, confirmable := w.takeWaiter(binary.BigEndian.Uint32(header[5:]))
 	if waiter == nil {
 		if length > maxPacketBytes {
-			return fmt.Errorf("packet of %d bytes", length)
+			return w.notSFTP(header)
 		}
 		w.header, w.bodyLeft = header, size
 		switch {
@@ -136,6 +136,19 @@ func (w *wire) nextPacket() error {
 	}
 	waiter <- reply{kind: kind, body: body}
 	return nil
+}
+
+// maxShownBytes bounds the shown bytes of a stream that is not SFTP.
+const maxShownBytes = 80
+
+// notSFTPError is the error for a stream that is not SFTP, with its beginning.
+type notSFTPError struct{ beginning string }
+
+func (e *notSFTPError) Error() string { return "not SFTP: " + quoted(e.beginning) }
+
+func (w *wire) notSFTP(header []byte) error {
+	rest, _ := w.source.Peek(min(w.source.Buffered(), maxShownBytes)) // what has arrived
+	return &notSFTPError{string(header) + string(rest)}
 }
 
 // replaceIfZero replaces a reply to the client by a failure if its first number is zero:
