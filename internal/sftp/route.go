@@ -187,7 +187,7 @@ func requestTunnel(raw net.Conn, reader *bufio.Reader, address string) error {
 		return err
 	}
 	// The body is not closed: that would read the server's first bytes if a proxy states a
-	// length, which RFC 9110, 9.3.6, says to ignore.
+	// length, which is to be ignored (RFC 9110, 9.3.6).
 	response, err := http.ReadResponse(reader, request) //nolint:bodyclose // see above
 	if err != nil {
 		return err
