@@ -12,7 +12,7 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// slowStaging is a staging with a transfer below the minimum rate.
+// slowStaging is a staging folder in which every transfer is below the minimum rate.
 type slowStaging struct{ activities.Staging }
 
 func (slowStaging) Fetch(_ context.Context, req ingest.Fetch) (ingest.Staged, error) {

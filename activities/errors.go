@@ -125,7 +125,7 @@ func drainError(err error) error {
 		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
 }
 
-// message returns the error's message for people.
+// message returns the error's message for users.
 func message(err error) string {
 	var e *ingest.Error
 	if errors.As(err, &e) {

@@ -18,8 +18,8 @@ type NotifyResult struct {
 }
 
 // Notify publishes the notification and completes the file. It publishes before the
-// commit, so after a crash it publishes again with the same message id, by which
-// consumers recognize the duplicate.
+// commit. After a crash it publishes again with the same message id, so that consumers
+// recognize the duplicate.
 func (a *Activities) Notify(ctx context.Context, in NotifyInput) (NotifyResult, error) {
 	file, err := a.Ledger.Claim(ctx, in.FileUUID)
 	if err != nil {
@@ -66,8 +66,8 @@ type RenotifyInput struct {
 	Entry string `json:"entry,omitempty"`
 }
 
-// Renotify publishes the notification of a completed file again with the same message
-// id, by which consumers recognize a duplicate.
+// Renotify publishes the notification of a completed file again, with the same message
+// id, so that consumers recognize the duplicate.
 func (a *Activities) Renotify(ctx context.Context, in RenotifyInput) error {
 	file, err := a.Ledger.File(ctx, in.FileUUID)
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// failingLedger cannot record changes to the status.
+// failingLedger is a ledger that cannot record changes of the status.
 type failingLedger struct {
 	activities.Ledger
 	status ingest.Status

@@ -127,8 +127,8 @@ func (a *Activities) endExcluded(ctx context.Context, source Source, files []ing
 	return left, ended, nil
 }
 
-// endExcludedAged is endExcluded for all settling files of a server with rules by which
-// files become ready without another stat.
+// endExcludedAged runs endExcluded for all settling files of a server whose rules make
+// files ready without another stat.
 func (a *Activities) endExcludedAged(ctx context.Context, source Source, server ingest.Server) error {
 	if server.MinAge == 0 && server.SidecarWait == 0 {
 		return nil

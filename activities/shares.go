@@ -129,8 +129,8 @@ func removeChannel(channels map[string][]chan struct{}, server string, c chan st
 // reached its share of this worker.
 const typeShare = "share"
 
-// shareDelay is the delay before such a transfer is retried, perhaps on another worker;
-// it grows with the attempts.
+// shareDelay is the delay before a transfer without a share is retried, perhaps on
+// another worker; it grows with the attempts.
 func shareDelay(attempt int32) time.Duration {
 	return min(time.Duration(attempt)*5*time.Second, time.Minute)
 }

@@ -76,8 +76,8 @@ func (s changes) VisitListChangesResponse(w http.ResponseWriter) error {
 	defer s.closed()
 	defer s.open()()
 	control := http.NewResponseController(w)
-	// Each page has its own deadline, so that clients that do not read are dropped. Writers
-	// without deadlines return an error, which does not matter.
+	// Each page has its own deadline, so that clients that do not read are disconnected.
+	// Writers without deadlines return an error, which is ignored.
 	patience := func() { _ = control.SetWriteDeadline(time.Now().Add(s.patience)) }
 	patience()
 	w.Header().Set("Content-Type", "text/event-stream")

@@ -75,7 +75,7 @@ func NewHandler(d Deps) http.Handler {
 		Operations: d.Operations, Access: d.Access, Guard: guard, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI, S3Console: d.S3Console,
 	}).Site()
 	return web.Handler(web.Config{Log: d.Log, TrustedProxies: d.TrustedProxies, Observe: d.Metrics.Request}, func(r *http.Request) web.Site {
-		if forPrograms(r) || !readableQuery(r) {
+		if servedByAPI(r) || !readableQuery(r) {
 			return programs
 		}
 		return pages
@@ -131,10 +131,10 @@ func newPrograms(d Deps) (web.Site, *access.Guard) {
 	}, checked
 }
 
-// forPrograms reports whether the API serves a request: by its path, because it has a
-// token, which browsers do not send, or because it is refused anyway. The console serves
-// all others.
-func forPrograms(r *http.Request) bool {
+// servedByAPI reports whether the API serves a request and not the console: by its path,
+// because it has a bearer token, which browsers do not send, or because it is refused by
+// both.
+func servedByAPI(r *http.Request) bool {
 	switch path := r.URL.Path; path {
 	case "/api", "/livez", "/readyz", "/metrics", "/openapi.yaml", "/docs", "/files/scan":
 		return true

@@ -62,9 +62,9 @@ type emptyRunner struct {
 	done sync.Map
 }
 
-// runAll runs n workflows, as many at a time as stevedore has slots. A slot is
-// free when the local activity has run, as in stevedore; the last workflow of
-// each slot is waited for.
+// runAll runs n workflows, with as many concurrently as stevedore has slots. A slot is
+// free when the local activity has run, as in stevedore; runAll also waits for the last
+// workflow of each slot.
 func (e *emptyRunner) runAll(ctx context.Context, n int) error {
 	numbers := make(chan int)
 	group, ctx := errgroup.WithContext(ctx)

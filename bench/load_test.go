@@ -89,8 +89,8 @@ func measure(t *testing.T, report *Report, w Workload) {
 	}
 }
 
-// inOrder returns all contenders in the order of a round: every second round reverses
-// the previous one, so that a trend in the load of the machine affects all alike.
+// inOrder returns all contenders in the order of a round. Every second round reverses the
+// order, so that a trend in the load of the machine affects all contenders equally.
 func inOrder(field []contender, round int) []contender {
 	first := (round / 2) % len(field)
 	order := slices.Concat(field[first:], field[:first])

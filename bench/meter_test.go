@@ -21,8 +21,8 @@ type meter struct {
 	began map[string]time.Duration
 }
 
-// startMeter watches the stack, the workload's SSH servers and a worker process;
-// worker 0 is none, and then this process counts as the client.
+// startMeter measures the stack, the workload's SSH servers and a worker process. Without
+// a worker process (0), this process counts as the client.
 func startMeter(t *testing.T, w Workload, worker int) *meter {
 	t.Helper()
 	pids, err := ServicePids()
@@ -73,8 +73,8 @@ func (m *meter) cpu() map[string]time.Duration {
 // idle for a while or ends. So the final values are read after the worker has ended.
 type ledgerCounters struct{ commits, walSyncs int64 }
 
-// readLedger reads them through another database, which leaves the ledger's
-// unchanged.
+// readLedger reads the counters through another database, so that it does not change
+// those of the ledger.
 func readLedger(ctx context.Context, t *testing.T, dsn string) (c ledgerCounters) {
 	t.Helper()
 	conn, ledger := administrator(ctx, t, dsn)
@@ -108,8 +108,8 @@ func administrator(ctx context.Context, t *testing.T, dsn string) (conn *pgx.Con
 	return conn, ledger
 }
 
-// historiesOf describes the workflows of a task queue, all of which have ended
-// or are about to.
+// historiesOf describes the workflows of a task queue. All of them have ended or are
+// about to.
 func historiesOf(ctx context.Context, t *testing.T, temporal client.Client, queue string, atLeast int) (h Histories) {
 	t.Helper()
 	sandbox.Eventually(t, func() bool {

@@ -49,7 +49,7 @@ type Row struct {
 	// Rate is the median of all rounds, Least the minimum and Most the maximum.
 	Rate, Least, Most float64
 	// Of holds, by contender, the median of the ratios to it within each round. Other
-	// load on the machine affects both sides of such a ratio.
+	// load on the machine affects both values of a ratio.
 	Of        map[string]float64
 	PeakBytes int64
 }

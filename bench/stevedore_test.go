@@ -73,8 +73,8 @@ func scanStart(t *testing.T, h *sandbox.Cluster) time.Time {
 	return scan.GetWorkflowExecutionInfo().GetStartTime().AsTime()
 }
 
-// eventsOf counts what is on record of one file: in the ledger and in the
-// history of its workflow.
+// eventsOf counts the records of one file: its events in the ledger and in the history of
+// its workflow.
 func eventsOf(t *testing.T, h *sandbox.Cluster, f ingest.File) (ledger, history int) {
 	t.Helper()
 	flow, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(f.UUID), "")
@@ -82,7 +82,7 @@ func eventsOf(t *testing.T, h *sandbox.Cluster, f ingest.File) (ledger, history 
 	return len(h.Events(f.UUID)), int(flow.GetWorkflowExecutionInfo().GetHistoryLength())
 }
 
-// stepsOf is the median time that came before each event.
+// stepsOf returns the median time before each event.
 func stepsOf(h *sandbox.Cluster, files []ingest.File) (steps []Step) {
 	var order []ingest.EventType
 	took := map[ingest.EventType][]float64{}

@@ -4,8 +4,8 @@
 ALTER TABLE server_logins
     -- A login with the current credentials succeeded.
     ADD COLUMN accepted        boolean NOT NULL DEFAULT false,
-    -- Consecutive logins with a refused key, and those whose connection broke after the key
-    -- was offered.
+    -- Consecutive log-ins with a refused key, including connections that broke after the
+    -- key was offered.
     ADD COLUMN keys_refused    integer NOT NULL DEFAULT 0,
     ADD COLUMN keys_unanswered integer NOT NULL DEFAULT 0,
     ADD COLUMN keys_not_before timestamptz,

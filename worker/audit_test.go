@@ -37,8 +37,7 @@ func (h *cluster) audit() (ingest.AuditRun, []ingest.Discrepancy) {
 	return ended, found
 }
 
-// failFirst fails the first attempt after it has reported something, as a killed
-// worker does.
+// failFirst fails the first attempt after its first report, like a killed worker.
 type failFirst struct {
 	activities.Auditor
 	attempts *atomic.Int32

@@ -9,7 +9,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// state returns the state of the scan for people.
+// state returns the state of the scan for users.
 func (d *discovery) state() string {
 	switch {
 	case d.paused:

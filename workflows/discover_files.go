@@ -64,8 +64,8 @@ type DiscoverSummary struct {
 type Rescan struct {
 	// Force makes the listing try a suspended server, too.
 	Force bool `json:"force,omitempty"`
-	// Pass is the ScanAllServers run that requests the listing; empty for a person.
-	// A pass that is retried after a worker crash requests one listing only.
+	// Pass is the ScanAllServers run that requests the listing; empty for an operator's
+	// request. A pass that is retried after a worker crash requests one listing only.
 	Pass string `json:"pass,omitempty"`
 	// Scheduled: requested because the server is due.
 	Scheduled bool `json:"scheduled,omitempty"`

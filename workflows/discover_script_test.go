@@ -59,7 +59,7 @@ type recheck struct {
 	err    error
 }
 
-// dispatcher runs until the files it has started are done.
+// dispatcher is one DispatchFiles, which runs until the files it has started are done.
 type dispatcher struct {
 	takes  time.Duration
 	result activities.DispatchFilesResult

@@ -97,8 +97,8 @@ func advanced(err error) bool {
 	return app.Details(&more) == nil && more.Advanced
 }
 
-// drained reports whether the attempt ended because its worker was shut down, which
-// is no failure of the step.
+// drained reports whether the attempt ended because its worker was shut down. That is not
+// a failure of the step.
 func drained(err error) bool {
 	if err == nil {
 		return false

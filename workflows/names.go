@@ -22,10 +22,10 @@ const (
 	// Payload: SlotFreed.
 	SignalFileReady = "slot-freed"
 
-	// UpdateRetry and UpdateSkip retry or skip a failed file and return whether the
-	// action was accepted. Payload: OperatorAction. The signals of the same names do the same
-	// without an answer, for the temporal CLI and batches. UpdateRenotify retries only
-	// the notification.
+	// UpdateRetry and UpdateSkip retry or skip a failed file and return whether the action
+	// was accepted. Payload: OperatorAction. The signals of the same names do the same
+	// without a response, for Temporal's CLI and batches. UpdateRenotify retries only the
+	// notification.
 	UpdateRetry    = "retry"
 	UpdateSkip     = "skip"
 	UpdateRenotify = "renotify"

@@ -2,8 +2,8 @@ package workflows
 
 import "go.temporal.io/sdk/workflow"
 
-// maxRestarts bounds how often a step is restarted because its worker was shut down.
-// More shutdowns during one step mean that workers crash.
+// maxRestarts bounds the restarts of a step because its worker was shut down. More
+// shutdowns during one step mean that workers crash.
 const maxRestarts = 50
 
 // restartOnDrain runs a step with few attempts and restarts it when its worker was

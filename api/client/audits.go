@@ -22,9 +22,9 @@ func (c *API) Audits(ctx context.Context, limit int) iter.Seq2[openapi.AuditRun,
 	})
 }
 
-// WaitAudit polls an audit until it has ended and calls progress with every response.
-// An audit that failed is an error. The audit continues when the caller stops waiting.
-// The last response is valid beside an error.
+// WaitAudit polls an audit until it has ended and calls progress with every response. An
+// audit that failed is an error. The audit continues when the caller stops waiting. With
+// an error it still returns the last response.
 func (c *API) WaitAudit(ctx context.Context, auditUUID string, progress func(openapi.AuditRun)) (openapi.AuditRun, error) {
 	id, err := parseUUID("audit", auditUUID)
 	if err != nil {

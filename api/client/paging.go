@@ -40,7 +40,7 @@ func items[T any](limit int, page func(size int, cursor *string) ([]T, *string, 
 }
 
 // wait calls get until it reports that nothing runs, and progress with each value until
-// then. The value beside an error is the last one.
+// then. With an error it still returns the last value.
 func wait[T any](ctx context.Context, interval time.Duration, get func() (value T, running bool, err error), progress func(T)) (last T, _ error) {
 	for {
 		value, running, err := get()

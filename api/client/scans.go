@@ -29,8 +29,8 @@ func (c *API) Scan(ctx context.Context, scanUUID string) (openapi.Scan, error) {
 }
 
 // WaitScan polls a scan until each server has been listed and each file found has ended
-// or failed. It calls progress with every response. The last response is valid beside an
-// error.
+// or failed. It calls progress with every response. With an error it still returns the
+// last response.
 func (c *API) WaitScan(ctx context.Context, scanUUID string, progress func(openapi.Scan)) (openapi.Scan, error) {
 	scan, err := wait(ctx, c.poll, func() (openapi.Scan, bool, error) {
 		scan, err := c.Scan(ctx, scanUUID)

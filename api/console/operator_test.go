@@ -68,7 +68,7 @@ func TestOperatorReprocessesLostObject(t *testing.T) {
 	}
 }
 
-// insertProblems adds problems of acme to the ledger.
+// insertProblems inserts problems of acme into the ledger.
 func (p *user) insertProblems() {
 	p.t.Helper()
 	conn, err := pgx.Connect(p.Ctx, p.Cfg.Database.URL.Reveal())

@@ -1,3 +1,3 @@
-// Package web is what the API and the console share as HTTP services: the chain of
-// middleware around both, the status of errors, and the credentials of requests.
+// Package web has the HTTP middleware that the API and the console share, the status
+// codes of errors, and the credentials of requests.
 package web

@@ -21,9 +21,9 @@ const (
 	backlogMemory = 500 << 20
 	// backlogParallel is the server's concurrency limit.
 	backlogParallel = 16
-	// backlogSteady is the number of files from which on the rates at the beginning
-	// and at the end are compared: fewer end within a minute, and what else a
-	// machine does in it decides.
+	// backlogSteady is the minimum number of files for comparing the rates at the
+	// beginning and at the end. Fewer files take less than a minute, and other load on
+	// the machine determines the rates.
 	backlogSteady = 5000
 	// backlogVariable chooses another number of files.
 	backlogVariable = "STEVEDORE_TEST_SCALE_BACKLOG"

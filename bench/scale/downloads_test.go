@@ -22,7 +22,7 @@ const (
 	downloadServers = 5
 	// downloadMemory bounds the worker's memory in bytes.
 	downloadMemory = 1 << 30
-	// fairEnough is the least of Jain's index at full size.
+	// fairEnough is the minimum of Jain's index at full size.
 	fairEnough = 0.9
 )
 
@@ -63,8 +63,8 @@ func TestScaleDownloads(t *testing.T) {
 	require.NoError(t, bench.Empty(t.Context(), h.S3))
 }
 
-// serveDownloads starts the servers behind the gate. Files of a server share a
-// few contents, so that the sources take little of the disk.
+// serveDownloads starts the servers behind the gate. The files of a server share a few
+// contents, so that the sources take little disk space.
 func serveDownloads(h *sandbox.Cluster, g *gate, files, size int) (doors []*door) {
 	h.T.Helper()
 	const contents = 3
@@ -91,7 +91,7 @@ func serveDownloads(h *sandbox.Cluster, g *gate, files, size int) (doors []*door
 	return doors
 }
 
-// awaitOpen waits until enough downloads are under way.
+// awaitOpen waits until enough downloads have started.
 func awaitOpen(h *sandbox.Cluster, g *gate) {
 	h.T.Helper()
 	select {

@@ -13,25 +13,24 @@ import (
 )
 
 const (
-	// freeBytes of each connection pass a closed gate: log-in, listing and the
-	// first reads of a file need less.
+	// freeBytes is the number of bytes of each connection that pass a closed gate.
+	// Log-in, listing and the first reads of a file need fewer.
 	freeBytes = 64 << 10
-	// trickleBytes pass every trickleEvery, so that no time-out of a silent server
-	// ends a connection that waits.
+	// trickleBytes pass every trickleEvery, so that a waiting connection is not ended by
+	// the timeout of silent servers.
 	trickleBytes = 8 << 10
 	trickleEvery = 5 * time.Second
 )
 
-// gate holds the files of all servers back until enough downloads have begun: a
-// connection passes freeBytes, and the rest once the gate is open. So all
-// downloads are under way at the same time, however slowly the machine starts
-// them.
+// gate delays the files of all servers until enough downloads have started. Each
+// connection passes freeBytes, and the rest once the gate is open. So all downloads run
+// at the same time, however slowly the machine starts them.
 type gate struct {
 	t *testing.T
-	// enough is the number of held connections at which the gate opens.
+	// enough is the number of waiting connections at which the gate opens.
 	enough int64
 	open   chan struct{}
-	// held counts the connections that wait, by which it opens once.
+	// held counts the waiting connections; the gate opens when enough wait.
 	held atomic.Int64
 	once sync.Once
 }
@@ -40,7 +39,7 @@ func newGate(t *testing.T, enough int) *gate {
 	return &gate{t: t, enough: int64(enough), open: make(chan struct{})}
 }
 
-// door is the way through the gate to one server.
+// door is a proxy to one server that obeys the gate.
 type door struct {
 	gate     *gate
 	listener net.Listener
@@ -49,7 +48,7 @@ type door struct {
 	received atomic.Int64
 }
 
-// door puts the gate before a service. Host and port are where to connect to.
+// door starts a proxy to a service and returns it with its host and port.
 func (g *gate) door(host string, port int) (d *door, gateHost string, gatePort int) {
 	g.t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -85,7 +84,7 @@ func (d *door) serve() {
 	}
 }
 
-// pass copies what the server sends. io.CopyN lets the kernel move the bytes.
+// pass copies the server's bytes. io.CopyN lets the kernel move them.
 func (d *door) pass(to, from net.Conn) {
 	if !d.copy(to, from, freeBytes) {
 		return
@@ -110,7 +109,7 @@ func (d *door) pass(to, from net.Conn) {
 	}
 }
 
-// copy passes n bytes on and reports whether more may follow.
+// copy copies n bytes and reports whether to continue.
 func (d *door) copy(to, from net.Conn, n int64) bool {
 	done, err := io.CopyN(to, from, n)
 	d.received.Add(done)

@@ -64,14 +64,14 @@ func TestScaleHuge(t *testing.T) {
 	})
 }
 
-// small lets a test of the small size run beside others.
+// small allows a test of the small size to run in parallel.
 func small(t *testing.T) {
 	if !scale.Full() {
 		t.Parallel()
 	}
 }
 
-// hugeSize returns a size in bytes. STEVEDORE_TEST_SCALE_HUGE_GB bounds the full one.
+// hugeSize returns a size in bytes. STEVEDORE_TEST_SCALE_HUGE_GB limits the full size.
 func hugeSize(t *testing.T, small, full int64) int64 {
 	t.Helper()
 	if text := os.Getenv("STEVEDORE_TEST_SCALE_HUGE_GB"); text != "" {
@@ -90,7 +90,7 @@ func directCost(t *testing.T, size int64) int64 {
 	return direct.MostReadAgain(size)
 }
 
-// ingest moves the file while its worker is killed, and requires that it arrives
+// ingest moves the file while its worker is killed. It requires that the file arrives
 // exactly once, within the bounds.
 func (h *huge) ingest(run hugeRun) {
 	began := time.Now()
@@ -153,8 +153,8 @@ func (h *huge) kill(worker *sandbox.Process, run hugeRun, number int) {
 	}
 }
 
-// requireReadOn requires that every attempt read each byte once and continued at
-// most run.cost before the end of the last one. It returns how many bytes were
+// requireReadOn requires that every attempt read each byte once, and began at most
+// run.cost before the end of the previous one. It returns the number of bytes that were
 // read again.
 func (h *huge) requireReadOn(run hugeRun) (again int64) {
 	h.T.Helper()

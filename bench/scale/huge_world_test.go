@@ -21,7 +21,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// huge is a cluster with one file, on an SFTP server in this process.
+// huge is a cluster with one file on an SFTP server in this process.
 type huge struct {
 	*sandbox.Cluster
 	content *services.Pattern
@@ -34,10 +34,10 @@ type huge struct {
 
 // hugeRun configures the transfer of the file.
 type hugeRun struct {
-	// step is the activity that is killed, kills how often.
+	// step is the activity that is killed; kills is the number of kills.
 	step  string
 	kills int
-	// hosts are the staging folders that the workers use in turns; staged selects the
+	// hosts are the staging folders that the workers use alternately; staged selects the
 	// transfer mode.
 	hosts  []string
 	staged bool
@@ -87,8 +87,8 @@ func (h *huge) requireNothingStaged(hosts []string) {
 	}
 }
 
-// requireObject requires that the ledger has the object's checksum of the parts;
-// any if it is empty.
+// requireObject requires that the ledger has the given checksum of the object; an empty
+// checksum accepts any.
 func (h *huge) requireObject(checksum string) {
 	h.T.Helper()
 	file := h.Completed(h.path)
@@ -102,7 +102,7 @@ func (h *huge) requireObject(checksum string) {
 	assert.False(h.T, found, "the checkpoint is gone")
 }
 
-// requireRoom fails the test early if the disk is too full for it.
+// requireRoom fails the test early if the disk has too little free space.
 func requireRoom(t *testing.T, bytes int64) {
 	t.Helper()
 	var disk syscall.Statfs_t
@@ -110,7 +110,7 @@ func requireRoom(t *testing.T, bytes int64) {
 	require.Greater(t, int64(disk.Bavail)*disk.Bsize, bytes+bytes/10, "free space below %s", os.TempDir())
 }
 
-// historyOf is the number of events of the file's workflow.
+// historyOf returns the number of events of the file's workflow.
 func (h *huge) historyOf(fileUUID string) int {
 	h.T.Helper()
 	flow, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(fileUUID), "")
@@ -118,8 +118,8 @@ func (h *huge) historyOf(fileUUID string) int {
 	return int(flow.GetWorkflowExecutionInfo().GetHistoryLength())
 }
 
-// missWorker makes Temporal notice soon that the worker of the activity is gone,
-// which takes 30 s otherwise. No worker may run: a live one would be missed too.
+// missWorker makes Temporal detect soon that the worker of the activity is gone, which
+// otherwise takes 30 s. No worker may run: it would be considered gone too.
 func (h *huge) missWorker(activity string) {
 	h.T.Helper()
 	id := ingest.IngestWorkflowID(h.Files()[0].UUID)
@@ -135,7 +135,7 @@ func (h *huge) missWorker(activity string) {
 	}
 }
 
-// attempt is the number of the activity's attempt, 0 when it is not pending.
+// attempt returns the number of the activity's attempt; 0 when it is not pending.
 func (h *huge) attempt(id, activity string) int32 {
 	h.T.Helper()
 	flow, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, id, "")

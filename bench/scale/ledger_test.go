@@ -10,15 +10,15 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// edge is the begin (+1) or the end (-1) of something that lasts.
+// edge is the beginning (+1) or the end (-1) of an interval.
 type edge struct {
 	at    time.Time
 	delta int
 }
 
-// peakOf returns the most files of the server that were between two events at the
-// same time; an empty name means all servers. The ledger writes the time at which
-// a transaction begins, so that an end counts before the begins that it allowed.
+// peakOf returns the maximum number of files of the server that were between two events
+// at the same time; an empty name means all servers. The ledger records the time at which
+// a transaction begins, so an end counts before the beginnings that it allowed.
 func peakOf(h *sandbox.Cluster, server string, from, to ingest.EventType) (peak int) {
 	h.T.Helper()
 	var edges []edge
@@ -49,7 +49,7 @@ func peakOf(h *sandbox.Cluster, server string, from, to ingest.EventType) (peak 
 	return peak
 }
 
-// requireNoFailures fails when any attempt of any file has failed.
+// requireNoFailures fails if any attempt of any file has failed.
 func requireNoFailures(h *sandbox.Cluster) {
 	h.T.Helper()
 	for _, f := range h.Files() {

@@ -15,14 +15,14 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// Temporal's limits: at the first two it suggests to continue as new, at the
-// third it warns.
+// Temporal's limits: at the first two it suggests to continue as new; at the third it
+// logs a warning.
 const (
 	limitEvents  = 4096
 	limitHistory = 4 << 20
 	limitPayload = 512 << 10
-	// limitPending is far below Temporal's limit of 2,000: a scan's activities
-	// are its listing, its second look at settling files, and its dispatcher.
+	// limitPending is far below Temporal's limit of 2,000. A scan has three activities:
+	// its listing, its recheck of settling files, and its dispatcher.
 	limitPending = 10
 )
 
@@ -57,13 +57,13 @@ func requireLimits(h *sandbox.Cluster, workflowID string) {
 	require.Less(h.T, largest, limitPayload)
 }
 
-// continuedFrom is the run before this one, if the event is its first.
+// continuedFrom returns the id of the previous run if the event is the first of its run.
 func continuedFrom(event *historypb.HistoryEvent) string {
 	return event.GetWorkflowExecutionStartedEventAttributes().GetContinuedExecutionRunId()
 }
 
-// limitWatch looks again and again at what only running workflows show: pending
-// activities and their heartbeats.
+// limitWatch polls values that only running workflows have: pending activities and their
+// heartbeats.
 type limitWatch struct {
 	h    *sandbox.Cluster
 	stop context.CancelFunc
@@ -103,7 +103,7 @@ func (w *limitWatch) look(pending []*workflowpb.PendingActivityInfo) {
 	}
 }
 
-// require ends the watch and fails if a limit was exceeded, or nothing was seen.
+// require ends the polling. It fails if a limit was exceeded or nothing was seen.
 func (w *limitWatch) require() {
 	w.h.T.Helper()
 	w.stop()

@@ -27,7 +27,8 @@ const (
 	rescanEvents = 20
 	// rescanFolders is the number of small folders.
 	rescanFolders = 1000
-	// rescanChanged files are changed and as many are added for the second scan.
+	// rescanChanged is the number of files that are changed, and of files that are added,
+	// before the second scan.
 	rescanChanged = 5
 )
 
@@ -66,14 +67,14 @@ func TestScaleRescan(t *testing.T) {
 	require.LessOrEqual(t, worker.PeakMemory(), int64(rescanMemory))
 }
 
-// rescanned is a DiscoverFiles that has ended.
+// rescanned is the result of a DiscoverFiles that has ended.
 type rescanned struct {
 	workflows.DiscoverSummary
 	took   time.Duration
 	events int
 }
 
-// rescan scans and reports what that took.
+// rescan scans and measures the costs.
 func rescan(h *sandbox.Cluster, worker *sandbox.Process, serverUUID string) (r rescanned) {
 	h.T.Helper()
 	cpu := rescanCPU(h.T, worker)
@@ -92,7 +93,7 @@ func rescan(h *sandbox.Cluster, worker *sandbox.Process, serverUUID string) (r r
 	return r
 }
 
-// rescanCPU is the processor time so far of the worker and of PostgreSQL.
+// rescanCPU returns the CPU time so far of the worker and of PostgreSQL.
 func rescanCPU(t *testing.T, worker *sandbox.Process) map[string]time.Duration {
 	t.Helper()
 	services, err := bench.ServicePids()
@@ -116,7 +117,7 @@ type knownFiles struct {
 
 var rescanEpoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// path is the path below the root of file i, as in recordKnown.
+// path returns the path of file i below the root, as recordKnown computes it.
 func (k *knownFiles) path(i int) string {
 	if i <= k.n/2 {
 		return fmt.Sprintf("large/file_%07d.csv", i)
@@ -124,7 +125,7 @@ func (k *knownFiles) path(i int) string {
 	return fmt.Sprintf("small/%03d/file_%07d.csv", i%rescanFolders, i)
 }
 
-// make makes the files, as sparse files because that is quick.
+// make creates the files, as sparse files because that is quick.
 func (k *knownFiles) make() error {
 	if err := os.MkdirAll(k.sshd.Path("large"), 0o755); err != nil {
 		return err
@@ -163,7 +164,7 @@ func (k *knownFiles) makeOne(i int, size int64) error {
 	return os.Chtimes(path, at, at)
 }
 
-// change changes some known files and adds as many, and returns their paths.
+// change changes some known files, adds as many new ones, and returns all their paths.
 func (k *knownFiles) change() (paths []string) {
 	k.t.Helper()
 	for i := range rescanChanged {
@@ -185,8 +186,8 @@ FROM generate_series($3::bigint, $4::bigint) i
 CROSS JOIN LATERAL (SELECT $5 || CASE WHEN i <= $6::bigint / 2 THEN '/large/' ELSE '/small/' || lpad((i % $7::bigint)::text, 3, '0') || '/' END AS dir,
 	'file_' || lpad(i::text, 7, '0') || '.csv' AS name) p`
 
-// record writes the files into the ledger as completed, and brings the tables'
-// statistics up to date as autovacuum does.
+// record inserts the files into the ledger as completed, and updates the tables'
+// statistics like autovacuum.
 func (k *knownFiles) record(serverUUID string) {
 	k.t.Helper()
 	const atOnce = 100_000
@@ -210,7 +211,7 @@ type fingerprint struct {
 
 func (k *knownFiles) fingerprint() fingerprint { return k.fingerprintTo(1 << 62) }
 
-// fingerprintTo leaves out the rows after the id.
+// fingerprintTo returns the fingerprint of the rows up to the id.
 func (k *knownFiles) fingerprintTo(lastID int64) (f fingerprint) {
 	k.t.Helper()
 	require.NoError(k.t, k.ledger.QueryRow(k.t.Context(), `
@@ -219,7 +220,7 @@ SELECT count(*), max(id), sum(hashtextextended(f.xmin || f::text, 0)::numeric)::
 	return f
 }
 
-// newPaths are the paths of the rows after the id.
+// newPaths returns the paths of the rows after the id.
 func (k *knownFiles) newPaths(lastID int64) []string {
 	k.t.Helper()
 	rows, err := k.ledger.Query(k.t.Context(), "SELECT remote_path FROM files WHERE id > $1", lastID)

@@ -26,14 +26,14 @@ const (
 	lookEvery = 2 * time.Second
 )
 
-// lateness holds the late servers that the API has shown while the schedule ran.
+// lateness records the late servers that the API has shown while the schedule ran.
 type lateness struct {
 	f    *fleet
 	api  *httptest.Server
 	stop func()
 
 	mu   sync.Mutex
-	late map[string]bool // by uuid: was late at some look
+	late map[string]bool // servers that were late in at least one request, by uuid
 }
 
 // watchLateness asks the API which servers are late until stop is called.
@@ -72,7 +72,7 @@ func (f *fleet) watchLateness() *lateness {
 // apiToken is the API's bootstrap token in this test.
 const apiToken = "scale-test-token"
 
-// look notes which servers the API's overview shows as late.
+// look records the servers that the API's overview shows as late.
 func (l *lateness) look() {
 	request, err := http.NewRequestWithContext(l.f.Ctx, http.MethodGet, l.api.URL+"/api/v1/overview", nil)
 	if !assert.NoError(l.f.T, err) {
@@ -99,7 +99,7 @@ func (l *lateness) look() {
 	}
 }
 
-// count returns how many of the servers were late at some look.
+// count returns the number of servers that were late in at least one request.
 func (l *lateness) count(servers map[string]bool) (n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -111,8 +111,9 @@ func (l *lateness) count(servers map[string]bool) (n int) {
 	return n
 }
 
-// require: each silent server has missed a tick and was shown as late, and no
-// healthy one ever was. It ends the watch, because without the schedule all are late.
+// require checks that each silent server has missed a tick and was shown as late, and
+// that no healthy one ever was. It ends the polling first, because without the schedule
+// all servers are late.
 func (l *lateness) require() {
 	l.f.T.Helper()
 	sandbox.Eventually(l.f.T, func() bool { return l.count(l.f.silent) == len(l.f.silent) },

@@ -56,7 +56,7 @@ func (m *meter) read() (u usage) {
 	return u
 }
 
-// report prints what each scan that was started since has cost.
+// report prints the cost of each scan that was started since.
 func (m *meter) report(what string) {
 	t := m.f.T
 	t.Helper()

@@ -21,13 +21,13 @@ const (
 	intervalGrace = 15 * time.Second
 )
 
-// execution is a workflow as Temporal lists it.
+// execution is a workflow as listed by Temporal.
 type execution struct {
 	id, run         string
 	started, closed time.Time // closed is zero while it runs
 }
 
-// executions returns this world's workflows of a type, in order of their starts.
+// executions returns this test's workflows of a type, ordered by start.
 func (f *fleet) executions(workflowType string) (all []execution) {
 	f.T.Helper()
 	query := `TaskQueue = "` + f.Queue + `" AND WorkflowType = "` + workflowType + `"`
@@ -54,8 +54,8 @@ func executionOf(info *workflowpb.WorkflowExecutionInfo) execution {
 	return e
 }
 
-// requirePassesInTime: each pass starts or asks all servers, and the last scan
-// starts in time.
+// requirePassesInTime checks that each pass starts or signals the scans of all servers,
+// and that the last scan starts in time.
 func (f *fleet) requirePassesInTime() {
 	f.T.Helper()
 	scans := f.executions(workflows.NameDiscoverFiles)
@@ -72,7 +72,7 @@ func (f *fleet) requirePassesInTime() {
 			i+1, f.size.servers, f.size.silent, f.size.slow, f.size.interval, started, last.Round(10*time.Millisecond),
 			p.summary.AlreadyRunning, p.summary.Failed)
 		assert.Zero(f.T, p.summary.Failed)
-		if i == 0 || scale.Full() { // with a short interval, who was listed late is not due in the next pass
+		if i == 0 || scale.Full() { // with a short interval, servers that were listed late are not due in the next pass
 			assert.GreaterOrEqual(f.T, p.summary.Started+p.summary.AlreadyRunning, len(f.healthy), "healthy servers were left out")
 		}
 		if scale.Full() {
@@ -81,8 +81,8 @@ func (f *fleet) requirePassesInTime() {
 	}
 }
 
-// requireIntervals: the healthy servers are listed at their interval. The gap in
-// which the worker was killed counts, too.
+// requireIntervals checks that the healthy servers are listed at their interval, even
+// while the worker was killed.
 func (f *fleet) requireIntervals() {
 	f.T.Helper()
 	var gaps []time.Duration

@@ -23,7 +23,7 @@ import (
 	"stevedore/workflows"
 )
 
-// fleet is many servers of which some do not answer or are slow.
+// fleet is a large number of servers, some of which are silent or slow.
 type fleet struct {
 	*sandbox.Cluster
 	size     fleetSize
@@ -40,13 +40,13 @@ type fleetSize struct {
 	passes                                int
 }
 
-// slowAnswer is the time that a slow server takes for each answer.
+// slowAnswer is the delay of each response of a slow server.
 const slowAnswer = 2 * time.Second
 
-// TestScaleServers has a schedule over many servers of which some are silent and
-// some slow. At full size its worker is killed after the first pass. All scans of a pass
-// start in time, and the healthy servers keep their interval. The silent ones are
-// shown as late after a missed tick, and with their cause.
+// TestScaleServers runs the schedule for many servers, some of them silent or slow. At
+// full size its worker is killed after the first pass. All scans of a pass start in time,
+// and the healthy servers keep their interval. The silent ones are shown as late after a
+// missed tick, and with their cause.
 func TestScaleServers(t *testing.T) {
 	t.Parallel()
 	f := &fleet{
@@ -71,9 +71,9 @@ func (f *fleet) connect() {
 	f.db = db
 }
 
-// addServers registers all. Half of the silent ones accept connections and send
-// nothing, the others fall silent after the log-in. Some of the healthy ones are
-// folders of a real OpenSSH server, the others are in this process.
+// addServers registers all servers. Half of the silent ones accept connections and send
+// nothing; the others become silent after the log-in. Some of the healthy ones are
+// folders of a real OpenSSH server; the others run in this process.
 func (f *fleet) addServers() {
 	f.T.Helper()
 	never := make(chan struct{})
@@ -103,7 +103,7 @@ func (f *fleet) addServers() {
 	}
 }
 
-// add registers a server at the faulty one, or at another port.
+// add registers a server at the address of odd, or at another port.
 func (f *fleet) add(odd *services.FaultySFTP, name string, port int) string {
 	f.T.Helper()
 	server := odd.Server(name, uuid.NewString())
@@ -191,7 +191,7 @@ func (f *fleet) startSchedule() client.ScheduleHandle {
 	return schedule
 }
 
-// offset makes the next tick two seconds from now.
+// offset returns the schedule's offset with which the next tick is in two seconds.
 func offset(every time.Duration) time.Duration {
 	return time.Duration((time.Now().Add(2*time.Second).UnixNano())%int64(every)) / time.Second * time.Second
 }
@@ -199,7 +199,7 @@ func offset(every time.Duration) time.Duration {
 // pass is one scan of all servers.
 type pass struct {
 	began   time.Time
-	next    time.Time // when the next one began, which may still run; zero for the last
+	next    time.Time // start of the next pass, which may still run; zero for the last
 	summary workflows.ScanSummary
 }
 
@@ -228,7 +228,7 @@ func (f *fleet) awaitPasses(n int) {
 	f.awaitListings(n)
 }
 
-// awaitListings waits until each healthy server has been listed so often.
+// awaitListings waits until each healthy server has been listed n times.
 func (f *fleet) awaitListings(n int) {
 	f.T.Helper()
 	sandbox.Eventually(f.T, func() bool {
@@ -241,7 +241,7 @@ func (f *fleet) awaitListings(n int) {
 	}, 2*f.size.interval+sandbox.Timeout, time.Second, "healthy servers are not listed %d times", n)
 }
 
-// listings returns when the listings of each healthy server began, in order.
+// listings returns the start times of the listings of each healthy server, in order.
 func (f *fleet) listings() map[string][]time.Time {
 	f.T.Helper()
 	rows, err := f.db.Query(f.Ctx, `SELECT server_uuid::text, started_at FROM scans WHERE error IS NULL AND finished_at IS NOT NULL ORDER BY started_at`)
@@ -259,7 +259,7 @@ func (f *fleet) listings() map[string][]time.Time {
 	return begun
 }
 
-// requireCauses: the servers that do not answer are shown with their cause.
+// requireCauses checks that silent servers are shown with the cause.
 func (f *fleet) requireCauses() {
 	f.T.Helper()
 	sandbox.Eventually(f.T, func() bool {

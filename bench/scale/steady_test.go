@@ -27,7 +27,7 @@ const (
 	pictureVariable = "STEVEDORE_TEST_SCALE_PICTURE"
 )
 
-// services are the kinds of connections that are counted.
+// serviceNames are the kinds of connections that are counted.
 var serviceNames = []string{"SSH", "PostgreSQL", "S3", "AMQP", "Temporal"}
 
 var steadyCharts = [4]scale.Chart{
@@ -73,9 +73,8 @@ type steady struct {
 	written int
 }
 
-// newSteady has one server whose files are staged and one whose files are
-// transferred directly. Small files of the second one go through memory, of the
-// first one none.
+// newSteady creates one server with staged files and one with direct transfers. Small
+// files of the second one are transferred in memory.
 func newSteady(t *testing.T, lasts time.Duration) *steady {
 	t.Helper()
 	s := &steady{Cluster: sandbox.NewCluster(t), random: rand.New(rand.NewPCG(1, 2)), peers: scale.Peers{}}
@@ -107,8 +106,8 @@ func (s *steady) watch(name, address string) {
 	s.peers[port] = name
 }
 
-// run keeps the load up and returns the samples. The first ones come after the
-// first files have arrived.
+// run applies the load and returns the samples. The first sample is taken after the first
+// files have arrived.
 func (s *steady) run(lasts, every time.Duration) (samples []scale.Sample) {
 	s.T.Helper()
 	const rate, scanEvery = 10, 5 * time.Second
@@ -137,8 +136,8 @@ func (s *steady) run(lasts, every time.Duration) (samples []scale.Sample) {
 	return samples
 }
 
-// write writes the next file, under a temporary name first. Every hundredth one
-// has 5 to 20 MiB.
+// write writes the next file, first under a temporary name. Every hundredth file has 5 to
+// 20 MiB.
 func (s *steady) write() {
 	s.written++
 	size := 1000 + s.random.IntN(40_000)
@@ -171,8 +170,8 @@ func (s *steady) finish() {
 	s.RequireExactlyOnce()
 }
 
-// requireFlat compares the second quarter with the last one, strictly after a long
-// run: a short one still fills its pools.
+// requireFlat compares the second quarter with the last one, strictly only after a long
+// run: a short run still fills its pools.
 func requireFlat(t *testing.T, samples []scale.Sample, long bool) {
 	t.Helper()
 	require.Greater(t, len(samples), 20)

@@ -81,8 +81,8 @@ func TestScaleWorkers(t *testing.T) {
 	})
 }
 
-// measureWorkers moves the load with each number of workers, prints the rates and
-// returns them, in files per second. The small size has one round, of two workers.
+// measureWorkers moves the load with each number of workers, and prints and returns the
+// rates in files per second. The small size has one round with two workers.
 func measureWorkers(t *testing.T, load workersLoad) (rates []float64) {
 	t.Helper()
 	for _, workers := range scale.Size([]int{2}, []int{1, 2, 3}) {
@@ -100,7 +100,7 @@ func measureWorkers(t *testing.T, load workersLoad) (rates []float64) {
 	return rates
 }
 
-// workersRound is the load with a number of workers, in a world of its own.
+// workersRound is a run of the load with a number of workers, in a separate sandbox.
 type workersRound struct {
 	*sandbox.Cluster
 	load      workersLoad
@@ -122,7 +122,7 @@ func newWorkersRound(t *testing.T, load workersLoad, workers int) *workersRound 
 	return r
 }
 
-// serve starts a server, behind a line where the load bounds the bandwidth.
+// serve starts a server, behind a proxy if the load limits the bandwidth.
 func (r *workersRound) serve(name string) {
 	r.T.Helper()
 	sshd := services.StartSSHD(r.T, services.SSHDOptions{})
@@ -149,8 +149,8 @@ func (r *workersRound) write(pass int) {
 	}
 }
 
-// startWorker starts a worker process on a host of its own: the first one has the
-// sandbox's staging folder, each further one another.
+// startWorker starts a worker process with its own staging folder. The first one has the
+// sandbox's.
 func (r *workersRound) startWorker() {
 	r.T.Helper()
 	env := slices.Clone(r.load.env)
@@ -162,7 +162,7 @@ func (r *workersRound) startWorker() {
 	r.processes = append(r.processes, r.StartProcess(sandbox.ProcessOptions{Env: env}))
 }
 
-// awaitPollers waits until every worker asks for activities.
+// awaitPollers waits until every worker polls for activities.
 func (r *workersRound) awaitPollers() {
 	r.T.Helper()
 	sandbox.Eventually(r.T, func() bool {
@@ -204,7 +204,7 @@ func (r *workersRound) cpu() (sum time.Duration) {
 	return sum
 }
 
-// span returns when the first file was started and when the last was completed.
+// span returns the start of the first file and the completion of the last.
 func (r *workersRound) span() (began, ended time.Time) {
 	r.T.Helper()
 	files := r.Files()
@@ -223,8 +223,8 @@ func (r *workersRound) span() (began, ended time.Time) {
 	return began, ended
 }
 
-// requireLimit fails if more files of a server were in flight than its limit. A
-// file holds its slot from before it is started until it is completed.
+// requireLimit fails if a server had more files in flight than its limit. A file holds
+// its slot from before its start until its completion.
 func (r *workersRound) requireLimit() {
 	r.T.Helper()
 	var peaks []int
@@ -248,8 +248,8 @@ func (r *workersRound) shares() []int {
 	return shares
 }
 
-// requireParts fails if a worker moves no file. Temporal chooses the worker of a
-// server's dispatcher again in each pass, so that it may take some passes.
+// requireParts fails if a worker moves no file. Temporal chooses the worker of a server's
+// dispatcher in each pass, so this may take several passes.
 func (r *workersRound) requireParts(shares []int) {
 	r.T.Helper()
 	for pass := 1; slices.Contains(shares, 0); pass++ {

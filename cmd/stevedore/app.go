@@ -23,7 +23,7 @@ type app struct {
 	// stdoutSize and stderrSize return the size of the terminal in characters, and
 	// zeros for a pipe or file. A nil function is a pipe.
 	stdoutSize, stderrSize func() (width, height int)
-	// interactive reports whether a person can answer questions.
+	// interactive reports whether a user can answer questions.
 	interactive bool
 	// refresh is the interval of --watch.
 	refresh time.Duration

@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// errDeclined ends a command that a person did not confirm.
+// errDeclined ends a command that the user did not confirm.
 var errDeclined = errors.New("nothing was changed")
 
-// confirm asks a person to confirm the action, unless yes is set. Without a terminal it
-// is a usage error, so that a script must set yes.
+// confirm asks the user to confirm the action, unless yes is set. Without a terminal it
+// returns a usage error, so that scripts must set yes.
 func (a *app) confirm(yes bool, format string, args ...any) error {
 	action := fmt.Sprintf(format, args...)
 	switch {

@@ -27,13 +27,13 @@ import (
 
 const testUUID = "0f0f0f0f-1111-4222-8333-444444444444"
 
-// serviceFake is the interfaces behind the API.
+// serviceFake combines the interfaces that the API needs.
 type serviceFake interface {
 	operations.Operations
 	access.Access
 }
 
-// fakeOperations is behind the API that the commands call. It returns what a test sets.
+// fakeOperations implements the API of the tests. It returns the values that a test sets.
 type fakeOperations struct {
 	operations.Operations
 	access.Access
@@ -384,7 +384,7 @@ func stdin(text string) with { return func(a *app) { a.stdin = strings.NewReader
 
 func environ(lines ...string) with { return func(a *app) { a.environ = append(a.environ, lines...) } }
 
-// backend is the fake behind the API and in place of the service's parts.
+// backend is the fake that serves the API and replaces the service's parts.
 type backend interface {
 	serviceFake
 	installation

@@ -95,7 +95,7 @@ func (a *app) fileActionCommand(action client.Action, short, long, example strin
 // actionResult is the result of an action on one file as JSON.
 type actionResult struct {
 	Action client.Action `json:"action"`
-	// FileUUID is the argument when there is no such file.
+	// FileUUID is the argument of the command if there is no such file.
 	FileUUID   string `json:"file_uuid"`
 	RemotePath string `json:"remote_path"`
 	Done       bool   `json:"done"`

@@ -8,8 +8,8 @@ import (
 	"stevedore/api/openapi"
 )
 
-// fileProgress describes in one cell what the step of a file does, or why the file
-// waits. Without a running step p is nil.
+// fileProgress describes the running step of a file, or the reason why it waits, for one
+// cell of a table. p is nil without a running step.
 func fileProgress(f openapi.File, p *openapi.Progress, now time.Time) string {
 	switch {
 	case f.SourceLeft != nil:

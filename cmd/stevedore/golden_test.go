@@ -177,7 +177,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// clockAt makes the distances of times in tables constant.
+// clockAt sets a fixed clock, so that relative times in tables are constant.
 func clockAt(a *app) {
 	a.now = func() time.Time { return time.Date(2026, 1, 3, 3, 4, 5, 0, time.UTC) }
 }

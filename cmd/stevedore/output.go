@@ -131,7 +131,7 @@ func all[T any](items []T, err error) iter.Seq2[T, error] {
 	}
 }
 
-// note prints a line for people that is not part of the result.
+// note prints a line for users that is not part of the result.
 func (a *app) note(format string, args ...any) {
 	fmt.Fprintf(a.stderr, format+"\n", args...)
 }

@@ -129,7 +129,7 @@ func (a *app) showServer(s openapi.Server) error {
 	})
 }
 
-// rowsOfAttention adds what a person may have to act on.
+// rowsOfAttention adds rows for what may need an operator.
 func rowsOfAttention(t *table, s openapi.Server, now time.Time) {
 	optional := func(name string, n int64, format string, args ...any) {
 		if n > 0 {

@@ -20,7 +20,7 @@ type buildVersion struct {
 	Platform string `json:"platform"`
 }
 
-// String returns the version for people, on one line.
+// String returns the version for users, on one line.
 func (v buildVersion) String() string {
 	return fmt.Sprintf("stevedore %s (%s, %s, commit %s)", v.Version, v.Go, v.Platform, dash(v.Commit))
 }

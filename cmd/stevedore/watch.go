@@ -21,7 +21,8 @@ const (
 	headerLines = 5
 )
 
-// watch calls look at intervals until it returns true or ctx ends, which is no error.
+// watch calls look at intervals until it returns true or ctx ends. The end of ctx is not
+// an error.
 func (a *app) watch(ctx context.Context, look func() (done bool, err error)) error {
 	for {
 		done, err := look()

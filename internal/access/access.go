@@ -33,7 +33,7 @@ type Tokens interface {
 	Authenticate(ctx context.Context, digest Digest) (ingest.Principal, error)
 }
 
-// Sessions manages the sessions of people in the console.
+// Sessions manages the console's sessions.
 type Sessions interface {
 	// OpenSession starts a session for the token with the digest and returns the value
 	// of its cookie, which is not stored.

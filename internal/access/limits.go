@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	// defaultRate is far above the needs of people and scripts.
+	// defaultRate is far above the needs of users and scripts.
 	defaultRate = 100
 	burstFactor = 3
 	// failureRate bounds the wrong tokens per second from one address.

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// secretPrefix lets people and secret scanners recognize a token.
+	// secretPrefix lets users and secret scanners recognize a token.
 	secretPrefix = "stv_"
 	// maxTokens bounds a list of tokens.
 	maxTokens = 1000

@@ -188,6 +188,6 @@ type Worker struct {
 type Log struct {
 	// Level is the lowest level that is logged. Default: info.
 	Level slog.Level `env:"STEVEDORE_LOG_LEVEL" envDefault:"info" doc:"Lowest level to log: debug, info, warn or error"`
-	// Format is text for people, or json for log collectors. Default: text.
+	// Format is text for terminals, or json for log collectors. Default: text.
 	Format string `env:"STEVEDORE_LOG_FORMAT" envDefault:"text" doc:"Format of the log: text or json"`
 }

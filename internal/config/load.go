@@ -94,8 +94,8 @@ func (l loaded) set(name, text, source string) {
 	}
 }
 
-// routeToQueue sets the default of the routing key to the name of the queue, by which
-// the broker's default exchange routes.
+// routeToQueue sets the default of the routing key to the name of the queue: the broker's
+// default exchange routes by queue name.
 func (l loaded) routeToQueue() {
 	const key = "STEVEDORE_AMQP_ROUTING_KEY"
 	if l.values[key].text == "" {

@@ -35,9 +35,8 @@ func WhereOf(server ingest.Server) Where {
 	return where
 }
 
-// Moved returns the changed fields because of which the credentials could reach
-// another receiver. Removed pins are not included, because they reduce the trusted
-// receivers.
+// Moved returns the changed fields that could send the credentials to another receiver.
+// Removed pins are not included, because they reduce the trusted receivers.
 func (w Where) Moved(to Where) (fields []string) {
 	for _, field := range []struct {
 		name string

@@ -12,7 +12,7 @@ type DirectTransfer struct {
 	// Key and UploadID identify the upload.
 	Key      string
 	UploadID string
-	// Size in bytes is that of the version; exactly so many bytes are read.
+	// Size is the size of the version in bytes. Exactly this many bytes are read.
 	Size int64
 	// MinRate, in bytes per second, ends the transfer with KindSlow when the source
 	// stays below it for a minute; 0 disables the check.

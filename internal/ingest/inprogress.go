@@ -46,8 +46,8 @@ func (o Options) InProgress() []string {
 	return globs
 }
 
-// WaitsForSize returns what a file of the size in bytes waits for: the server's
-// MinSize, or "" when it is large enough.
+// WaitsForSize returns the condition that a file of the size in bytes waits for: the
+// server's MinSize, or "" when it is large enough.
 func (s Server) WaitsForSize(size int64) string {
 	if size >= s.MinSize {
 		return ""

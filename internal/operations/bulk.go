@@ -162,8 +162,8 @@ func (b *bulkBatch) decide(ctx context.Context, decide func(context.Context, ing
 	_ = group.Wait() // none of them fails
 }
 
-// bulkUntil returns until when a request that starts now may start actions; zero means no
-// limit.
+// bulkUntil returns the time until which a request that starts now may start actions;
+// zero means no limit.
 func bulkUntil(ctx context.Context, now time.Time) time.Time {
 	deadline, ok := ctx.Deadline()
 	if !ok {

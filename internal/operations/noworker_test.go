@@ -14,7 +14,7 @@ import (
 	"stevedore/workflows"
 )
 
-// stuckEngine answers actions as Temporal does without a worker: not before the context ends.
+// stuckEngine is Temporal without a worker: actions return when the context ends.
 type stuckEngine struct{ *fakeEngine }
 
 func (stuckEngine) Act(ctx context.Context, _, _ string, _ workflows.OperatorAction) error {

@@ -53,7 +53,7 @@ type ProbeResult struct {
 
 // These types of a server test's result are defined by the SFTP adapter.
 type (
-	// ProbeDetails are findings that help a person to examine a server.
+	// ProbeDetails are findings that help an operator to examine a server.
 	ProbeDetails = sftp.ProbeDetails
 	// Limits are the limits that a server states.
 	Limits = sftp.Limits

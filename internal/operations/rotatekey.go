@@ -12,7 +12,7 @@ import (
 // Keyring seals and opens credentials, and adds keys.
 type Keyring interface {
 	Sealer
-	// Open decrypts what Seal made for the same field and server.
+	// Open decrypts a value that Seal returned for the same field and server.
 	Open(field string, server ingest.Server, sealed []byte) ([]byte, error)
 	// Current reports whether the value was sealed with the newest key.
 	Current(sealed []byte) bool

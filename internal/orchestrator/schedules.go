@@ -39,8 +39,8 @@ func searchAttributes() map[string]enumspb.IndexedValueType {
 	}
 }
 
-// EnsureSearchAttributes registers the search attributes, waits until workflows can use
-// them, and returns what it did.
+// EnsureSearchAttributes registers the search attributes and waits until workflows can
+// use them. It returns a description of the changes.
 func (o Client) EnsureSearchAttributes(ctx context.Context, namespace string) (string, error) {
 	c, err := o.connect(ctx)
 	if err != nil {
@@ -147,8 +147,8 @@ func Reconciling() Recurring {
 	}
 }
 
-// EnsureSchedule creates or updates a schedule and returns what it did. A pause is kept,
-// because an operator set it.
+// EnsureSchedule creates or updates a schedule and returns a description of the changes.
+// A pause is kept, because an operator set it.
 func (o Client) EnsureSchedule(ctx context.Context, r Recurring) (string, error) {
 	c, err := o.connect(ctx)
 	if err != nil {

@@ -122,7 +122,8 @@ func (d *dialer) explainHandshake(e *handshakeError) error {
 	case spoke && !timeout && e.login != nil && e.login.isRefusal(e.err):
 		return d.explainRefusal(e.login, e.err)
 	case e.flooded:
-		// Not retried automatically: each such log-in leaks memory, see meteredConn.readerStopped.
+		// This is not retried automatically: each log-in of this kind leaks memory, see
+		// meteredConn.readerStopped.
 		return ingest.Wrap(ingest.KindServer, e.err, "server %s: %s sends endless packets during log-in: ask the partner to fix it, then run `stevedore server test %s`", name, to, name)
 	case disconnected(e.err) && isUnavailable(e.err.Error()):
 		return ingest.Wrap(ingest.KindTransient, &limitError{e.err}, "server %s: %s ended the connection during log-in with %s: it is at its limit or unavailable; close other clients of the account, or set --max-connections",

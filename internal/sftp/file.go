@@ -61,9 +61,9 @@ func (s *Session) OpenFile(ctx context.Context, path string) (*File, error) {
 	return f, nil
 }
 
-// fstat returns the attributes of an open file, and why it is not a regular file, empty
-// if it is. It returns nil if the server does not support FSTAT; the path was checked
-// before.
+// fstat returns the attributes of an open file, and the reason if it is not a regular
+// file, else "". It returns nil if the server does not support FSTAT; the path was
+// checked before.
 func (s *Session) fstat(remote *sftp.File) (*attrs, string, error) {
 	if s.conn.behavior.lacks(packetFstat) {
 		return nil, "", nil

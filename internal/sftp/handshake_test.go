@@ -132,7 +132,7 @@ func rekeyForever(r *rawSSH) error {
 	}
 }
 
-// partialSuccessForever replies to each method that another one is required.
+// partialSuccessForever accepts each method and requires another one.
 func partialSuccessForever(r *rawSSH) error {
 	for {
 		request, err := r.await(msgAuthRequest)

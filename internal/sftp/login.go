@@ -80,8 +80,9 @@ func (l login) newAttempt(ctx context.Context, connFailed func() bool) *loginAtt
 }
 
 // next implements ssh.ClientConfig.AuthCallback. It is called after each method, first
-// after "none". If no method is left it returns nil, and x/crypto returns the error of
-// the last method, by which isRefusal distinguishes a refusal from a broken connection.
+// after "none". If no method is left it returns nil. x/crypto then returns the error of
+// the last method, which isRefusal examines to distinguish a refusal from a broken
+// connection.
 func (a *loginAttempt) next(state *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
 	a.state = *state
 	if a.err != nil {

@@ -74,8 +74,8 @@ func open(t *testing.T, pool *sftp.Pool, server ingest.Server) *sftp.Session {
 	return session
 }
 
-// tryOpen opens a session. It retries because on a loaded machine sshd sometimes closes a
-// connection before it has sent anything, which no test is about.
+// tryOpen opens a session. It retries, because on a loaded machine sshd sometimes closes
+// a connection before it has sent anything.
 func tryOpen(t *testing.T, pool *sftp.Pool, server ingest.Server) (session *sftp.Session, err error) {
 	t.Helper()
 	for range 3 {

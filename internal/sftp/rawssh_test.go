@@ -68,8 +68,8 @@ type rawSSH struct {
 
 var errRaw = errors.New("the client closed the connection")
 
-// serveRaw starts a server that runs script for each connection. The script sends the
-// version line by start.
+// serveRaw starts a server that runs script for each connection. The script calls start
+// to send the version line.
 func serveRaw(t *testing.T, script func(*rawSSH) error) ingest.Server {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)
@@ -97,7 +97,7 @@ func serveRaw(t *testing.T, script func(*rawSSH) error) ingest.Server {
 	}
 }
 
-// start exchanges versions and sends line as ours.
+// start exchanges versions and sends line as the server's.
 func (r *rawSSH) start(line string) error {
 	if _, err := r.Write([]byte(line)); err != nil {
 		return err

@@ -63,7 +63,7 @@ func benchStore(b *testing.B, drop string) (*store.Store, ingest.Server) {
 	return s, server
 }
 
-// way returns the changes of a file ingested without failures.
+// way returns the changes of a file that is ingested without failures.
 func way(f ingest.File) []ingest.Change {
 	hash, algo, bucket, key := fmt.Sprintf("%064x", f.ID), "sha256", "files", ingest.ObjectKey(f)
 	step := func(to ingest.Status, event ingest.EventType) ingest.Change {

@@ -87,8 +87,8 @@ func (s *Store) CloseConnection(ctx context.Context, id string) error {
 	return s.exec(ctx, "delete a connection", closeConnection, id)
 }
 
-// RecordConnectionLimit records that the server accepts at most so many connections. The limit is
+// RecordConnectionLimit records that the server accepts at most limit connections. The limit is
 // valid for the duration validFor, doubled with each refused probe, up to 24 hours.
-func (s *Store) RecordConnectionLimit(ctx context.Context, serverUUID string, most int, validFor time.Duration) error {
-	return s.exec(ctx, "record the connection limit", setConnectionLimit, serverUUID, max(most, 1), validFor.Seconds())
+func (s *Store) RecordConnectionLimit(ctx context.Context, serverUUID string, limit int, validFor time.Duration) error {
+	return s.exec(ctx, "record the connection limit", setConnectionLimit, serverUUID, max(limit, 1), validFor.Seconds())
 }

@@ -177,7 +177,7 @@ func (b *testBundle) waitForLock(t *testing.T) {
 	b.waitForLocks(t, 1)
 }
 
-// waitForLocks returns once so many statements wait for locks.
+// waitForLocks returns once the given number of statements wait for locks.
 func (b *testBundle) waitForLocks(t *testing.T, waiting int) {
 	t.Helper()
 	require.Eventually(t, func() bool {

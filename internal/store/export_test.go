@@ -15,8 +15,8 @@ func OnPool(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 // Fold folds the deltas.
 func (s *Store) Fold(ctx context.Context) error { return s.fold(ctx) }
 
-// Together commits the changes as one group, claims those with a From, and returns the error of
-// each.
+// Together commits the changes as one group and returns the error of each. A change with a From
+// is a claim.
 func (s *Store) Together(ctx context.Context, changes ...ingest.Change) (errs []error) {
 	var requests []*request
 	for _, change := range changes {

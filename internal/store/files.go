@@ -20,8 +20,8 @@ const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw
 	CASE WHEN s.after_ingest = 'keep' THEN '' ELSE coalesce(f.source_left, '') END, f.source_left_at,
 	` + observationColumns
 
-// waitsFor describes what a settling file waits for: the recorded reason, or else its checksum
-// file within sidecar_wait.
+// waitsFor is the condition that a settling file waits for: the recorded reason, or else its
+// checksum file within sidecar_wait.
 const waitsFor = `coalesce(f.waits_for, CASE
 	WHEN f.status = 'discovered' AND s.sidecar_wait > interval '0' AND f.hold IS DISTINCT FROM 'held' AND (f.sidecar_raw IS NULL OR f.sidecar_stale)
 		AND f.last_seen_at - f.stable_since >= s.settle

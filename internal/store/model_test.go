@@ -114,7 +114,7 @@ func (b *testBundle) slots(ctx context.Context, t require.TestingT, server strin
 	return slots
 }
 
-// take claims the file with a change that may be refused.
+// take claims the file with a change that may be rejected.
 func (m *model) take(ctx context.Context, t *rapid.T, b *testBundle, f ingest.File) {
 	change := ingest.Change{
 		FileUUID: f.UUID,

@@ -11,7 +11,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// checkMoves decides on suspected moves. The paths in there exist on the server.
+// checkMoves decides on suspected moves. there are the old paths that still exist on the
+// server.
 func (b *testBundle) checkMoves(t *testing.T, there ...string) {
 	t.Helper()
 	suspects, err := b.SuspectedMoves(t.Context(), b.server.UUID, 1000)

@@ -364,7 +364,7 @@ func TestAFileThatGrowsForHours(t *testing.T) {
 	require.EqualValues(t, 1, promoted, "it is complete")
 }
 
-// read closes the ready file as changed during the read.
+// foundChanged ends the ready file as changed while it was read.
 func (b *testBundle) foundChanged(t *testing.T) {
 	t.Helper()
 	for _, f := range b.files(t) {

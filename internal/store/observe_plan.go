@@ -269,8 +269,8 @@ func (p *plan) unknown(e entry, k known) {
 }
 
 // sameBefore reports whether the entry is the version in flight or ingested, by the server's
-// identity rule. After the source was deleted or moved, a completed version does not count,
-// because the file is another delivery.
+// identity rule. A completed version whose source was deleted or moved is excluded, because
+// the file is another delivery.
 func (p *plan) sameBefore(e entry, before past) bool {
 	if p.timeless() && !before.latest.Terminal() && before.latest != "" && before.latestSize == e.Size {
 		return true

@@ -195,7 +195,7 @@ func TestListingsReadNoMoreThanTheyShow(t *testing.T) {
 		day    = now.Add(-15 * 24 * time.Hour)
 		empty  = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 		looked = 2.0 * (store.PageScan + store.MaxCandidates + 1) // the page, its edge, and its literal prefix
-		// In a small ledger, scanning a server's files is as good.
+		// In a small ledger, scanning a server's files is as cheap
 		inHour  = min(looked, float64(b.rows)/15)
 		waiting = []ingest.Status{ingest.StatusError, ingest.StatusReady, ingest.StatusDownloading}
 	)

@@ -16,7 +16,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// checkpoint returns a checkpoint of so many parts, the last of which is shorter.
+// checkpoint returns a checkpoint of the given number of parts; the last one is shorter.
 func checkpoint(t testing.TB, parts int) ingest.TransferCheckpoint {
 	t.Helper()
 	state, err := sha256.New().(encoding.BinaryMarshaler).MarshalBinary()

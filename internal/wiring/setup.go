@@ -13,7 +13,7 @@ import (
 type Step struct {
 	// Name is the part that the step sets up, such as "database".
 	Name string
-	// Run sets it up and returns what it did or found, as a short phrase.
+	// Run sets up the part and returns a short description of the changes.
 	Run func(ctx context.Context) (done string, err error)
 	// Needs names an earlier step. If that fails, this one is skipped. Empty means none.
 	Needs string
@@ -22,7 +22,7 @@ type Step struct {
 // StepReport is the result of a step.
 type StepReport struct {
 	Name string
-	// Done is a short phrase about what was done or found; empty on failure.
+	// Done is a short description of the changes; empty on failure.
 	Done string
 	// Err is the failure, or the reason for which the step was skipped.
 	Err error

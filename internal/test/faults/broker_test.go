@@ -31,8 +31,8 @@ func TestFault52_BrokerDown(t *testing.T) {
 	brokerDown(t, h, 1)
 }
 
-// TestFault52_BrokerDownTenMinutes is the same, but long enough for all backoffs to reach
-// their maximum.
+// TestFault52_BrokerDownTenMinutes stops the broker until all backoffs have reached their
+// maximum.
 func TestFault52_BrokerDownTenMinutes(t *testing.T) {
 	long(t)
 	t.Parallel()

@@ -199,7 +199,7 @@ func (s *chaosRun) help(f ingest.File) {
 	}
 }
 
-// scan is the action of the schedule. It may fail; the next one follows.
+// scan starts a scan like the schedule. It may fail; the next one follows.
 func (s *chaosRun) scan() {
 	_, _ = s.Temporal.ExecuteWorkflow(s.Ctx, client.StartWorkflowOptions{
 		ID: ingest.ScanWorkflowID(uuid.NewString()), TaskQueue: s.Queue,

@@ -19,7 +19,7 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// PostgreSQL's errors for a transaction that it aborts in favour of another one.
+// PostgreSQL's errors for a transaction that it aborts because of another one.
 const (
 	saysSerialization = "C40001\x00"
 	saysDeadlock      = "C40P01\x00"

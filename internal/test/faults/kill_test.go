@@ -16,8 +16,8 @@ import (
 	"stevedore/workflows"
 )
 
-// kills are the transfer modes in which steps are killed. Long ones, which repeat crash
-// points of others, run under `make chaos` only.
+// kills are the transfer modes in which steps are killed. Long ones repeat crash points
+// of others and run under `make chaos` only.
 var kills = []struct {
 	mode   ingest.Mode
 	size   int
@@ -93,8 +93,8 @@ func killAt(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h.RequireExactlyOnce()
 }
 
-// killParked kills the worker while it parks a file with a wrong checksum file, or at the
-// retry by an operator.
+// killParked kills the worker while it records that a file with a wrong checksum file has
+// failed, or at the retry by an operator.
 func killParked(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h := sandbox.NewCluster(t)
 	acme := h.AddServer("acme", change)

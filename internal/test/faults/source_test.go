@@ -50,7 +50,7 @@ func TestFault02_DataWithoutBytesForEver(t *testing.T) {
 }
 
 // midway starts a slow download of a file of 24 MiB and returns in its middle. The last
-// third does not pass the proxy before wait is called, after the fault.
+// third passes the proxy only after the fault, when wait is called.
 func midway(t *testing.T, change func(*ingest.Server)) (h *sandbox.Cluster, acme *services.SSHD, line *sandbox.Proxy, wait func() ingest.File) {
 	t.Helper()
 	h = sandbox.NewCluster(t)
@@ -274,7 +274,8 @@ func TestFault21_WrongPassword(t *testing.T) {
 	})
 }
 
-// wrongPassword: one log-in, then none until the password is right.
+// wrongPassword requires one log-in with the wrong password, and no other until it is
+// corrected.
 func wrongPassword(t *testing.T, m moments) {
 	t.Helper()
 	h := sandbox.NewCluster(t)

@@ -124,7 +124,7 @@ func scrape(t *testing.T, address, token string) string {
 	return string(text)
 }
 
-// mountOver hides the folder behind an empty volume, or behind one of another worker.
+// mountOver hides the folder behind another volume: an empty one, or another worker's.
 func mountOver(id string) func(t *testing.T, dir string) func() {
 	return func(t *testing.T, dir string) func() {
 		require.NoError(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=1m"))
@@ -157,8 +157,8 @@ func emptied(t *testing.T, dir string) func() {
 	return func() { move(aside, dir) }
 }
 
-// readOnly mounts a read-only view over the folder: a volume with open files cannot be
-// remounted read-only, as a broken disk is.
+// readOnly mounts a read-only view over the folder. A volume with open files cannot be
+// remounted read-only, unlike a broken disk.
 func readOnly(t *testing.T, dir string) func() {
 	require.NoError(t, unix.Mount(dir, dir, "", unix.MS_BIND, ""))
 	require.NoError(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY, ""))

@@ -18,9 +18,9 @@ import (
 	"stevedore/workflows"
 )
 
-// storing are the ways of creating an object, each with its last event before the ledger
-// records it. Quick ones, of which the ledger has no trace, are killed in every run, the
-// others under `make chaos`.
+// storing lists the ways of creating an object, each with its last event before the
+// ledger records it. The quick ones, which leave no trace in the ledger, are killed in
+// every run, the others under `make chaos`.
 var storing = []struct {
 	name   string
 	size   int

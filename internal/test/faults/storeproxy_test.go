@@ -101,8 +101,8 @@ func (p *storeProxy) note(resp *http.Response) error {
 	return nil
 }
 
-// taken returns how often the part was stored, refused how often the store returned the
-// S3 code, lostAnswers the number of dropped responses.
+// taken, refused and lostAnswers return the number of times the part was stored, of
+// responses with the S3 code, and of dropped responses.
 func (p *storeProxy) taken(part string) int   { return count(p, func() int { return p.parts[part] }) }
 func (p *storeProxy) refused(code string) int { return count(p, func() int { return p.errors[code] }) }
 func (p *storeProxy) lostAnswers() int        { return count(p, func() int { return p.lost }) }

@@ -69,8 +69,8 @@ func newWire(t *testing.T, service, mark string, next func(occurrence int32) sev
 	return w, u.String()
 }
 
-// newBrokerWire is newWire to the broker, without heartbeats: the broker then tolerates a
-// frozen worker, and the wire sees responses only.
+// newBrokerWire is newWire to the broker, without heartbeats. The broker then tolerates a
+// suspended worker, and the wire sees only responses.
 func newBrokerWire(t *testing.T, h *sandbox.Cluster, next func(occurrence int32) severing) (*wire, string) {
 	t.Helper()
 	u, err := url.Parse(h.AMQP.URL)

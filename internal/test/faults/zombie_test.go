@@ -110,8 +110,8 @@ func TestFault40_TwoWorkerProcesses(t *testing.T) {
 	}
 }
 
-// requireHarmless resumes a zombie whose file another worker has finished. It must give
-// up and leave nothing behind.
+// requireHarmless resumes a suspended worker whose file another worker has finished. It
+// must give up and leave nothing behind.
 func requireHarmless(t *testing.T, h *sandbox.Cluster, zombie *sandbox.Process, acme *services.SSHD) {
 	t.Helper()
 	file := h.Completed(acme.Path("a.bin"))

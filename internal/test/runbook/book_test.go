@@ -127,7 +127,7 @@ func (p *person) run(name string, words ...string) string {
 	return out
 }
 
-// fails is run for commands that must be refused.
+// fails runs a recipe that must be refused, and returns its output.
 func (p *person) fails(name string, words ...string) string {
 	p.t.Helper()
 	out, err := p.enter(name, words)

@@ -31,13 +31,14 @@ type parkedFiles struct {
 	name string
 }
 
-// newParkedFiles transfers small files in memory first, unless change sets the transfer
-// mode; it may be nil.
+// newParkedFiles creates a server whose small files are transferred in memory first,
+// unless change sets the transfer mode; change may be nil.
 func newParkedFiles(t *testing.T, change func(*ingest.Server)) *parkedFiles {
 	return newParkedFilesWith(t, change, nil)
 }
 
-// newParkedFilesWith replaces the worker's dependencies by wrap, which may be nil.
+// newParkedFilesWith is newParkedFiles with the worker's dependencies replaced by wrap,
+// which may be nil.
 func newParkedFilesWith(t *testing.T, change func(*ingest.Server), wrap func(activities.Deps) activities.Deps) *parkedFiles {
 	t.Helper()
 	y := &parkedFiles{Cluster: sandbox.NewCluster(t), name: "acme-" + uuid.NewString()[:8]}

@@ -26,7 +26,8 @@ func newInstallation(t *testing.T) (*sandbox.Cluster, *person, orchestrator.Clie
 	return newInstallationWith(t, nil)
 }
 
-// newInstallationWith replaces the worker's dependencies by wrap, which may be nil.
+// newInstallationWith is newInstallation with the worker's dependencies replaced by wrap,
+// which may be nil.
 func newInstallationWith(t *testing.T, wrap func(activities.Deps) activities.Deps) (*sandbox.Cluster, *person, orchestrator.Client) {
 	t.Helper()
 	h := &sandbox.Cluster{Sandbox: sandbox.New(t), Queue: ingest.TaskQueue}

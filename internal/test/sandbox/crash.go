@@ -102,7 +102,7 @@ type crashSlots struct {
 	c crashPoint
 }
 
-// ReserveSlots may be the crash point, when it reserves something.
+// ReserveSlots is a crash point if it reserves a slot.
 func (s crashSlots) ReserveSlots(ctx context.Context, serverUUID string, fence int64, limit int) (ingest.Reservation, error) {
 	s.c.at("before reserve slots")
 	got, err := s.Reservations.ReserveSlots(ctx, serverUUID, fence, limit)

@@ -205,7 +205,7 @@ func debs(m machine, lacks []missing) (debs []string) {
 	return debs
 }
 
-// advice returns where to get programs that the system's packages do not contain.
+// advice returns instructions to get programs that the system's packages do not contain.
 func advice(m machine, lacks []missing) string {
 	var advice []string
 	for _, l := range lacks {

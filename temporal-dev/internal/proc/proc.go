@@ -99,7 +99,7 @@ func (m Manager) Adopt(s Spec, pid int) error {
 	if err := m.makeDirs(); err != nil {
 		return err
 	}
-	// The state first: the pid file is only for people and scripts.
+	// The state is written first: the pid file is only for users and scripts.
 	text, err := json.Marshal(saved{Spec: s, Pid: pid, Started: readStat(pid).started, Boot: boot()})
 	if err != nil {
 		return err

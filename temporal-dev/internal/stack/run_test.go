@@ -101,7 +101,7 @@ func TestRunPassesTheExitCodeOn(t *testing.T) {
 	}
 }
 
-// bareStack is a stack without started services, which suffices for a command.
+// bareStack is a stack without started services. A command needs no more.
 func bareStack(t *testing.T) *Stack {
 	t.Helper()
 	s, err := Open(t.TempDir(), t.TempDir(), true, io.Discard)
