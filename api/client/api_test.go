@@ -144,7 +144,7 @@ func newClient(t *testing.T, url, token string) *client.API {
 func TestServerLife(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
-	added, err := b.AddServer(ctx, openapi.ServerSettings{
+	added, err := b.CreateServer(ctx, openapi.ServerSettings{
 		Name: ptr("acme"), Host: ptr("sftp.example.com"), Username: ptr("u"), Include: &[]string{"*.csv"}, AfterIngest: ptr("move:/done"),
 		Port: ptr(2222), Transfer: ptr(openapi.ServerSettingsTransfer("staged")), Password: ptr("canary-password"),
 	})
@@ -154,7 +154,7 @@ func TestServerLife(t *testing.T) {
 	there, err := b.admin.GetServer(ctx, "acme")
 	require.NoError(t, err)
 	require.Equal(t, openapi.FromServer(there), added)
-	_, err = b.AddServer(ctx, openapi.ServerSettings{Name: ptr("not a name")})
+	_, err = b.CreateServer(ctx, openapi.ServerSettings{Name: ptr("not a name")})
 	var invalid *ingest.InvalidError
 	require.ErrorAs(t, err, &invalid)
 	require.Contains(t, invalid.Error(), "name: use letters")
@@ -162,13 +162,14 @@ func TestServerLife(t *testing.T) {
 
 	_, version, err := b.Server(ctx, "acme")
 	require.NoError(t, err)
-	edited, err := b.EditServer(ctx, "acme", version, openapi.ServerSettings{Port: ptr(23), Settle: ptr("5s"), Password: ptr("again")})
+	edited, err := b.EditServer(ctx, "acme", &openapi.EditServerParams{IfMatch: &version}, openapi.ServerSettings{Port: ptr(23), Settle: ptr("5s"), Password: ptr("again")})
 	require.NoError(t, err)
 	require.Equal(t, 23, edited.Port)
 	require.Equal(t, []string{"*.csv"}, edited.Include, "what is not named stays")
-	_, err = b.EditServer(ctx, "acme", version, openapi.ServerSettings{Port: ptr(23)})
+	_, err = b.EditServer(ctx, "acme", &openapi.EditServerParams{IfMatch: &version}, openapi.ServerSettings{Port: ptr(23)})
 	require.ErrorIs(t, err, ingest.ErrStale)
-	require.ErrorIs(t, b.RemoveServer(ctx, "acme", version), ingest.ErrStale)
+	_, err = b.RemoveServer(ctx, "acme", &openapi.RemoveServerParams{IfMatch: &version})
+	require.ErrorIs(t, err, ingest.ErrStale)
 
 	paused, err := b.PauseServer(ctx, added.ServerUUID)
 	require.NoError(t, err)
@@ -177,10 +178,11 @@ func TestServerLife(t *testing.T) {
 	require.NoError(t, err)
 	list, err := b.ListServers(ctx)
 	require.NoError(t, err)
-	require.Len(t, list, 1)
+	require.Len(t, list.Servers, 1)
 	_, version, err = b.Server(ctx, "acme")
 	require.NoError(t, err)
-	require.NoError(t, b.RemoveServer(ctx, "acme", version))
+	_, err = b.RemoveServer(ctx, "acme", &openapi.RemoveServerParams{IfMatch: &version})
+	require.NoError(t, err)
 	_, _, err = b.Server(ctx, "acme")
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 }
@@ -219,7 +221,7 @@ func TestFilesAndActions(t *testing.T) {
 	_, files := b.parked(t, odd, "/in/b.csv", "/in/c.txt")
 	params := openapi.ListFilesParams{Server: ptr("acme"), Status: &[]openapi.FileStatus{"error"}, Path: ptr("*.csv")}
 	list := func() (paths []string) {
-		for file, err := range b.Files(ctx, params, 0) {
+		for file, err := range b.ListFiles(ctx, params, 0) {
 			require.NoError(t, err)
 			raw, err := base64.StdEncoding.DecodeString(file.RemotePathBase64)
 			require.NoError(t, err)
@@ -241,8 +243,11 @@ func TestFilesAndActions(t *testing.T) {
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 	_, err = b.File(ctx, "xyz")
 	require.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
-	events, err := b.Events(ctx, files[0].UUID)
-	require.NoError(t, err)
+	var events []openapi.Event
+	for event, err := range b.ListFileEvents(ctx, files[0].UUID, openapi.ListFileEventsParams{}, 0) {
+		require.NoError(t, err)
+		events = append(events, event)
+	}
 	require.EqualValues(t, ingest.EventError, events[len(events)-1].EventType)
 	there, err := b.admin.FileEvents(ctx, files[0].UUID)
 	require.NoError(t, err)
@@ -293,7 +298,7 @@ func TestScanIsAwaited(t *testing.T) {
 	b, ctx := setup(t), t.Context()
 	server, _ := b.parked(t, "/in/a")
 	b.engine.servers = []activities.ServerRef{{UUID: server.UUID, Name: server.Name}}
-	accepted, err := b.StartScan(ctx, nil)
+	accepted, err := b.StartScan(ctx, nil, openapi.ScanRequest{})
 	require.NoError(t, err)
 	require.Equal(t, 1, accepted.Servers)
 	require.Empty(t, accepted.Suspended)
@@ -317,14 +322,14 @@ func TestTokens(t *testing.T) {
 	viewer := newClient(t, b.url, token.Token)
 	_, err = viewer.ListServers(ctx)
 	require.NoError(t, err)
-	_, err = viewer.StartScan(ctx, nil)
+	_, err = viewer.StartScan(ctx, nil, openapi.ScanRequest{})
 	require.ErrorContains(t, err, "role operator")
 	require.ErrorContains(t, err, "STEVEDORE_TOKEN")
 	_, err = b.RevokeToken(ctx, "ci")
 	require.NoError(t, err)
 	list, err := b.ListTokens(ctx)
 	require.NoError(t, err)
-	require.NotNil(t, list[0].RevokedAt)
+	require.NotNil(t, list.Tokens[0].RevokedAt)
 	_, err = viewer.ListServers(ctx)
 	require.Equal(t, ingest.KindAuth, ingest.KindOf(err))
 	require.ErrorContains(t, err, "ask an admin for a token")
@@ -352,7 +357,7 @@ func TestTokenStaysWithItsHost(t *testing.T) {
 		_, err := c.ListServers(t.Context())
 		require.ErrorContains(t, err, "redirect")
 		require.ErrorContains(t, err, "STEVEDORE_API_URL")
-		_, err = c.AddServer(t.Context(), openapi.ServerSettings{Password: ptr("canary")})
+		_, err = c.CreateServer(t.Context(), openapi.ServerSettings{Password: ptr("canary")})
 		require.ErrorContains(t, err, "redirect")
 	}
 	require.Zero(t, asked.Load())
@@ -397,7 +402,7 @@ func TestRequestWithoutResponseIsRepeated(t *testing.T) {
 	server := httptest.NewServer(service)
 	t.Cleanup(server.Close)
 	c := newClient(t, server.URL, "t")
-	run, err := c.StartScan(t.Context(), []string{"acme"})
+	run, err := c.StartScan(t.Context(), nil, openapi.ScanRequest{Servers: &[]string{"acme"}})
 	require.NoError(t, err)
 	require.Equal(t, "s1", run.ScanUUID)
 	require.Len(t, service.keys, 4)
@@ -408,7 +413,7 @@ func TestRequestWithoutResponseIsRepeated(t *testing.T) {
 
 	// New clients, because Go itself repeats requests on reused connections.
 	service.keys, service.drop = nil, 2
-	_, err = newClient(t, server.URL, "t").StartScan(t.Context(), []string{"acme"})
+	_, err = newClient(t, server.URL, "t").StartScan(t.Context(), nil, openapi.ScanRequest{Servers: &[]string{"acme"}})
 	require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 	require.ErrorContains(t, err, "cannot reach the API")
 	require.Len(t, service.keys, 2)

@@ -17,7 +17,7 @@ import (
 func TestAudit(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
-	_, err := b.AddServer(ctx, openapi.ServerSettings{Name: ptr("acme"), Host: ptr("sftp.example.com"), Username: ptr("u"), Password: ptr("p")})
+	_, err := b.CreateServer(ctx, openapi.ServerSettings{Name: ptr("acme"), Host: ptr("sftp.example.com"), Username: ptr("u"), Password: ptr("p")})
 	require.NoError(t, err)
 	_, err = b.StartAudit(ctx, openapi.AuditRequest{Servers: &[]string{"unknown"}})
 	require.ErrorIs(t, err, ingest.ErrNotFound)
@@ -42,7 +42,7 @@ func TestAudit(t *testing.T) {
 			require.NoError(t, b.ledger.EndAudit(ctx, b.engine.audit, failure))
 		})
 		var discrepancies []openapi.AuditDifference
-		for discrepancy, readErr := range b.Discrepancies(ctx, run.AuditUUID) {
+		for discrepancy, readErr := range b.ListAuditDifferences(ctx, run.AuditUUID, openapi.ListAuditDifferencesParams{}, 0) {
 			require.NoError(t, readErr)
 			discrepancies = append(discrepancies, discrepancy)
 		}

@@ -2,8 +2,6 @@ package client
 
 import (
 	"context"
-	"iter"
-	"net/http"
 	"sync"
 	"time"
 
@@ -14,24 +12,23 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Files returns the files that the parameters select, page by page, and ends at the
-// first error. A positive limit bounds the number of files; the limit in params is not
-// used.
-func (c *API) Files(ctx context.Context, params openapi.ListFilesParams, limit int) iter.Seq2[openapi.File, error] {
-	return items(limit, func(size int, cursor *string) ([]openapi.File, *string, error) {
-		params.Limit, params.Cursor = &size, cursor
-		page, err := read[openapi.FilePage](c.raw.ListFiles(ctx, &params))
-		return page.Files, page.NextCursor, err
-	})
+// Server returns the server with the name or uuid, and its version for the If-Match of
+// EditServer and RemoveServer.
+func (c *API) Server(ctx context.Context, nameOrUUID string) (server openapi.Server, version openapi.IfMatch, err error) {
+	response, err := c.raw.GetServer(ctx, nameOrUUID)
+	if server, err = read[openapi.Server](response, err); err == nil {
+		version = response.Header.Get("ETag")
+	}
+	return server, version, err
 }
 
 // File returns the file with the uuid, or the only file whose uuid has the prefix.
 func (c *API) File(ctx context.Context, uuidOrPrefix string) (file openapi.File, _ error) {
-	if id, err := uuid.Parse(uuidOrPrefix); err == nil {
-		return read[openapi.File](c.raw.GetFile(ctx, id))
+	if _, err := uuid.Parse(uuidOrPrefix); err == nil {
+		return c.GetFile(ctx, uuidOrPrefix)
 	}
 	name, found := ingest.Summary(uuidOrPrefix), 0
-	for candidate, err := range c.Files(ctx, openapi.ListFilesParams{UUID: &uuidOrPrefix}, 2) {
+	for candidate, err := range c.ListFiles(ctx, openapi.ListFilesParams{UUID: &uuidOrPrefix}, 2) {
 		if ingest.IsKind(err, ingest.KindInvalid) {
 			return file, ingest.Errorf(ingest.KindInvalid, "file %q: use a uuid, or at least its first 4 hex digits", name)
 		}
@@ -47,29 +44,6 @@ func (c *API) File(ctx context.Context, uuidOrPrefix string) (file openapi.File,
 		return file, nil
 	}
 	return openapi.File{}, ingest.Errorf(ingest.KindConflict, "more than one file has a uuid that starts with %q: use more digits", name)
-}
-
-// Failures groups the failed files of a server, by name or uuid; empty means all.
-func (c *API) Failures(ctx context.Context, server string) (openapi.FailureList, error) {
-	return read[openapi.FailureList](c.raw.ListFailures(ctx, &openapi.ListFailuresParams{Server: given(server)}))
-}
-
-// Events returns the events of a file, oldest first.
-func (c *API) Events(ctx context.Context, fileUUID string) (events []openapi.Event, err error) {
-	id, err := parseUUID("file", fileUUID)
-	if err != nil {
-		return nil, err
-	}
-	for event, err := range items(0, func(size int, cursor *string) ([]openapi.Event, *string, error) {
-		page, err := read[openapi.EventList](c.raw.ListFileEvents(ctx, id, &openapi.ListFileEventsParams{Limit: &size, Cursor: cursor}))
-		return page.Events, page.NextCursor, err
-	}) {
-		if err != nil {
-			return nil, err
-		}
-		events = append(events, event)
-	}
-	return events, nil
 }
 
 const (
@@ -92,13 +66,12 @@ func (c *API) Progress(ctx context.Context, files []openapi.File) map[string]ope
 	group.SetLimit(progressParallel)
 	found, requested := map[string]openapi.Progress{}, 0
 	for _, file := range files {
-		id, err := uuid.Parse(file.FileUUID)
-		if err != nil || !ingest.Status(file.Status).InFlight() || requested == maxProgress {
+		if !ingest.Status(file.Status).InFlight() || requested == maxProgress {
 			continue
 		}
 		requested++
 		group.Go(func() error {
-			shown, err := read[openapi.FileProgress](c.raw.GetFileProgress(ctx, id))
+			shown, err := c.GetFileProgress(ctx, file.FileUUID)
 			if err == nil && shown.Progress != nil {
 				mu.Lock()
 				defer mu.Unlock()
@@ -125,23 +98,17 @@ const (
 
 // ActOnFile carries out the action on a file. The step is where a Retry resumes; nil is
 // the failed step.
-func (c *API) ActOnFile(ctx context.Context, action Action, fileUUID, reason string, step *openapi.StepName) error {
-	id, err := parseUUID("file", fileUUID)
-	if err != nil {
-		return err
-	}
-	var response *http.Response
+func (c *API) ActOnFile(ctx context.Context, action Action, fileUUID, reason string, step *openapi.StepName) (err error) {
 	switch decision := (openapi.Decision{Reason: reason}); action {
 	case Retry:
-		response, err = c.raw.RetryFile(ctx, id, nil, openapi.RetryDecision{Reason: reason, From: step})
+		_, err = c.RetryFile(ctx, fileUUID, openapi.RetryDecision{Reason: reason, From: step})
 	case Skip:
-		response, err = c.raw.SkipFile(ctx, id, nil, decision)
+		_, err = c.SkipFile(ctx, fileUUID, decision)
 	case Renotify:
-		response, err = c.raw.RenotifyFile(ctx, id, nil, decision)
+		_, err = c.RenotifyFile(ctx, fileUUID, decision)
 	case Reprocess:
-		response, err = c.raw.ReprocessFile(ctx, id, nil, decision)
+		_, err = c.ReprocessFile(ctx, fileUUID, decision)
 	}
-	_, err = read[openapi.File](response, err)
 	return err
 }
 
@@ -149,7 +116,7 @@ func (c *API) ActOnFile(ctx context.Context, action Action, fileUUID, reason str
 // decision's filter selects.
 func (c *API) ActOnFiles(ctx context.Context, action Action, decision openapi.BulkDecision) (openapi.BulkResult, error) {
 	if action == Skip {
-		return read[openapi.BulkResult](c.raw.SkipFiles(ctx, nil, decision))
+		return c.SkipFiles(ctx, decision)
 	}
-	return read[openapi.BulkResult](c.raw.RetryFiles(ctx, nil, decision))
+	return c.RetryFiles(ctx, decision)
 }

@@ -1,9 +1,8 @@
 package client
 
 import (
-	"context"
 	"iter"
-	"time"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -39,39 +38,13 @@ func items[T any](limit int, page func(size int, cursor *string) ([]T, *string, 
 	}
 }
 
-// wait calls get until it reports that nothing runs, and progress with each value until
-// then. With an error it still returns the last value.
-func wait[T any](ctx context.Context, interval time.Duration, get func() (value T, running bool, err error), progress func(T)) (last T, _ error) {
-	for {
-		value, running, err := get()
-		if err != nil {
-			return last, err
-		}
-		if last = value; !running {
-			return last, nil
-		}
-		progress(value)
-		if err := sleep(ctx, interval); err != nil {
-			return last, err
-		}
-	}
-}
-
-// parseUUID returns an error of KindInvalid that names the thing.
-func parseUUID(thing, text string) (uuid.UUID, error) {
+// parseUUID parses the value of a parameter such as scan_uuid. The error has KindInvalid.
+func parseUUID(parameter, text string) (uuid.UUID, error) {
 	id, err := uuid.Parse(text)
 	if err != nil {
-		return id, ingest.Errorf(ingest.KindInvalid, "%s %q: use a whole uuid", thing, ingest.Summary(text))
+		return id, ingest.Errorf(ingest.KindInvalid, "%s %q: use a whole uuid", strings.TrimSuffix(parameter, "_uuid"), ingest.Summary(text))
 	}
 	return id, nil
-}
-
-// given returns a pointer to the text, and nil for an empty one.
-func given(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
 }
 
 // orZero returns the value that the pointer holds, or the zero value.

@@ -45,12 +45,7 @@ Exit code 9 means discrepancies. With all other codes but 0 the audit is incompl
 			}
 			progress := &progress{app: a}
 			progress.audit(run)
-			worker := workerCheck{app: a}
-			ended, err := api.WaitAudit(ctx, run.AuditUUID, func(r openapi.AuditRun) {
-				worker.check(ctx, api)
-				progress.audit(r)
-			})
-			progress.end()
+			ended, err := await(ctx, api, progress, run.AuditUUID, api.WaitAudit, progress.audit)
 			if ended.AuditUUID != "" {
 				run = ended
 			}
@@ -72,9 +67,12 @@ func (a *app) auditListCommand() *cobra.Command {
 		Use: "list", Short: "List audits, the latest first", Args: none,
 		Example: "  stevedore audit list --limit 5",
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
-			return printAll(a.newList("UUID", "STARTED", "STATE", "FILES", "DISCREPANCIES", "BY"), api.Audits(ctx, limit),
-				"no audits yet: start one with `stevedore audit`", func(r openapi.AuditRun) []string {
-					return []string{r.AuditUUID, a.when(r.StartedAt), string(r.State), fmt.Sprint(r.Files), fmt.Sprint(r.Differences), dash(r.Actor)}
+			return printAll(a, api.ListAudits(ctx, openapi.ListAuditsParams{}, limit),
+				"no audits yet: start one with `stevedore audit`", func(r openapi.AuditRun) []cell {
+					return []cell{
+						{"UUID", r.AuditUUID}, {"STARTED", a.when(r.StartedAt)}, {"STATE", string(r.State)}, {"FILES", fmt.Sprint(r.Files)},
+						{"DISCREPANCIES", fmt.Sprint(r.Differences)}, {"BY", dash(r.Actor)},
+					}
 				})
 		}),
 	}
@@ -89,7 +87,7 @@ func (a *app) auditShowCommand() *cobra.Command {
 summary. The exit codes are those of "stevedore audit".`,
 		Example: "  stevedore audit show latest", Args: exactly("audit uuid, or latest,"),
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
-			for run, err := range api.Audits(ctx, 0) {
+			for run, err := range api.ListAudits(ctx, openapi.ListAuditsParams{}, 0) {
 				switch {
 				case err != nil:
 					return err
@@ -137,8 +135,8 @@ func unlistedServers(ctx context.Context, api *client.API, run openapi.AuditRun)
 	if len(run.ServerUuids) > 0 {
 		return unlisted, nil
 	}
-	servers, err := api.ListServers(ctx)
-	for _, s := range servers {
+	list, err := api.ListServers(ctx)
+	for _, s := range list.Servers {
 		switch {
 		case !s.IsActive:
 			unlisted = append(unlisted, unlistedResult{s.Name, s.ServerUUID, "it is paused"})
@@ -152,12 +150,11 @@ func unlistedServers(ctx context.Context, api *client.API, run openapi.AuditRun)
 // reportAudit prints the discrepancies and the summary, and returns err, or an error for
 // the discrepancies. It prints as much as can be read, also after an error.
 func (a *app) reportAudit(ctx context.Context, api *client.API, run openapi.AuditRun, unlisted []unlistedResult, err error) error {
-	discrepancies := []discrepancyResult{} // the service stores a limited number
-	for d, readErr := range api.Discrepancies(context.WithoutCancel(ctx), run.AuditUUID) {
-		if readErr != nil {
-			err = errors.Join(err, readErr)
-			break
-		}
+	// The service stores a limited number.
+	found, readErr := collect(api.ListAuditDifferences(context.WithoutCancel(ctx), run.AuditUUID, openapi.ListAuditDifferencesParams{}, 0))
+	err = errors.Join(err, readErr)
+	discrepancies := []discrepancyResult{}
+	for _, d := range found {
 		discrepancies = append(discrepancies, discrepancyResult{AuditDifference: d})
 	}
 	summary := auditResult{AuditRun: run, Complete: err == nil, Unlisted: append([]unlistedResult{}, unlisted...)}
@@ -195,7 +192,7 @@ func rowsOfAudit(t *table, discrepancies []discrepancyResult, r auditResult) {
 	if r.Differences > 0 {
 		t.text("")
 	}
-	t.columns()
+	t.begin()
 	t.row("files checked", fmt.Sprintf("%d, %s (%d bytes) in the object store", r.Files, size(r.Bytes), r.Bytes))
 	t.row("on servers", fmt.Sprintf("%d entries", r.Sources))
 	t.row("pending", fmt.Sprint(r.Pending))

@@ -71,8 +71,8 @@ func (a *app) completion(values completer) cobra.CompletionFunc {
 }
 
 func serverNames(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
-	servers, err := api.ListServers(ctx)
-	for _, server := range servers {
+	list, err := api.ListServers(ctx)
+	for _, server := range list.Servers {
 		if ingest.ValidName(server.Name) {
 			add(server.Name, serverState(server)+", "+address(server))
 		}
@@ -82,7 +82,7 @@ func serverNames(ctx context.Context, api *client.API, _ string, add func(value,
 
 // errorKinds completes the kinds of errors of failed files.
 func errorKinds(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
-	failures, err := api.Failures(ctx, "")
+	failures, err := api.ListFailures(ctx, &openapi.ListFailuresParams{})
 	files := map[string]int64{}
 	for _, g := range failures.Groups {
 		files[g.ErrorKind] += g.Count
@@ -99,13 +99,13 @@ func errorKinds(ctx context.Context, api *client.API, _ string, add func(value, 
 // the latest first. Only the audit log lists the uuids, and only to admins.
 func scans(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
 	add(latest, "the latest scan of each server")
-	for entry, err := range api.AuditLog(ctx, openapi.ListAuditLogParams{Action: given("scan.start")}, maxCompletions/2) {
+	for entry, err := range api.ListAuditLog(ctx, openapi.ListAuditLogParams{Action: given("scan.start")}, maxCompletions/2) {
 		if err != nil {
 			break
 		}
 		add(entry.Target, "scan "+clock(entry.At)+" by "+entry.Actor)
 	}
-	for l, err := range api.Listings(ctx, "", maxCompletions) {
+	for l, err := range api.ListScans(ctx, openapi.ListScansParams{}, maxCompletions) {
 		if err != nil {
 			return err
 		}
@@ -121,7 +121,7 @@ func fileUUIDs(ctx context.Context, api *client.API, prefix string, add func(val
 	if len(prefix) >= 4 {
 		params = openapi.ListFilesParams{UUID: &prefix}
 	}
-	for file, err := range api.Files(ctx, params, maxCompletions) {
+	for file, err := range api.ListFiles(ctx, params, maxCompletions) {
 		if err != nil {
 			return err
 		}
@@ -132,7 +132,7 @@ func fileUUIDs(ctx context.Context, api *client.API, prefix string, add func(val
 
 func auditUUIDs(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
 	add(latest, "the latest audit")
-	for run, err := range api.Audits(ctx, maxCompletions) {
+	for run, err := range api.ListAudits(ctx, openapi.ListAuditsParams{}, maxCompletions) {
 		if err != nil {
 			return err
 		}
@@ -142,8 +142,8 @@ func auditUUIDs(ctx context.Context, api *client.API, _ string, add func(value, 
 }
 
 func tokenNames(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
-	tokens, err := api.ListTokens(ctx)
-	for _, token := range tokens {
+	list, err := api.ListTokens(ctx)
+	for _, token := range list.Tokens {
 		if token.State == "valid" {
 			add(token.Name, string(token.Role))
 		}

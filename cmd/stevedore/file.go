@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -56,8 +57,7 @@ elsewhere a line for each change, and a last line for a file that leaves the lis
 			if watch {
 				return a.watchFiles(ctx, api, params, limit)
 			}
-			return printAll(a.newList("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "ERROR"), api.Files(ctx, params, limit),
-				"no files match: `stevedore scan --wait` looks for new files", a.fileCells)
+			return printAll(a, api.ListFiles(ctx, params, limit), "no files match: `stevedore scan --wait` looks for new files", a.fileCells)
 		}),
 	}
 	flags := cmd.Flags()
@@ -85,10 +85,67 @@ func fileStatuses(selects func(ingest.Status) bool) (statuses []openapi.FileStat
 }
 
 // fileCells returns the cells of a file in a list; the last one is the error.
-func (a *app) fileCells(f openapi.File) []string {
+func (a *app) fileCells(f openapi.File) []cell {
 	failure := value(f.ErrorMessage)
 	if f.SourceLeft != nil {
 		failure = "source left: " + *f.SourceLeft
 	}
-	return []string{f.FileUUID, safe(f.Server), safe(f.RemotePath), size(f.SizeBytes), string(f.Status), a.when(f.UpdatedAt), dash(failure)}
+	return []cell{
+		{"UUID", f.FileUUID}, {"SERVER", safe(f.Server)}, {"PATH", safe(f.RemotePath)}, {"SIZE", size(f.SizeBytes)}, {"STATUS", string(f.Status)},
+		{"UPDATED", a.when(f.UpdatedAt)}, {"ERROR", dash(failure)},
+	}
+}
+
+func (a *app) fileFailuresCommand() *cobra.Command {
+	var server string
+	cmd := &cobra.Command{
+		Use: "failures", Short: "Group failed files by server, kind of error and step", Args: none,
+		Long: `Groups failed files by server, kind of error and step, the largest group first,
+with the latest failure as an example. Below the table, in the same order, are the
+commands that retry the groups. Each counts the files and asks first.`,
+		Example: "  stevedore file failures\n  stevedore file failures --server acme",
+		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
+			failures, err := api.ListFailures(ctx, &openapi.ListFailuresParams{Server: given(server)})
+			if err != nil {
+				return err
+			}
+			rows := a.newList()
+			for _, g := range failures.Groups {
+				if err := rows.add(g, a.failureCells(g)...); err != nil {
+					return err
+				}
+			}
+			rows.table.text("")
+			for _, g := range failures.Groups {
+				rows.table.text("%s", groupCommand(g))
+			}
+			rows.table.text("To list a group, use `stevedore file list --status error` with the same filters.")
+			if failures.More {
+				a.note("there are more groups: select a server with --server")
+			}
+			return rows.end("no files have failed")
+		}),
+	}
+	a.addServer(cmd, &server, "files")
+	return cmd
+}
+
+func (a *app) failureCells(g openapi.FailureGroup) []cell {
+	return []cell{
+		{"FILES", fmt.Sprint(g.Count)}, {"SERVER", safe(g.Server)}, {"KIND", dash(g.ErrorKind)}, {"STEP", dash(g.Step)}, {"SINCE", a.when(g.Since)},
+		{"UUID", g.FileUUID}, {"EXAMPLE", dash(g.Message)},
+	}
+}
+
+// groupCommand returns the command that retries a group. A group without kind or step
+// cannot be selected: its command shows the example.
+func groupCommand(g openapi.FailureGroup) string {
+	if g.ErrorKind == "" || g.Step == "" {
+		return "stevedore file show " + g.FileUUID
+	}
+	server := g.Server
+	if !ingest.ValidName(server) {
+		server = g.ServerUUID
+	}
+	return fmt.Sprintf("stevedore file retry --server %s --error-kind %s --error-step %s", server, safe(g.ErrorKind), safe(g.Step))
 }

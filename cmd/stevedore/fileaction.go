@@ -106,7 +106,7 @@ type actionResult struct {
 
 // actOnEach acts on all files, even if some fail, and returns the most severe error.
 func (a *app) actOnEach(ctx context.Context, api *client.API, f actionFlags, uuids []string) (worst error) {
-	rows := a.newList("UUID", "RESULT", "PATH")
+	rows := a.newList()
 	for _, uuid := range uuids {
 		if ctx.Err() != nil {
 			break
@@ -122,7 +122,7 @@ func (a *app) actOnEach(ctx context.Context, api *client.API, f actionFlags, uui
 			outcome = "refused: " + result.Error
 			worst = worse(worst, err)
 		}
-		if err := rows.add(result, safe(result.FileUUID), outcome, dash(result.RemotePath)); err != nil {
+		if err := rows.add(result, cell{"UUID", safe(result.FileUUID)}, cell{"RESULT", outcome}, cell{"PATH", dash(result.RemotePath)}); err != nil {
 			return err
 		}
 	}
@@ -192,7 +192,7 @@ func (a *app) showBulk(action client.Action, r bulkResult) error {
 		} else {
 			t.text("%s: %d of %d file(s)", action, r.Done, r.Matched)
 		}
-		t.columns()
+		t.begin()
 		for _, failure := range r.Failures {
 			t.row("refused", failure.FileUUID, safe(failure.Message))
 		}

@@ -55,7 +55,7 @@ step with the attempt and the time and reason of the next one, and its history.
 			case watch:
 				return a.watchFile(ctx, api, file)
 			}
-			events, err := api.Events(ctx, file.FileUUID)
+			events, err := collect(api.ListFileEvents(ctx, file.FileUUID, openapi.ListFileEventsParams{}, 0))
 			if err != nil {
 				return err
 			}
@@ -84,43 +84,37 @@ func (a *app) workflowURL(workflowID string) string {
 
 // rows adds the file and its history to a table.
 func (f fileResult) rows(t *table, now time.Time) {
-	optional := func(name, text string) {
-		if text != "" {
-			t.row(name, safe(text))
-		}
-	}
 	t.row("uuid", f.FileUUID)
 	t.row("server", safe(f.Server))
 	t.row("path", safe(f.RemotePath))
 	t.row("size", fmt.Sprintf("%s (%d bytes)", size(f.SizeBytes), f.SizeBytes))
 	t.row("modified", clock(f.Mtime))
 	t.row("status", string(f.Status))
-	optional("waits for", value(f.WaitsFor))
-	optional("source left", value(f.SourceLeft))
+	t.optional("waits for", value(f.WaitsFor))
+	t.optional("source left", value(f.SourceLeft))
 	for _, note := range f.Notes {
-		t.row("note", safe(note))
+		t.optional("note", note)
 	}
 	if f.ErrorMessage != nil {
 		t.row("error", fmt.Sprintf("%s (%s)", safe(*f.ErrorMessage), value(f.ErrorKind)))
 	}
-	optional("mode", value(f.Mode))
-	optional("hash", strings.Join(nonEmpty(value(f.HashAlgo), value(f.FileHash)), " "))
-	optional("object", strings.Join(nonEmpty(value(f.Bucket), value(f.ObjectKey)), "/"))
-	optional("object checksum", value(f.ObjectChecksum))
+	t.optional("mode", value(f.Mode))
+	t.optional("hash", strings.Join(nonEmpty(value(f.HashAlgo), value(f.FileHash)), " "))
+	t.optional("object", strings.Join(nonEmpty(value(f.Bucket), value(f.ObjectKey)), "/"))
+	t.optional("object checksum", value(f.ObjectChecksum))
 	t.row("workflow", f.WorkflowID)
-	optional("", f.WorkflowURL)
+	t.optional("", f.WorkflowURL)
 	if p := f.Progress; p != nil {
 		t.row("step", p.Step+", "+attempt(*p, now))
 		if p.TotalBytes != nil {
 			t.row("progress", fmt.Sprintf("%s (%s of %s)", transferred(*p), size(value(p.DoneBytes)), size(*p.TotalBytes)))
 		}
-		optional("host", value(p.Host))
+		t.optional("host", value(p.Host))
 	}
 	t.text("")
-	t.columns("TIME", "AFTER", "EVENT", "DETAILS")
 	before := time.Time{}
 	for _, event := range f.Events {
-		t.row(clock(event.Timestamp), since(before, event.Timestamp), event.EventType, details(event.Details))
+		t.cells(cell{"TIME", clock(event.Timestamp)}, cell{"AFTER", since(before, event.Timestamp)}, cell{"EVENT", event.EventType}, cell{"DETAILS", details(event.Details)})
 		before = event.Timestamp
 	}
 }
@@ -152,4 +146,54 @@ func detail(value any) string {
 	}
 	encoded, _ := json.Marshal(value)
 	return string(encoded)
+}
+
+// fileProgress describes the running step of a file, or the reason why it waits, for one
+// cell of a table. p is nil without a running step.
+func fileProgress(f openapi.File, p *openapi.Progress, now time.Time) string {
+	switch {
+	case f.SourceLeft != nil:
+		return "source left: " + safe(*f.SourceLeft)
+	case f.ErrorMessage != nil:
+		return safe(*f.ErrorMessage)
+	case f.WaitsFor != nil:
+		return "waits for " + safe(*f.WaitsFor)
+	case p == nil:
+		return "-"
+	}
+	return strings.Join(nonEmpty(transferred(*p), attempt(*p, now)), ", ")
+}
+
+// transferred returns the percentage, the rate and the remaining time of a step; empty
+// while these are unknown.
+func transferred(p openapi.Progress) string {
+	if p.TotalBytes == nil {
+		return ""
+	}
+	done, total := value(p.DoneBytes), *p.TotalBytes
+	parts := []string{fmt.Sprintf("%d%%", min(done, total)*100/total)}
+	if p.BytesPerSecond != nil {
+		parts = append(parts, size(int64(*p.BytesPerSecond))+"/s")
+	}
+	if p.EtaSeconds != nil {
+		parts = append(parts, (time.Duration(*p.EtaSeconds)*time.Second).String()+" left")
+	}
+	return strings.Join(parts, ", ")
+}
+
+// attempt returns the number of the attempt, the time of the next one and the last error.
+func attempt(p openapi.Progress, now time.Time) string {
+	text := fmt.Sprintf("attempt %d", p.Attempt)
+	switch {
+	case p.Paused:
+		text += ", paused in Temporal"
+	case p.NextAttemptAt != nil:
+		text += fmt.Sprintf(", next try in %s", max(0, p.NextAttemptAt.Sub(now).Round(time.Second)))
+	case !p.Running:
+		text += " waits for a worker"
+	}
+	if p.Failure != nil {
+		text += ", because: " + safe(*p.Failure)
+	}
+	return text
 }

@@ -54,18 +54,14 @@ type list struct {
 	count int
 }
 
-func (a *app) newList(titles ...string) *list {
-	t := a.newTable()
-	t.columns(titles...)
-	return &list{app: a, table: t}
-}
+func (a *app) newList() *list { return &list{app: a, table: a.newTable()} }
 
 // add prints one result: value as JSON, or a row of cells.
-func (l *list) add(value any, cells ...string) error {
+func (l *list) add(value any, cells ...cell) error {
 	l.count++
 	switch l.app.format {
 	case formatTable:
-		l.table.row(cells...)
+		l.table.cells(cells...)
 		return nil
 	case formatJSONL:
 		return l.app.encode(value)
@@ -104,7 +100,8 @@ func (l *list) end(empty string) error {
 }
 
 // printAll prints the items as they arrive: as JSON, or as a table with a row each.
-func printAll[T any](l *list, items iter.Seq2[T, error], empty string, cells func(T) []string) error {
+func printAll[T any](a *app, items iter.Seq2[T, error], empty string, cells func(T) []cell) error {
+	l := a.newList()
 	for item, err := range items {
 		if err != nil {
 			return err
@@ -114,6 +111,17 @@ func printAll[T any](l *list, items iter.Seq2[T, error], empty string, cells fun
 		}
 	}
 	return l.end(empty)
+}
+
+// collect returns the items before the first error, and that error.
+func collect[T any](items iter.Seq2[T, error]) (list []T, _ error) {
+	for item, err := range items {
+		if err != nil {
+			return list, err
+		}
+		list = append(list, item)
+	}
+	return list, nil
 }
 
 // all returns the items, or the error of the call that returned them.

@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/mattn/go-runewidth"
 
+	"stevedore/api/client"
 	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
+	"stevedore/internal/operations"
 )
 
 const (
@@ -17,6 +20,8 @@ const (
 	// pipeInterval is the least time between lines of progress in a pipe.
 	pipeInterval = 10 * time.Second
 	barWidth     = 20
+	// workerInterval is the interval at which a waiting command looks for a worker.
+	workerInterval = 10 * time.Second
 )
 
 // progress keeps one line on a terminal up to date. A pipe gets a line now and then.
@@ -25,6 +30,32 @@ type progress struct {
 	// last is the last printed line, and at its time, when the output is not a terminal.
 	last string
 	at   time.Time
+	// noWorker reports whether the absence of a worker was noted; checked is the time of
+	// the last check.
+	noWorker bool
+	checked  time.Time
+}
+
+// await waits for a scan or audit and shows its progress.
+func await[T any](ctx context.Context, api *client.API, p *progress, uuid string, wait func(context.Context, string, func(T)) (T, error), show func(T)) (T, error) {
+	defer p.end()
+	return wait(ctx, uuid, func(state T) {
+		p.checkWorker(ctx, api)
+		show(state)
+	})
+}
+
+// checkWorker notes once that no worker runs. Without a worker a scan makes no progress,
+// which would look like a hang.
+func (p *progress) checkWorker(ctx context.Context, api *client.API) {
+	if p.noWorker || time.Since(p.checked) < workerInterval {
+		return
+	}
+	p.checked = time.Now()
+	if err := api.CheckPart(ctx, operations.PartWorker); err != nil && ctx.Err() == nil {
+		p.noWorker = true
+		p.app.note("%s", message(err))
+	}
 }
 
 // show replaces the line on a terminal.

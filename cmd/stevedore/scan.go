@@ -5,14 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
 	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
-	"stevedore/internal/operations"
 )
 
 // scanResult is an awaited scan as JSON.
@@ -39,7 +37,7 @@ be later, or when files wait for the partner, for example for a done-marker.`,
 		Example: "  stevedore scan --server acme --wait\n  stevedore scan show latest",
 		Args:    noSuchCommand,
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
-			accepted, err := api.StartScan(ctx, servers)
+			accepted, err := api.StartScan(ctx, nil, openapi.ScanRequest{Servers: givenList(servers)})
 			if err != nil {
 				return err
 			}
@@ -49,10 +47,10 @@ be later, or when files wait for the partner, for example for a done-marker.`,
 			for _, name := range accepted.Suspended {
 				a.note("server %s is suspended and is not scanned: run `stevedore server test %s`", name, name)
 			}
-			worker := workerCheck{app: a}
-			worker.check(ctx, api)
+			progress := &progress{app: a}
+			progress.checkWorker(ctx, api)
 			if wait {
-				return a.waitScan(ctx, api, accepted, &worker)
+				return a.waitScan(ctx, api, accepted, progress)
 			}
 			return a.showText(accepted, "scan %s started: see `stevedore scan show %s`", accepted.ScanUUID, accepted.ScanUUID)
 		}),
@@ -63,35 +61,8 @@ be later, or when files wait for the partner, for example for a done-marker.`,
 	return cmd
 }
 
-// workerInterval is the interval at which a waiting command looks for a worker.
-const workerInterval = 10 * time.Second
-
-// workerCheck notes once that no worker runs. Without a worker a scan makes no progress,
-// which would look like a hang.
-type workerCheck struct {
-	app   *app
-	noted bool
-	at    time.Time
-}
-
-func (w *workerCheck) check(ctx context.Context, api *client.API) {
-	if w.noted || time.Since(w.at) < workerInterval {
-		return
-	}
-	w.at = time.Now()
-	if err := api.CheckPart(ctx, operations.PartWorker); err != nil && ctx.Err() == nil {
-		w.noted = true
-		w.app.note("%s", message(err))
-	}
-}
-
-func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.ScanAccepted, worker *workerCheck) error {
-	progress := &progress{app: a}
-	scan, err := api.WaitScan(ctx, accepted.ScanUUID, func(s openapi.Scan) {
-		worker.check(ctx, api)
-		progress.scan(s)
-	})
-	progress.end()
+func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.ScanAccepted, progress *progress) error {
+	scan, err := await(ctx, api, progress, accepted.ScanUUID, api.WaitScan, progress.scan)
 	if err != nil {
 		if ctx.Err() != nil {
 			text, _, _ := scanProgress(scan)
@@ -99,11 +70,11 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.Sc
 		}
 		return err
 	}
-	servers, err := api.ListServers(ctx)
+	list, err := api.ListServers(ctx)
 	if err != nil {
 		return err
 	}
-	servers = slices.DeleteFunc(servers, func(s openapi.Server) bool {
+	servers := slices.DeleteFunc(list.Servers, func(s openapi.Server) bool {
 		return !slices.ContainsFunc(scan.Servers, func(scanned openapi.ScanServer) bool { return scanned.ServerUUID == s.ServerUUID })
 	})
 	result := scanResult{scan, accepted.Suspended, map[string][]openapi.UnreadableFolder{}}
@@ -122,17 +93,14 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.Sc
 const shownUnreadable = 10
 
 func (a *app) rowsOfScan(t *table, scan openapi.Scan, servers []openapi.Server) {
-	if len(scan.Servers) > 0 {
-		t.columns("SERVER", "FILES", "RESULT")
-	}
 	for _, server := range scan.Servers {
 		result := "ok"
 		if server.State == openapi.ScanFailed {
 			result = "FAILED: " + safe(a.cause(server.Server, value(server.Error)))
 		}
-		t.row(safe(server.Server), counts(server.Files), result)
+		t.cells(cell{"SERVER", safe(server.Server)}, cell{"FILES", counts(server.Files)}, cell{"RESULT", result})
 	}
-	t.columns()
+	t.begin()
 	for _, server := range servers {
 		for _, text := range unreadable(server.Unreadable, server.UnreadableFolders, shownUnreadable) {
 			t.row(safe(server.Name), "unreadable", safe(text))

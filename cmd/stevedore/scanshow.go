@@ -31,7 +31,7 @@ func (a *app) scanListCommand() *cobra.Command {
 show ID" shows what was skipped and why.`,
 		Example: "  stevedore scan list --server acme --limit 5",
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
-			return printAll(a.newList(listingTitles...), api.Listings(ctx, server, limit), "no scans yet: start one with `stevedore scan`", a.listingCells)
+			return printAll(a, api.ListScans(ctx, openapi.ListScansParams{Server: given(server)}, limit), "no scans yet: start one with `stevedore scan`", a.listingCells)
 		}),
 	}
 	a.addServer(cmd, &server, "scans")
@@ -39,9 +39,7 @@ show ID" shows what was skipped and why.`,
 	return cmd
 }
 
-var listingTitles = []string{"ID", "SERVER", "STARTED", "BY", "SEEN", "NEW", "SETTLING", "EXCLUDED", "RESULT"}
-
-func (a *app) listingCells(l openapi.Listing) []string {
+func (a *app) listingCells(l openapi.Listing) []cell {
 	result := "ok"
 	switch {
 	case l.Error != nil:
@@ -51,9 +49,9 @@ func (a *app) listingCells(l openapi.Listing) []string {
 	case l.Errors > 0:
 		result = ingest.Counted(l.Errors, "unreadable folder", "unreadable folders")
 	}
-	return []string{
-		fmt.Sprint(l.ID), safe(l.Server), a.when(l.StartedAt), dash(requester(l)), fmt.Sprint(l.Seen), fmt.Sprint(l.New), fmt.Sprint(l.Settling),
-		fmt.Sprint(l.Excluded), result,
+	return []cell{
+		{"ID", fmt.Sprint(l.ID)}, {"SERVER", safe(l.Server)}, {"STARTED", a.when(l.StartedAt)}, {"BY", dash(requester(l))}, {"SEEN", fmt.Sprint(l.Seen)},
+		{"NEW", fmt.Sprint(l.New)}, {"SETTLING", fmt.Sprint(l.Settling)}, {"EXCLUDED", fmt.Sprint(l.Excluded)}, {"RESULT", result},
 	}
 }
 
@@ -88,21 +86,21 @@ const maxListings = 5000
 func findScan(ctx context.Context, api *client.API, name string) (result scanShowResult, err error) {
 	result.Listings = []openapi.Listing{}
 	if id, err := strconv.ParseInt(name, 10, 64); err == nil {
-		listing, err := api.Listing(ctx, id)
+		listing, err := api.GetServerScan(ctx, id)
 		result.Listings = append(result.Listings, listing)
 		return result, err
 	}
 	wanted := map[string]bool{}
 	if name == latest {
-		servers, err := api.ListServers(ctx)
+		list, err := api.ListServers(ctx)
 		if err != nil {
 			return result, err
 		}
-		for _, server := range servers {
+		for _, server := range list.Servers {
 			wanted[server.ServerUUID] = true
 		}
 	} else {
-		scan, err := api.Scan(ctx, name)
+		scan, err := api.GetScan(ctx, name)
 		switch {
 		case ingest.IsKind(err, ingest.KindInvalid):
 			return result, usageError{err}
@@ -114,7 +112,7 @@ func findScan(ctx context.Context, api *client.API, name string) (result scanSho
 			wanted[server.ServerUUID] = true
 		}
 	}
-	for listing, err := range api.Listings(ctx, "", maxListings) {
+	for listing, err := range api.ListScans(ctx, openapi.ListScansParams{}, maxListings) {
 		if err != nil {
 			return result, err
 		}
@@ -149,12 +147,11 @@ func (a *app) rowsOfListings(t *table, r scanShowResult) {
 		t.text("no server has been listed yet")
 		return
 	}
-	t.columns(listingTitles...)
 	for _, l := range r.Listings {
-		t.row(a.listingCells(l)...)
+		t.cells(a.listingCells(l)...)
 	}
 	t.text("")
-	t.columns()
+	t.begin()
 	for _, l := range r.Listings {
 		for _, note := range skipped(l) {
 			t.row(safe(l.Server), safe(note))

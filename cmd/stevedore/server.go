@@ -34,17 +34,21 @@ func (a *app) serverListCommand() *cobra.Command {
 		Use: "list", Short: "List all servers", Args: none,
 		Example: "  stevedore server list\n  stevedore server list -o jsonl | jq -r 'select(.state != \"ok\") | .name'",
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
-			titles := []string{"NAME", "ADDRESS", "STATE", "LAST SCAN", "LAST ERROR", "UUID"}
-			if a.width() > 0 {
-				titles = titles[:5] // without UUID: commands accept the name
-			}
-			return printAll(a.newList(titles...), all(api.ListServers(ctx)), "no servers yet: add one with `stevedore server add`",
-				func(s openapi.Server) []string {
-					lastError := dash(a.cause(s.Name, value(s.LastError)))
-					return []string{safe(s.Name), address(s), serverState(s), a.when(value(s.LastScanAt)), lastError, s.ServerUUID}[:len(titles)]
-				})
+			list, err := api.ListServers(ctx)
+			return printAll(a, all(list.Servers, err), "no servers yet: add one with `stevedore server add`", a.serverCells)
 		}),
 	}
+}
+
+func (a *app) serverCells(s openapi.Server) []cell {
+	cells := []cell{
+		{"NAME", safe(s.Name)}, {"ADDRESS", address(s)}, {"STATE", serverState(s)}, {"LAST SCAN", a.when(value(s.LastScanAt))},
+		{"LAST ERROR", dash(a.cause(s.Name, value(s.LastError)))}, {"UUID", s.ServerUUID},
+	}
+	if a.width() > 0 {
+		return cells[:5] // without UUID: commands accept the name
+	}
+	return cells
 }
 
 // cause returns the error of a server for a cell. On a terminal it begins with the cause:
@@ -150,12 +154,8 @@ func rowsOfAttention(t *table, s openapi.Server, now time.Time) {
 		t.row("held changes", safe(*s.HeldReason)+": run `stevedore server changes "+s.Name+"`")
 	}
 	optional("delivered again", s.ResentFiles, "%s on the server again, unchanged, after being deleted or moved", ingest.Counted(s.ResentFiles, "file is", "files are"))
-	if s.PutOff != nil {
-		t.row("deferred", safe(*s.PutOff))
-	}
-	if s.LastScanNote != nil {
-		t.row("scan note", safe(*s.LastScanNote))
-	}
+	t.optional("deferred", value(s.PutOff))
+	t.optional("scan note", value(s.LastScanNote))
 }
 
 func address(s openapi.Server) string { return safe(net.JoinHostPort(s.Host, strconv.Itoa(s.Port))) }

@@ -8,6 +8,7 @@ import (
 
 	"stevedore/api/client"
 	"stevedore/api/openapi"
+	"stevedore/internal/ingest"
 )
 
 func (a *app) serverAddCommand() *cobra.Command {
@@ -32,10 +33,10 @@ and lists the files that the patterns include. Nothing is saved.`,
 		}
 		if test {
 			draft := openapi.Server{Name: cmp.Or(value(settings.Name), "draft"), RootPath: cmp.Or(value(settings.RootPath), "/")}
-			result, err := api.TestSettings(ctx, settings, true)
+			result, err := api.TestServerSettings(ctx, &openapi.TestServerSettingsParams{Sample: given(true)}, settings)
 			return a.showTest(draft, result, err)
 		}
-		server, err := api.AddServer(ctx, settings)
+		server, err := api.CreateServer(ctx, settings)
 		if err != nil {
 			return err
 		}
@@ -83,7 +84,7 @@ server is scanned again when the changed settings may be the cause.`,
 		if err != nil {
 			return err
 		}
-		edited, err := api.EditServer(ctx, server.ServerUUID, version, settings)
+		edited, err := api.EditServer(ctx, server.ServerUUID, &openapi.EditServerParams{IfMatch: &version}, settings)
 		if err != nil {
 			return err
 		}
@@ -111,7 +112,7 @@ the server is changed while it asks.`,
 			if err := a.confirm(yes, "remove server %s (%s)", safe(server.Name), address(server)); err != nil {
 				return err
 			}
-			if err := api.RemoveServer(ctx, server.ServerUUID, version); err != nil {
+			if _, err := api.RemoveServer(ctx, server.ServerUUID, &openapi.RemoveServerParams{IfMatch: &version}); err != nil {
 				return err
 			}
 			return a.showText(server, "server %s is removed", safe(server.Name))
@@ -119,4 +120,78 @@ the server is changed while it asks.`,
 	}
 	addYes(cmd, &yes)
 	return cmd
+}
+
+// changesResult is the held changes of a server, or the result of an action, as JSON.
+type changesResult struct {
+	Server     string `json:"server"`
+	ServerUUID string `json:"server_uuid"`
+	// Files is the number of files that are held, or that the action resolved.
+	Files    int64                  `json:"files"`
+	Held     string                 `json:"held"`
+	Decision ingest.ChangesDecision `json:"decision"`
+}
+
+func (a *app) serverChangesCommand() *cobra.Command {
+	var take, same bool
+	var part, reason string
+	cmd := &cobra.Command{
+		Use: "changes NAME", Short: "Show or resolve held changes: known files with another time or path",
+		Long: `Shows the known files of a server that are held, because many of them look new
+in one listing and only their times differ: a change to summer time, a restored
+backup, a copied folder. Files whose times moved by the same amount are one part.
+New files with the name, size and time of an ingested file that is gone are held
+as the part "moved".
+
+--take ingests them as new versions. --same keeps them as the versions that were
+ingested before, and records the new times or paths; nothing is notified. With
+several parts, --part selects one: the amount, such as 1h or -1h, "others" for
+files that moved by rare amounts, "moved", or "all". The settings hold-changes
+and moved control what is held.`,
+		Example: "  stevedore server changes acme\n  stevedore server changes acme --same --reason 'summer time'",
+		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
+			decision := map[bool]ingest.ChangesDecision{take: ingest.ChangesTake, same: ingest.ChangesSame}[true]
+			switch {
+			case take && same:
+				return usageErrorf("--take and --same exclude each other")
+			case decision != "" && reason == "":
+				return usageErrorf("--reason is missing: the history of the files records it")
+			}
+			server, _, err := api.Server(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			result := changesResult{
+				Server: server.Name, ServerUUID: server.ServerUUID, Files: server.HeldChanges, Held: value(server.HeldReason), Decision: decision,
+			}
+			if decision != "" {
+				request := openapi.ChangesDecision{Decision: openapi.ChangesDecisionDecision(decision), Part: given(part), Reason: reason}
+				decided, err := api.DecideChanges(ctx, server.ServerUUID, request)
+				if err != nil {
+					return err
+				}
+				result.Files = decided.Files
+			}
+			return a.showText(result, "%s", result)
+		}),
+	}
+	cmd.Flags().BoolVar(&take, "take", false, "ingest them as new versions")
+	cmd.Flags().BoolVar(&same, "same", false, "keep them as the versions that were ingested before")
+	cmd.Flags().StringVar(&part, "part", "", "only this `PART`: an amount such as 1h, others, moved, or all")
+	addReason(cmd, &reason)
+	return cmd
+}
+
+// String returns the result as text.
+func (r changesResult) String() string {
+	files := ingest.Counted(r.Files, "file", "files") + " of " + safe(r.Server)
+	switch {
+	case r.Decision == ingest.ChangesTake:
+		return files + " will be ingested as new versions"
+	case r.Decision == ingest.ChangesSame:
+		return files + " kept as versions that were ingested before"
+	case r.Files == 0:
+		return "no changes of " + safe(r.Server) + " are held"
+	}
+	return safe(r.Held) + "\nresolve with --take or --same and --reason WHY"
 }

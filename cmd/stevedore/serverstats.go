@@ -26,7 +26,7 @@ A file that fails, is retried and fails again counts as two failures.`,
 			if len(args) > 0 {
 				params.Server = &args[0]
 			}
-			stats, err := api.Statistics(ctx, params)
+			stats, err := api.GetStatistics(ctx, &params)
 			if err != nil {
 				return err
 			}
@@ -43,19 +43,18 @@ A file that fails, is retried and fails again counts as two failures.`,
 // rowsOfStatistics adds a row for each bucket of one server, or for each of all servers,
 // and one with the totals.
 func rowsOfStatistics(t *table, s openapi.Statistics, oneServer bool) {
-	var total openapi.ServerStatistics
+	first, total := "SERVER", openapi.ServerStatistics{}
 	row := func(name string, completed, bytes, failed int64) {
-		t.row(name, fmt.Sprint(completed), size(bytes), fmt.Sprint(failed))
+		t.cells(cell{first, name}, cell{"COMPLETED", fmt.Sprint(completed)}, cell{"SIZE", size(bytes)}, cell{"FAILED", fmt.Sprint(failed)})
 		total.Completed, total.Bytes, total.Failed = total.Completed+completed, total.Bytes+bytes, total.Failed+failed
 	}
 	if oneServer {
 		layout := map[openapi.StatisticsBucket]string{openapi.BucketHour: "2006-01-02 15:04Z", openapi.BucketDay: time.DateOnly}[s.Bucket]
-		t.columns("FROM", "COMPLETED", "SIZE", "FAILED")
+		first = "FROM"
 		for _, b := range s.Buckets {
 			row(b.Start.Format(layout), b.Completed, b.Bytes, b.Failed)
 		}
 	} else {
-		t.columns("SERVER", "COMPLETED", "SIZE", "FAILED")
 		for _, c := range s.Servers {
 			row(safe(c.Server), c.Completed, c.Bytes, c.Failed)
 		}

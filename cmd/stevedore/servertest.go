@@ -51,7 +51,11 @@ ends a suspension.`,
 			if err != nil {
 				return err
 			}
-			test, err := api.TestServer(ctx, server.ServerUUID, approval, list)
+			if approval.Fingerprint != "" {
+				test, err := api.ApproveHostKey(ctx, server.ServerUUID, &openapi.ApproveHostKeyParams{Sample: &list}, approval)
+				return a.showTest(server, test, err)
+			}
+			test, err := api.TestServer(ctx, server.ServerUUID, &openapi.TestServerParams{Sample: &list})
 			return a.showTest(server, test, err)
 		}),
 	}
@@ -61,10 +65,13 @@ ends a suspension.`,
 	return cmd
 }
 
-// showTest prints the result of a test and returns its error.
+// showTest prints the result of a test and returns its error, or the error of the request.
 func (a *app) showTest(server openapi.Server, test openapi.ServerTest, err error) error {
-	if err != nil && test.Error == nil {
-		return err // there is no result
+	if err != nil {
+		return err
+	}
+	if !test.Ok {
+		err = ingest.Errorf(ingest.Kind(value(test.ErrorKind)), "%s", value(test.Error))
 	}
 	printErr := a.show(testResult{server.Name, server.ServerUUID, test}, func(t *table) {
 		if test.Fingerprint != nil {

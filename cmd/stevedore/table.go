@@ -26,18 +26,24 @@ var (
 
 // table aligns cells in columns. On a terminal it fits the width: uuids are short,
 // empty columns are left out, and wide cells are clipped. A pipe gets complete cells.
+//
+// Libraries such as go-pretty and lipgloss align cells too, which takes 20 lines here.
+// The rest would remain: fixed and omitted columns, and paths clipped in the middle.
 type table struct {
 	width  int
 	colour bool
 	blocks []block
 }
 
-// block is a part of a table with columns of its own. Without titles it is a list of
-// names and values.
+// block is a part of a table with columns of its own. With titles, these are the first
+// row; otherwise it is a list of names and values.
 type block struct {
-	titles []string
+	titled bool
 	rows   [][]string
 }
+
+// cell is the text of a row in the column with the title.
+type cell struct{ title, text string }
 
 func (a *app) newTable() *table { return &table{width: a.width(), colour: a.coloured()} }
 
@@ -50,135 +56,132 @@ func (a *app) width() int {
 	return width
 }
 
-// columns begins a block with the titles.
-func (t *table) columns(titles ...string) { t.blocks = append(t.blocks, block{titles: titles}) }
+// begin begins a block of the rows.
+func (t *table) begin(rows ...[]string) { t.blocks = append(t.blocks, block{rows: rows}) }
 
-// row adds a row. Before the first columns, cells are a name and its value.
+// text adds a line of text in a block of its own.
+func (t *table) text(format string, args ...any) { t.begin([]string{fmt.Sprintf(format, args...)}) }
+
+// row adds a row without titles, usually a name and its value.
 func (t *table) row(cells ...string) {
 	if len(t.blocks) == 0 {
-		t.columns()
+		t.begin()
 	}
 	last := &t.blocks[len(t.blocks)-1]
 	last.rows = append(last.rows, cells)
 }
 
-// text adds a line of text in a block of its own.
-func (t *table) text(format string, args ...any) {
-	t.columns()
-	t.row(fmt.Sprintf(format, args...))
+// optional adds the name and its value unless that is empty.
+func (t *table) optional(name, value string) {
+	if value != "" {
+		t.row(name, safe(value))
+	}
+}
+
+// cells adds a row to the block with its titles.
+func (t *table) cells(cells ...cell) {
+	titles, texts := make([]string, len(cells)), make([]string, len(cells))
+	for i, c := range cells {
+		titles[i], texts[i] = c.title, c.text
+	}
+	if n := len(t.blocks); n == 0 || !t.blocks[n-1].titled {
+		t.blocks = append(t.blocks, block{titled: true, rows: [][]string{titles}})
+	}
+	t.row(texts...)
 }
 
 // print writes the blocks. It returns the error of the writer.
 func (t *table) print(w io.Writer) error {
 	var out bytes.Buffer
 	for _, b := range t.blocks {
-		for _, line := range t.lines(b) {
-			out.WriteString(strings.TrimRight(line, " ") + "\n")
+		columns := columnsOf(b.rows)
+		if t.width > 0 && b.titled {
+			columns = fit(columns, t.width)
+		}
+		for r := range b.rows {
+			var line strings.Builder
+			for _, c := range columns {
+				text := c.texts[r]
+				padding := runewidth.FillRight(text, c.width+gap)[len(text):]
+				if t.colour && b.titled && slices.Contains(colouredColumns, c.texts[0]) {
+					text = paint(text)
+				}
+				line.WriteString(text + padding)
+			}
+			out.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 		}
 	}
 	_, err := w.Write(out.Bytes())
 	return err
 }
 
-// lines returns the aligned rows of a block.
-func (t *table) lines(b block) (lines []string) {
-	rows := b.rows
-	if b.titles != nil {
-		rows = slices.Concat([][]string{b.titles}, rows)
-	}
-	if t.width > 0 && b.titles != nil {
-		rows = fit(rows, t.width)
-	}
-	widths := columnWidths(rows)
-	for _, cells := range rows {
-		var line strings.Builder
-		for i, cell := range cells {
-			padding := ""
-			if i < len(cells)-1 {
-				padding = strings.Repeat(" ", widths[i]-runewidth.StringWidth(cell)+gap)
-			}
-			if t.colour && b.titles != nil && (slices.Contains(colouredColumns, rows[0][i])) {
-				cell = paint(cell)
-			}
-			line.WriteString(cell + padding)
-		}
-		lines = append(lines, line.String())
-	}
-	return lines
+// column has a text for each row of a block; the first one of a titled block is the title.
+type column struct {
+	texts []string
+	width int
 }
 
-func columnWidths(rows [][]string) (widths []int) {
-	for _, cells := range rows {
-		for i, cell := range cells {
-			if i == len(widths) {
-				widths = append(widths, 0)
+func columnsOf(rows [][]string) (columns []column) {
+	for r, cells := range rows {
+		for i, text := range cells {
+			if i == len(columns) {
+				columns = append(columns, column{texts: make([]string, len(rows))})
 			}
-			widths[i] = max(widths[i], runewidth.StringWidth(cell))
+			columns[i].texts[r], columns[i].width = text, max(columns[i].width, runewidth.StringWidth(text))
 		}
 	}
-	return widths
+	return columns
 }
 
-// fit returns the rows, the first of which holds the titles, for a terminal of the
-// width. The widest columns are clipped first; columns that still do not fit are left
-// out at the end.
-func fit(rows [][]string, width int) [][]string {
-	rows = withoutEmptyColumns(rows)
-	for i, title := range rows[0] {
-		if title == "UUID" {
-			for _, cells := range rows[1:] {
-				cells[i] = runewidth.Truncate(cells[i], shortUUID, "")
-			}
+// empty reports whether the column holds only dashes below its title.
+func (c column) empty() bool {
+	return !slices.ContainsFunc(c.texts[1:], func(text string) bool { return text != "-" && text != "" })
+}
+
+// clip shortens the texts to the width.
+func (c column) clip() {
+	for r, text := range c.texts {
+		switch c.texts[0] {
+		case "UUID":
+			c.texts[r] = runewidth.Truncate(text, c.width, "")
+		case "PATH":
+			c.texts[r] = clipPath(text, c.width)
+		default:
+			c.texts[r] = runewidth.Truncate(text, c.width, "…")
 		}
 	}
-	widths := columnWidths(rows)
-	total := (len(widths) - 1) * gap
-	for _, w := range widths {
-		total += w
+}
+
+// fit returns the columns for a terminal of the width. The widest columns are clipped
+// first; columns that still do not fit are left out at the end.
+func fit(columns []column, width int) []column {
+	columns = slices.DeleteFunc(columns, column.empty)
+	total := -gap
+	for i := range columns {
+		if columns[i].texts[0] == "UUID" {
+			columns[i].width = shortUUID
+		}
+		total += columns[i].width + gap
 	}
 	for ; total > width; total-- {
-		widest := -1
-		for i, w := range widths {
-			if w > minColumn && !slices.Contains(fixedColumns, rows[0][i]) && (widest < 0 || w > widths[widest]) {
-				widest = i
+		var widest *column
+		for i, c := range columns {
+			if c.width > minColumn && !slices.Contains(fixedColumns, c.texts[0]) && (widest == nil || c.width > widest.width) {
+				widest = &columns[i]
 			}
 		}
-		if widest < 0 {
+		if widest == nil {
 			break
 		}
-		widths[widest]--
+		widest.width--
 	}
-	for ; total > width && len(widths) > 1; widths = widths[:len(widths)-1] {
-		total -= widths[len(widths)-1] + gap
+	for ; total > width && len(columns) > 1; columns = columns[:len(columns)-1] {
+		total -= columns[len(columns)-1].width + gap
 	}
-	for r, cells := range rows {
-		rows[r] = cells[:min(len(cells), len(widths))]
-		for i, cell := range rows[r] {
-			if rows[0][i] == "PATH" {
-				rows[r][i] = clipPath(cell, widths[i])
-			} else {
-				rows[r][i] = runewidth.Truncate(cell, widths[i], "…")
-			}
-		}
+	for _, c := range columns {
+		c.clip()
 	}
-	return rows
-}
-
-// withoutEmptyColumns returns copies of the rows without columns that hold only dashes.
-func withoutEmptyColumns(rows [][]string) [][]string {
-	kept := make([][]string, len(rows))
-	for i := range rows[0] {
-		filled := func(cells []string) bool { return i < len(cells) && cells[i] != "-" && cells[i] != "" }
-		if len(rows) > 1 && !slices.ContainsFunc(rows[1:], filled) {
-			continue
-		}
-		for r, cells := range rows {
-			if i < len(cells) {
-				kept[r] = append(kept[r], cells[i])
-			}
-		}
-	}
-	return kept
+	return columns
 }
 
 // clipPath shortens a path in the middle, so that the name of the file stays.

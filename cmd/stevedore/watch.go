@@ -52,12 +52,9 @@ func (a *app) watchFiles(ctx context.Context, api *client.API, params openapi.Li
 	}
 	seen := map[string]time.Time{}
 	return a.watch(ctx, func() (bool, error) {
-		var files []openapi.File
-		for file, err := range api.Files(ctx, params, limit) {
-			if err != nil {
-				return false, err
-			}
-			files = append(files, file)
+		files, err := collect(api.ListFiles(ctx, params, limit))
+		if err != nil {
+			return false, err
 		}
 		if a.format == formatTable && a.width() > 0 {
 			return false, a.drawFiles(files, api.Progress(ctx, files))
@@ -71,15 +68,14 @@ func (a *app) drawFiles(files []openapi.File, progress map[string]openapi.Progre
 	_, height := a.stdoutSize()
 	shown := files[:min(len(files), max(1, height-headerLines))]
 	t := a.newTable()
-	t.columns("UUID", "SERVER", "PATH", "SIZE", "STATUS", "UPDATED", "PROGRESS")
 	for _, file := range shown {
 		var p *openapi.Progress
 		if running, ok := progress[file.FileUUID]; ok {
 			p = &running
 		}
 		cells := a.fileCells(file)
-		cells[len(cells)-1] = fileProgress(file, p, a.now())
-		t.row(cells...)
+		cells[len(cells)-1] = cell{"PROGRESS", fileProgress(file, p, a.now())}
+		t.cells(cells...)
 	}
 	if more := len(files) - len(shown); more > 0 {
 		t.text("and %d more", more)
@@ -126,7 +122,11 @@ func (a *app) showChanged(ctx context.Context, api *client.API, files []openapi.
 }
 
 func (a *app) showFileLine(file openapi.File) error {
-	return a.showText(file, "%s", strings.Join(a.fileCells(file), "  "))
+	var line []string
+	for _, c := range a.fileCells(file) {
+		line = append(line, c.text)
+	}
+	return a.showText(file, "%s", strings.Join(line, "  "))
 }
 
 // watchFile prints the events of a file until the file has ended or failed.
@@ -141,7 +141,7 @@ func (a *app) watchFile(ctx context.Context, api *client.API, file openapi.File)
 		if err != nil {
 			return false, err
 		}
-		events, err := api.Events(ctx, file.FileUUID)
+		events, err := collect(api.ListFileEvents(ctx, file.FileUUID, openapi.ListFileEventsParams{}, 0))
 		if err != nil {
 			return false, err
 		}

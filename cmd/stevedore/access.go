@@ -2,6 +2,9 @@ package main
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -60,11 +63,13 @@ func (a *app) tokenListCommand() *cobra.Command {
 		Use: "list", Short: "List all tokens, without their secrets", Args: none,
 		Example: "  stevedore token list",
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
-			return printAll(a.newList("NAME", "ROLE", "STATE", "EXPIRES", "LAST USED", "CREATED", "BY"), all(api.ListTokens(ctx)),
+			list, err := api.ListTokens(ctx)
+			return printAll(a, all(list.Tokens, err),
 				"no tokens yet: create one with `stevedore token create`; the value of STEVEDORE_TOKEN in the API's configuration is an admin's",
-				func(t openapi.Token) []string {
-					return []string{
-						safe(t.Name), string(t.Role), string(t.State), a.when(value(t.ExpiresAt)), a.when(value(t.LastUsedAt)), a.when(t.CreatedAt), safe(t.CreatedBy),
+				func(t openapi.Token) []cell {
+					return []cell{
+						{"NAME", safe(t.Name)}, {"ROLE", string(t.Role)}, {"STATE", string(t.State)}, {"EXPIRES", a.when(value(t.ExpiresAt))},
+						{"LAST USED", a.when(value(t.LastUsedAt))}, {"CREATED", a.when(t.CreatedAt)}, {"BY", safe(t.CreatedBy)},
 					}
 				})
 		}),
@@ -91,4 +96,52 @@ console end. This cannot be undone: on a terminal the command asks first.`,
 	}
 	addYes(cmd, &yes)
 	return cmd
+}
+
+func (a *app) auditLogCommand() *cobra.Command {
+	return group("audit-log", "Show who requested which change", a.auditLogListCommand())
+}
+
+func (a *app) auditLogListCommand() *cobra.Command {
+	var actor, action, target string
+	var between timeRange
+	var limit int
+	cmd := &cobra.Command{
+		Use: "list", Short: "List requested changes, the latest first", Args: none,
+		Long: `Lists the audit log: who requested which change of what, its outcome, and for
+edits the values before and after. Requires the role admin.
+
+The outcome is done, failed or unknown. Entries are written before the change:
+the outcome of a running change, and of one whose process crashed, is unknown.`,
+		Example: "  stevedore audit-log list --target acme --action server.edit\n  stevedore audit-log list --actor ann --from 7d\n" +
+			"  stevedore audit-log list --limit 0 -o jsonl > audit-log.jsonl",
+		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
+			from, to, err := between.times(a.now())
+			if err != nil {
+				return err
+			}
+			params := openapi.ListAuditLogParams{Actor: given(actor), Action: given(action), Target: given(target), From: from, To: to}
+			return printAll(a, api.ListAuditLog(ctx, params, limit), "no entries match", a.auditLogCells)
+		}),
+	}
+	cmd.Flags().StringVar(&actor, "actor", "", "only changes requested by the token with this `NAME`, or by cli:USER")
+	cmd.Flags().StringVar(&action, "action", "", "only this `ACTION`, e.g. server.edit")
+	cmd.Flags().StringVar(&target, "target", "", "only changes of the server or token with this `NAME`, or of the file, scan or audit with this uuid")
+	between.register(cmd, "changes requested")
+	a.completeFlag(cmd, "actor", tokenNames)
+	a.completeFlag(cmd, "target", serverNames)
+	addLimit(cmd, &limit, "entries")
+	return cmd
+}
+
+// auditLogCells returns the cells of an entry. The last one begins with the error of a
+// failed action and the changes of an edit.
+func (a *app) auditLogCells(e openapi.AuditEntry) []cell {
+	others := maps.Clone(e.Details)
+	delete(others, "changes")
+	described := slices.Concat(nonEmpty(value(e.Error)), e.Changes, nonEmpty(details(others)))
+	return []cell{
+		{"TIME", a.when(e.At)}, {"ACTOR", safe(e.Actor)}, {"ROLE", string(e.Role)}, {"ACTION", safe(e.Action)}, {"TARGET", safe(e.Target)},
+		{"OUTCOME", string(e.Outcome)}, {"DETAILS", dash(strings.Join(described, "; "))},
+	}
 }
