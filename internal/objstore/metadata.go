@@ -22,7 +22,6 @@ const (
 // ASCII letters, digits and "-_.~/:+=@,()" is percent-encoded. If the total
 // exceeds the limit, the longest values are truncated and their keys listed in
 // "truncated"; the ledger has the complete values.
-// cut and their keys named in "truncated"; the ledger has them whole.
 func userMetadata(values map[string]string, sha256 string) map[string]string {
 	encoded := map[string]string{}
 	if sha256 != "" {

@@ -55,6 +55,35 @@ func TestWhatLooksLikeAClockIsHeld(t *testing.T) {
 	}
 }
 
+// TestARoundedTimeIsHeld: some file systems round times to 2 s, and load-balanced nodes
+// differ by a second. A version that settled is not replaced within that time.
+func TestARoundedTimeIsHeld(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		by     time.Duration
+		settle time.Duration
+		hold   int
+		held   int64
+	}{
+		"rounded down":           {-time.Second, 10 * time.Second, 0, 1},
+		"rounded up":             {2 * time.Second, 10 * time.Second, 0, 1},
+		"a new version":          {3 * time.Second, 10 * time.Second, 0, 0},
+		"without a settle time":  {time.Second, 0, 0, 0},
+		"changes are never held": {time.Second, 10 * time.Second, -1, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.set(t, func(s *ingest.Server) { s.Settle, s.HoldChanges = tc.settle, tc.hold })
+			file := seen("/a", 10)
+			b.ingested(t, file)
+			_, promoted, _ := b.listed(t, shifted([]ingest.Observation{file}, tc.by)...)
+			assert.Equal(t, tc.held, b.attention(t).Held.Files)
+			assert.Equal(t, 1-tc.held, promoted)
+		})
+	}
+}
+
 // TestAClockChangeDoesNotHoldOtherChanges: one of the files moved by a clock was really
 // replaced. It is ingested immediately, and an action on the others does not affect it.
 func TestAClockChangeDoesNotHoldOtherChanges(t *testing.T) {

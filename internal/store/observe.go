@@ -69,7 +69,7 @@ func (s *Store) changesOf(ctx context.Context, serverUUID, source string, entrie
 // sourceRecheck is the source of STATs of single files, which override listings.
 const sourceRecheck = "recheck"
 
-const observeRules = `SELECT options, statement_timestamp() FROM sftp_servers WHERE server_uuid = $1`
+const observeRules = `SELECT options, settle, statement_timestamp() FROM sftp_servers WHERE server_uuid = $1`
 
 // compare plans the changes for the observations.
 func compare(ctx context.Context, db querier, serverUUID, source string, entries []entry) (plan, error) {
@@ -79,7 +79,7 @@ func compare(ctx context.Context, db querier, serverUUID, source string, entries
 	}
 	var options ingest.Options
 	r := rules{stat: source == sourceRecheck}
-	if _, err = pgx.ForEachRow(rows, []any{&options, &r.now}, func() error { return nil }); err != nil {
+	if _, err = pgx.ForEachRow(rows, []any{&options, &r.settle, &r.now}, func() error { return nil }); err != nil {
 		return plan{}, err
 	}
 	r.identity, r.resent, r.moved, r.neverHold = options.Identity, options.Resent, options.Moved, options.HoldChanges < 0

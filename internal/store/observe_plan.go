@@ -65,6 +65,8 @@ type rules struct {
 	neverHold bool
 	// stat reports that the observations are STATs of single files, which override listings.
 	stat bool
+	// settle is the server's settle time.
+	settle time.Duration
 	// now is the time of the database's clock.
 	now time.Time
 }
@@ -284,9 +286,12 @@ func (p *plan) like(e entry, before past) entry {
 	if before.completed == 0 || before.gone || before.size != e.Size || before.mtime.Equal(e.ModTime) {
 		return e
 	}
-	e.likes, e.shift = &before.completed, new(int64(e.ModTime.Sub(before.mtime)/time.Second))
+	shift := e.ModTime.Sub(before.mtime)
+	e.likes, e.shift = &before.completed, new(int64(shift/time.Second))
 	switch {
 	case p.timeless(), p.neverHold:
+	case shift.Abs() <= timePrecision && p.settle > timePrecision:
+		e.hold = ingest.HoldHeld
 	case e.ModTime.After(before.readFrom.Add(-clockTolerance)) && e.ModTime.Before(before.readTo.Add(clockTolerance)):
 		e.hold = ingest.HoldHeld // reading the file changed its time
 	default:
@@ -294,6 +299,11 @@ func (p *plan) like(e entry, before past) entry {
 	}
 	return e
 }
+
+// timePrecision is the precision of times on some file systems. A time within it is more
+// probably rounded than that of a new version: the earlier one was unchanged for the
+// settle time.
+const timePrecision = 2 * time.Second
 
 // reject supersedes settling versions of the path, because the entry has replaced them. A path
 // is recorded as rejected once.
