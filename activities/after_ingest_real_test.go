@@ -226,7 +226,7 @@ func TestAMoveChecksTheVersionLast(t *testing.T) {
 	assert.Equal(t, "what was there", string(content))
 }
 
-// TestASourceThatIsLeftIsShown, and retried by later listings.
+// TestASourceThatIsLeftIsShown: the source is also retried by later listings.
 func TestASourceThatIsLeftIsShown(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -319,8 +319,8 @@ func TestALeftCompanionDoesNotHideTheNextDelivery(t *testing.T) {
 	}
 }
 
-// TestCompanionsFollowTheirFile, also late ones, and shared ones after the last file.
-// Companions of a delivery in progress stay.
+// TestCompanionsFollowTheirFile: late companions follow, too, and shared ones after the
+// last file. Companions of a delivery in progress stay.
 func TestCompanionsFollowTheirFile(t *testing.T) {
 	t.Parallel()
 	for name, action := range map[string]string{"delete": "delete", "move": "move:", "stay": "delete"} {
@@ -421,7 +421,7 @@ func TestADoneMarkerCoversOneVersion(t *testing.T) {
 	}
 }
 
-// TestAChecksumFileWithoutAFileIsRejected, and the reason has the setting to ingest it.
+// TestAChecksumFileWithoutAFileIsRejected: the reason names the setting to ingest it.
 func TestAChecksumFileWithoutAFileIsRejected(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

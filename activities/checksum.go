@@ -31,7 +31,7 @@ type sumsEntry struct {
 	names []string
 }
 
-// How well a name in a checksum file matches a file, the best first.
+// The quality of a match between a name in a checksum file and a file, the best first.
 const (
 	fitsExactly = iota
 	fitsPath

@@ -31,7 +31,8 @@ func utf16Of(text string, order binary.AppendByteOrder, mark bool) string {
 	return string(out)
 }
 
-// TestChecksumFileFormats, each for the file /in/sub/a.csv unless stated otherwise.
+// TestChecksumFileFormats: the checksums are for the file /in/sub/a.csv unless stated
+// otherwise.
 func TestChecksumFileFormats(t *testing.T) {
 	t.Parallel()
 	content := []byte("hello,world\n")

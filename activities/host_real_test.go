@@ -181,7 +181,8 @@ func TestAReadOnceFileNeedsAttentionOnceOpened(t *testing.T) {
 	assert.Equal(t, string(ingest.KindSourceGone), b.download(f), "an earlier attempt may have opened it")
 }
 
-// TestAFileStaysOnItsHost, unless another worker may succeed and no bytes are lost.
+// TestAFileStaysOnItsHost: it changes its host only if another worker may succeed and no
+// bytes are lost.
 func TestAFileStaysOnItsHost(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -42,7 +42,7 @@ func TestStagedBytesStayUntilTheirObjectIsRecorded(t *testing.T) {
 	assert.NoFileExists(t, b.staged(f))
 }
 
-// TestOnlyAStoredFileIsNotified, and a completed one is not notified again by a late step.
+// TestOnlyAStoredFileIsNotified: a late step does not notify a completed file again.
 func TestOnlyAStoredFileIsNotified(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -9,7 +9,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestTheStallTimeoutExceedsTheServersTimeouts, whose errors are more specific.
+// TestTheStallTimeoutExceedsTheServersTimeouts: the errors of the server's timeouts are
+// more specific.
 func TestTheStallTimeoutExceedsTheServersTimeouts(t *testing.T) {
 	t.Parallel()
 	a := New(Deps{NoProgress: 2 * time.Minute})

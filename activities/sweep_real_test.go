@@ -12,7 +12,7 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// TestASweepKeepsYoungData, whose owner may not be recorded yet.
+// TestASweepKeepsYoungData: its owner may not be recorded yet.
 func TestASweepKeepsYoungData(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -173,7 +173,7 @@ func TestTransferReconnects(t *testing.T) {
 	assert.Empty(t, sandbox.Detail(b.Events(f.UUID), ingest.EventRetryScheduled, "kind"), "it was one attempt")
 }
 
-// TestTransferRestartsWithoutItsUpload, which the store has lost.
+// TestTransferRestartsWithoutItsUpload: the store has lost the upload.
 func TestTransferRestartsWithoutItsUpload(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)

@@ -75,7 +75,7 @@ func (a *Activities) stagedDigest(ctx context.Context, file ingest.File, algo st
 	defer func() { err = watchdog.stop(err) }()
 	size, digests, err := a.Staging.Digests(ctx, file.UUID, watchdog.report, algo)
 	if err == nil && size != file.Size {
-		err = ingest.Errorf(ingest.KindHashMismatch, "%d bytes are staged of %d", size, file.Size)
+		err = ingest.Errorf(ingest.KindHashMismatch, "%d of %d bytes are staged", size, file.Size)
 	}
 	return digests[algo], err
 }

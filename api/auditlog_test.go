@@ -13,7 +13,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestTheAuditLogShowsOutcomesAndChanges, and never a secret.
+// TestTheAuditLogShowsOutcomesAndChanges: it never shows a secret.
 func TestTheAuditLogShowsOutcomesAndChanges(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)

@@ -37,7 +37,7 @@ const (
 // TestEveryOperationIsAsSpecified sends valid and invalid requests to every operation of
 // openapi.yaml and validates the responses against it. New and changed operations are
 // covered automatically. All runs send the same requests.
-// STEVEDORE_TEST_PROPERTY_SEED=random sends others and prints the seed; the seed as value
+// STEVEDORE_TEST_PROPERTY_SEED=random sends others and logs their seed; that seed as value
 // repeats them.
 func TestEveryOperationIsAsSpecified(t *testing.T) {
 	t.Parallel()

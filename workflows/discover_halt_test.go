@@ -11,8 +11,8 @@ import (
 	"stevedore/workflows"
 )
 
-// TestDiscoverFilesStopsWhenItsServerIsPausedOrSuspended, as any activity may report:
-// nothing more is listed or started, and the run ends after its dispatcher.
+// TestDiscoverFilesStopsWhenItsServerIsPausedOrSuspended: any activity may report it.
+// Then nothing more is listed or started, and the run ends after its dispatcher.
 func TestDiscoverFilesStopsWhenItsServerIsPausedOrSuspended(t *testing.T) {
 	t.Parallel()
 	const never = 10 * time.Hour
@@ -80,8 +80,8 @@ func TestARescanEndsASuspension(t *testing.T) {
 	}
 }
 
-// TestAReadyFileOfASuspendedServerIsLeftToTheDispatcher, which reads from the ledger
-// whether the server may be used.
+// TestAReadyFileOfASuspendedServerIsLeftToTheDispatcher: the dispatcher reads from the
+// ledger whether the server may be used.
 func TestAReadyFileOfASuspendedServerIsLeftToTheDispatcher(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

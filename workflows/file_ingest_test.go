@@ -74,8 +74,8 @@ var (
 	directSteps = []string{"Transfer@stevedore-transfers", "local Notify"}
 )
 
-// TestFileIngestRunsTheStepsOfItsMode, only these and in this order, and updates the search
-// attribute.
+// TestFileIngestRunsTheStepsOfItsMode: it runs only these steps, in this order, and updates
+// the search attribute.
 func TestFileIngestRunsTheStepsOfItsMode(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -325,7 +325,7 @@ func TestFileIngestUsesTheTimeoutOfItsHost(t *testing.T) {
 	}
 }
 
-// TestACancelledFileIngestIsParked, and the ledger has the reason.
+// TestACancelledFileIngestIsParked: the ledger has the reason.
 func TestACancelledFileIngestIsParked(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)

@@ -79,7 +79,7 @@ func TestAParkedFileIsRetriedFromWhereItFailed(t *testing.T) {
 	}
 }
 
-// TestAParkedFileIsSkipped, and its staged bytes are removed from their host.
+// TestAParkedFileIsSkipped: its staged bytes are removed from their host.
 func TestAParkedFileIsSkipped(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -123,7 +123,7 @@ func TestAFileWithoutASlotIsNotFetched(t *testing.T) {
 	}
 }
 
-// TestAFileWhoseSlotIsRejectedWaitsForAnother, e.g. because the workflow was started late.
+// TestAFileWhoseSlotIsRejectedWaitsForAnother: for example, its workflow was started late.
 func TestAFileWhoseSlotIsRejectedWaitsForAnother(t *testing.T) {
 	t.Parallel()
 	for _, mode := range ingest.Modes {

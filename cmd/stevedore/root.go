@@ -15,7 +15,7 @@ Commands call the API at STEVEDORE_API_URL with the token in STEVEDORE_TOKEN.
 worker, api, setup, migrate, key and break-glass use the configuration of the
 service instead.
 
-Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 5 retryable, 6 not retryable,
+Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 5 retryable, 6 action required,
 9 discrepancies found.`
 
 // rootCommand returns the tree of commands.

@@ -148,7 +148,7 @@ func rowsOfAttention(t *table, s openapi.Server, now time.Time) {
 	optional("without a file", s.Alone, "%d done-markers and checksum files are skipped", s.Alone)
 	left := ingest.ServerLeft{Oldest: value(s.OldestAside), OldestSince: value(s.OldestAsideSince)}
 	if left.Stale(now) {
-		t.row("skipped", fmt.Sprintf("%s is on the server since %s: change --in-progress-names if it is a delivery", safe(left.Oldest), clock(left.OldestSince)))
+		t.row("skipped", fmt.Sprintf("%s has been on the server since %s: change --in-progress-names if it is a delivery", safe(left.Oldest), clock(left.OldestSince)))
 	}
 	if s.HeldReason != nil {
 		t.row("held changes", safe(*s.HeldReason)+": run `stevedore server changes "+s.Name+"`")

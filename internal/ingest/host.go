@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// hostAdvice returns what to write instead of an invalid host; empty for a valid one.
+// hostAdvice returns the advice for an invalid host; empty for a valid one.
 func hostAdvice(host string) string {
 	_, behind, scheme := strings.Cut(host, "://")
 	user, at, account := strings.Cut(host, "@")

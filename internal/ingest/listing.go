@@ -93,6 +93,6 @@ func (u *Unread) Add(path, reason string) {
 // Join adds the unread folders of another listing of other folders.
 func (u *Unread) Join(other Unread) {
 	u.Count += other.Count
-	// Not in place: other values may share the slice.
+	// Do not append in place: other values may share the slice.
 	u.Folders = slices.Concat(u.Folders, other.Folders[:min(len(other.Folders), MaxUnread-len(u.Folders))])
 }

@@ -256,7 +256,7 @@ func (p *Pool) release(uuid string, sp *serverPool, c *conn) {
 	p.releaseServer(uuid, sp)
 }
 
-// endUse uncounts a session of the connection. After the last one the connection becomes
+// endUse ends a session of the connection. After the last session the connection becomes
 // idle, or is closed if it cannot be reused.
 func (p *Pool) endUse(sp *serverPool, c *conn) {
 	p.mu.Lock()

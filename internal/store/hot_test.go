@@ -18,7 +18,7 @@ func (b *testBundle) updates(t *testing.T, wanted int64, calls func(s *store.Sto
 		require.NoError(t, b.db.QueryRow(t.Context(), "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = 'files'").Scan(&all, &hot))
 		return all, hot
 	}
-	b.db.Reset() // and its connections' own updates
+	b.db.Reset() // connections also update their own statistics
 	allBefore, hotBefore := read()
 	s, err := store.New(t.Context(), store.Config{DatabaseURL: b.dsn})
 	require.NoError(t, err)

@@ -23,7 +23,7 @@ func (b *testBundle) sealPassword(t *testing.T, sealed string) {
 	require.NoError(t, err)
 }
 
-// TestTwoPasswordsPerChange: concurrent logins send two wrong passwords in total, and none
+// TestTwoPasswordsPerChange: concurrent log-ins send two wrong passwords in total, and none
 // until the credentials are changed.
 func TestTwoPasswordsPerChange(t *testing.T) {
 	t.Parallel()

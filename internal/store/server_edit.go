@@ -24,7 +24,7 @@ var updateServer = func() string {
 
 // EditServer replaces the server with the result of edit. edit receives the row under a lock,
 // may refuse with an error, and may be called again. Changing credentials, host, port or user
-// resets the refused logins, unless ctx is ingest.WithResealing. A taken name is KindConflict.
+// resets the refused log-ins, unless ctx is ingest.WithResealing. A taken name is KindConflict.
 func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ingest.Server) (ingest.Server, error)) (edited ingest.Server, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ing
 	return edited, err
 }
 
-// sameLogin reports whether refused logins of x also apply to y.
+// sameLogin reports whether refused log-ins of x also apply to y.
 func sameLogin(x, y ingest.Server) bool {
 	return x.Host == y.Host && x.Port == y.Port && x.Username == y.Username &&
 		bytes.Equal(x.PasswordEncrypted, y.PasswordEncrypted) && bytes.Equal(x.PrivateKeyEncrypted, y.PrivateKeyEncrypted)

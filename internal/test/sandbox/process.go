@@ -65,8 +65,8 @@ func work(ctx context.Context, log *slog.Logger, wiring worker.Wiring) error {
 	return worker.RunWith(ctx, cfg, temporal, log, wiring)
 }
 
-// dial retries, where in production a service manager restarts the worker: the first
-// response of an overloaded server may take longer than a worker waits.
+// dial retries, because the first response of an overloaded server may take longer than a
+// worker waits. In production a service manager restarts the worker.
 func dial(ctx context.Context, cfg config.Config, log *slog.Logger) (temporal client.Client, err error) {
 	for deadline := time.Now().Add(Timeout); time.Now().Before(deadline) && ctx.Err() == nil; {
 		if temporal, err = orchestrator.Dial(ctx, cfg, log); err == nil {

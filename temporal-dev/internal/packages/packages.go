@@ -53,7 +53,8 @@ var parts = []part{
 		set:    func(p *Programs, path string) { p.PostgresBin = filepath.Dir(path) },
 	},
 	{
-		// Not from PATH, where it is often a wrapper that changes the user.
+		// The programs are not taken from PATH, where they are often wrappers that change
+		// the user.
 		name: "RabbitMQ", debs: []string{"rabbitmq-server"},
 		globs: []string{"/usr/lib/rabbitmq/bin/rabbitmq-server", "/opt/homebrew/sbin/rabbitmq-server", "/usr/local/sbin/rabbitmq-server"},
 		set:   func(p *Programs, path string) { p.RabbitMQ = path },

@@ -93,7 +93,7 @@ func TestStopEndsTheProcessAndWhatItStarted(t *testing.T) {
 	}
 }
 
-// TestChildrenOfAKilledProcessAreEnded, because they hold its ports and files.
+// TestChildrenOfAKilledProcessAreEnded: they hold its ports and files.
 func TestChildrenOfAKilledProcessAreEnded(t *testing.T) {
 	t.Parallel()
 	children := map[string]string{

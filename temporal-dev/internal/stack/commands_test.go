@@ -143,7 +143,7 @@ func TestADemoThatFailsStopsWhatItHasStarted(t *testing.T) {
 	noneBelow(t, repo)
 }
 
-// TestLocksAreExclusive, also when the file is removed.
+// TestLocksAreExclusive: a lock stays exclusive when its file is removed.
 func TestLocksAreExclusive(t *testing.T) {
 	t.Parallel()
 	s := bareStack(t)

@@ -138,7 +138,7 @@ func TestAnInterruptEndsAllOfTheCommand(t *testing.T) {
 	}
 }
 
-// TestChildrenOfACommandAreEnded, because the stack is removed.
+// TestChildrenOfACommandAreEnded: the stack that they use is removed.
 func TestChildrenOfACommandAreEnded(t *testing.T) {
 	t.Parallel()
 	s := bareStack(t)

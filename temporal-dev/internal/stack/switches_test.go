@@ -35,7 +35,7 @@ func TestEverySwitchReachesTheCommand(t *testing.T) {
 	}
 }
 
-// TestLostSwitchesAreReported, but not variables that the stack sets.
+// TestLostSwitchesAreReported: variables that the stack sets are not reported.
 func TestLostSwitchesAreReported(t *testing.T) {
 	t.Parallel()
 	got := bareStack(t).lost([]string{"STEVEDORE_LOAD=1", "STEVEDORE_TOKEN=canary", "STEVEDORE_TEST_LOAD=1", "PATH=/bin"})
