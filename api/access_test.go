@@ -17,9 +17,9 @@ import (
 // wrongTokens is the burst of wrong tokens allowed per address, see package access.
 const wrongTokens = 30
 
-// TestFault65_NobodyWithoutAToken: requests without a token, with a wrong token
+// TestFault65_RequestsWithoutATokenAreRefused: requests without a token, with a wrong token
 // or with a malformed token return 401 on all routes except the two probes.
-func TestFault65_NobodyWithoutAToken(t *testing.T) {
+func TestFault65_RequestsWithoutATokenAreRefused(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
 	for path, item := range loadSpecification(t).Paths.Map() {

@@ -206,7 +206,7 @@ func requireProblem(t *testing.T, answer *httptest.ResponseRecorder, status int,
 	return problem
 }
 
-func TestStartScanAnswersAtOnce(t *testing.T) {
+func TestStartScanRespondsImmediately(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
 	answer := b.call("POST", "/files/scan", "")
@@ -219,7 +219,7 @@ func TestStartScanAnswersAtOnce(t *testing.T) {
 	require.Empty(t, b.ops.scanned)
 }
 
-func TestStartScanTakesServersFromQueryAndBody(t *testing.T) {
+func TestStartScanReadsServersFromQueryAndBody(t *testing.T) {
 	t.Parallel()
 	b := setup(&fakeOperations{})
 	require.Equal(t, http.StatusAccepted, b.call("POST", "/files/scan?server=a&server=b", `{"servers":["c"]}`).Code)
@@ -229,7 +229,7 @@ func TestStartScanTakesServersFromQueryAndBody(t *testing.T) {
 }
 
 // A filter that cannot be parsed must not become "scan everything".
-func TestStartScanRefusesWhatItDoesNotUnderstand(t *testing.T) {
+func TestStartScanRefusesUnknownInput(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		path, body, contentType string

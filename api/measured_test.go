@@ -13,7 +13,7 @@ import (
 )
 
 // Files and settings of a server that need attention have their own metrics.
-func TestMetricsTellWhatWaitsForAPerson(t *testing.T) {
+func TestMetricsShowFilesThatNeedAttention(t *testing.T) {
 	t.Parallel()
 	server := ingest.Server{Name: "acme", Active: true, Unread: ingest.Unread{Count: 3}, Left: ingest.ServerLeft{Sources: 4}}
 	server.Attention.Held.Files, server.Attention.Resent = 5, 6

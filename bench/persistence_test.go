@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCountWrites_LeavesOutWhatReads(t *testing.T) {
+func TestCountWrites_IgnoresReads(t *testing.T) {
 	t.Parallel()
 	got, err := countWrites(`# HELP persistence_requests
 persistence_requests{namespace="default",operation="UpdateWorkflowExecution",service_name="history"} 58

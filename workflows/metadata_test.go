@@ -38,7 +38,7 @@ func TestASummaryIsInertAndShort(t *testing.T) {
 	}
 }
 
-func TestAMemoHoldsTheWholePath(t *testing.T) {
+func TestAMemoHasTheCompletePath(t *testing.T) {
 	t.Parallel()
 	path := "/" + strings.Repeat("a", 1000)
 	memo, err := json.Marshal(workflows.FileMetadata{ServerName: "acme", Path: path, Size: 7}.Memo())

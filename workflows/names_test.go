@@ -66,8 +66,8 @@ func TestStepsHaveActivities(t *testing.T) {
 	}
 }
 
-// TestHostActivitiesAreRegisteredWhereTheyAreScheduled: on a queue whose workers have not
-// registered an activity it would fail forever.
+// TestHostActivitiesAreRegisteredWhereTheyAreScheduled: an activity on a queue whose
+// workers have not registered it would fail forever.
 func TestHostActivitiesAreRegisteredWhereTheyAreScheduled(t *testing.T) {
 	t.Parallel()
 	a := &activities.Activities{}

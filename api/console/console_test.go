@@ -271,7 +271,7 @@ func TestNothingIsShownWithoutLoggingIn(t *testing.T) {
 	require.Equal(t, "/login?next=%2Ffiles%3Fstatus%3Derror", get(c, "/files?status=error").Header().Get("Location"))
 }
 
-func TestRolesBoundWhatPeopleDo(t *testing.T) {
+func TestRolesLimitActions(t *testing.T) {
 	t.Parallel()
 	for i, role := range ingest.Roles {
 		_, c := as(role)
@@ -411,7 +411,7 @@ func attribute(node *html.Node, name string) string {
 	return ""
 }
 
-func TestAFileSaysWhyItWaits(t *testing.T) {
+func TestAFileShowsItsReasonForWaiting(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleOperator)
 	f.files[0].Status = ingest.StatusDownloading
@@ -474,7 +474,7 @@ func TestDecidingOnSeveralFiles(t *testing.T) {
 	form.Set("cursor", "17")
 	f.next = ""
 	post(c, "/files/decide", form)
-	require.Equal(t, "17", f.bulk.Cursor, "it goes on behind those that were refused")
+	require.Equal(t, "17", f.bulk.Cursor, "it continues after the refused files")
 
 	one := url.Values{"action": {"skip"}, "file": {"f1"}, "query": {""}}
 	f.matched = 1
@@ -803,7 +803,7 @@ func TestFailuresAreGroupedByCause(t *testing.T) {
 	require.NotContains(t, get(c, "/").Body.String(), `action="/files/decide"`)
 }
 
-func TestScanShowsWhatItExcluded(t *testing.T) {
+func TestScanShowsExcludedFiles(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleViewer)
 	f.scans[0].Excluded.Example, f.scans[0].RequestedBy = "b.tmp", "ann"

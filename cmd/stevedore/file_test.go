@@ -187,7 +187,7 @@ func TestBulkActionsAddUp(t *testing.T) {
 	require.Contains(t, got.errors, "Temporal does not answer")
 }
 
-type watchedWorld struct {
+type watchedOperations struct {
 	*fakeOperations
 
 	mu sync.Mutex
@@ -198,7 +198,7 @@ type watchedWorld struct {
 	leaves bool
 }
 
-func (w *watchedWorld) ListFiles(_ context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
+func (w *watchedOperations) ListFiles(_ context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.filter = filter
@@ -216,7 +216,7 @@ func (w *watchedWorld) ListFiles(_ context.Context, filter ingest.FileFilter) (i
 	return ingest.Page[ingest.File]{Items: []ingest.File{file}}, nil
 }
 
-func (w *watchedWorld) GetFile(context.Context, string) (ingest.File, error) {
+func (w *watchedOperations) GetFile(context.Context, string) (ingest.File, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	file := sampleFile()
@@ -228,11 +228,11 @@ func (w *watchedWorld) GetFile(context.Context, string) (ingest.File, error) {
 	return file, nil
 }
 
-func watch(t *testing.T, screen bool, line ...string) (call, *watchedWorld) {
+func watch(t *testing.T, screen bool, line ...string) (call, *watchedOperations) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	w := &watchedWorld{fakeOperations: &fakeOperations{events: world().events[:1]}, stop: cancel, leaves: !screen}
+	w := &watchedOperations{fakeOperations: &fakeOperations{events: world().events[:1]}, stop: cancel, leaves: !screen}
 	w.progress = map[string]orchestrator.Progress{testUUID: {Attempt: 2, Running: true, Done: 45, Total: 100, Rate: 5}}
 	got := executeIn(t, ctx, w, line, func(a *app) {
 		a.refresh = time.Millisecond

@@ -31,7 +31,7 @@ func TestScanWait(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ops := scannedWorld(tc.err, tc.failed)
+			ops := scannedOperations(tc.err, tc.failed)
 			ops.servers = []ingest.Server{{UUID: testUUID, Name: "acme"}, {UUID: "other", Name: "other"}}
 			ops.servers[0].Attention.Held.Files, ops.servers[1].Attention.Held.Files = tc.held, 7
 			if tc.code == exitPermanent {
@@ -56,13 +56,13 @@ func TestScanWait(t *testing.T) {
 			}
 		})
 	}
-	ops := scannedWorld(nil, 0)
+	ops := scannedOperations(nil, 0)
 	got := execute(t, ops, args("scan", "--wait"), terminal)
 	require.Contains(t, got.errors, "0 of 1 servers done; files: 1 downloading")
 	require.Contains(t, got.out, "2 completed")
 }
 
-func scannedWorld(err error, failed int64) *fakeOperations {
+func scannedOperations(err error, failed int64) *fakeOperations {
 	server := operations.ScanServerStatus{
 		Server: activities.ServerRef{UUID: testUUID, Name: "acme"}, State: operations.ScanCompleted, Err: err,
 		Files: map[ingest.Status]int64{ingest.StatusCompleted: 2, ingest.StatusError: failed},
@@ -78,10 +78,10 @@ func scannedWorld(err error, failed int64) *fakeOperations {
 	}
 }
 
-func TestScanWaitShowsWhatWasNotRead(t *testing.T) {
+func TestScanWaitShowsUnreadFolders(t *testing.T) {
 	t.Parallel()
 	for _, folders := range []int{0, 2, 25} {
-		ops := scannedWorld(nil, 0)
+		ops := scannedOperations(nil, 0)
 		ops.servers = []ingest.Server{{UUID: "other", Name: "other"}, {UUID: testUUID, Name: "acme"}}
 		ops.servers[0].Unread.Add("/elsewhere", "is closed")
 		for i := range folders {
@@ -108,7 +108,7 @@ func TestScanWaitShowsWhatWasNotRead(t *testing.T) {
 
 func TestScanWithoutWait(t *testing.T) {
 	t.Parallel()
-	ops := scannedWorld(nil, 0)
+	ops := scannedOperations(nil, 0)
 	ops.run.Suspended = []ingest.Server{{Name: "bad"}}
 	got := execute(t, ops, args("scan", "-o", "json"))
 	require.JSONEq(t, `{"scan_uuid":"`+testUUID+`","workflow_id":"scan/s1","run_id":"r1","servers":1,"suspended":["bad"],

@@ -109,7 +109,7 @@ func TestServerChanges(t *testing.T) {
 	require.Contains(t, got.out, "300 known files look new: run `stevedore server changes acme`")
 }
 
-func TestServerEditSendsOnlyWhatWasGiven(t *testing.T) {
+func TestServerEditSendsOnlyGivenSettings(t *testing.T) {
 	t.Parallel()
 	ops := world()
 	got := execute(t, ops, args("server", "edit", "acme", "--settle", "30s", "--include", "", "--read-once=false", "--no-private-key"))

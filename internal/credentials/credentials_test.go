@@ -40,7 +40,7 @@ func open(t *testing.T) (*credentials.Sealer, string) {
 	return v, path
 }
 
-func TestValueOpensInItsPlaceOnly(t *testing.T) {
+func TestValueDecryptsOnlyInItsOwnRowAndField(t *testing.T) {
 	t.Parallel()
 	v, _ := open(t)
 	secret := []byte("correct horse")

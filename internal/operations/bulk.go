@@ -84,7 +84,7 @@ func (s *Service) ActOnFiles(ctx context.Context, req BulkRequest) (BulkResult, 
 	}
 	result.Remaining = result.Matched
 	if req.Expected != nil && *req.Expected != result.Matched {
-		return result, ingest.Errorf(ingest.KindConflict, "the filter selects %d file(s) now, not %d: look again", result.Matched, *req.Expected)
+		return result, ingest.Errorf(ingest.KindConflict, "the filter selects %d file(s) now, not %d: count again, then repeat the action", result.Matched, *req.Expected)
 	}
 	if req.DryRun || result.Matched == 0 {
 		return result, nil
@@ -128,8 +128,8 @@ func readBulkCursor(cursor string) (int64, error) {
 	}
 	id, err := strconv.ParseInt(cursor, 10, 64)
 	if err != nil || id < 0 {
-		wrong := &ingest.InvalidError{Fields: []ingest.FieldError{{Field: "cursor", Message: "cursor: use next_cursor of the request before, unchanged"}}}
-		return 0, ingest.Wrap(ingest.KindInvalid, wrong, "cannot go on with the files")
+		wrong := &ingest.InvalidError{Fields: []ingest.FieldError{{Field: "cursor", Message: "cursor: use next_cursor of the previous request, unchanged"}}}
+		return 0, ingest.Wrap(ingest.KindInvalid, wrong, "cannot continue the bulk action")
 	}
 	return id, nil
 }

@@ -32,7 +32,7 @@ func TestScanAllLeavesOutSuspendedServers(t *testing.T) {
 	require.Equal(t, "scan/"+run.UUID, run.WorkflowID)
 }
 
-func TestScanAllNamesNobodyWhenAllAreFine(t *testing.T) {
+func TestScanOfAllServersPassesNoNames(t *testing.T) {
 	t.Parallel()
 	b := setup(server("u1", "a"))
 	_, err := b.StartScan(context.Background(), nil)
@@ -78,7 +78,7 @@ func TestScanStatus(t *testing.T) {
 		{"one runs", orchestrator.Execution{Running: true, StartedAt: closed.Add(-time.Second)}, ScanRunning},
 		{"one failed", orchestrator.Execution{StartedAt: closed.Add(-time.Second), Err: errors.New("refused")}, ScanFailed},
 		{"a later scan runs", orchestrator.Execution{Running: true, StartedAt: closed.Add(time.Minute)}, ScanCompleted},
-		{"it goes on in another run", orchestrator.Execution{Running: true, Continued: true, StartedAt: closed.Add(time.Minute)}, ScanRunning},
+		{"the scan continues in another run", orchestrator.Execution{Running: true, Continued: true, StartedAt: closed.Add(time.Minute)}, ScanRunning},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()

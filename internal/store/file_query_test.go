@@ -46,7 +46,7 @@ func (b *testBundle) walkPages(t require.TestingT, filter ingest.FileFilter) (al
 }
 
 // Pages contain the same files as a full scan, with any index.
-func TestPagesHoldWhatTheFilterSelects(t *testing.T) {
+func TestPagesContainTheSelectedFiles(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.scatter(t, 300)

@@ -11,9 +11,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestWhatLooksLikeAClockIsHeld: files are held if all or most known files moved by the same
+// TestClockChangesAreHeld: files are held if all or most known files moved by the same
 // multiple of 15 minutes, however few files the server has.
-func TestWhatLooksLikeAClockIsHeld(t *testing.T) {
+func TestClockChangesAreHeld(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		files int

@@ -374,7 +374,7 @@ func (b *testBundle) foundChanged(t *testing.T) {
 		b.walk(t, f.UUID, ingest.StatusDownloading)
 		claimed, err := b.Claim(t.Context(), f.UUID)
 		require.NoError(t, err)
-		why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindChanged, Message: "the file goes on"}
+		why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindChanged, Message: "the file grew"}
 		require.NoError(t, b.Apply(t.Context(), ingest.RemovedFromServer(claimed, ingest.StatusSuperseded, why)))
 	}
 }
@@ -407,7 +407,7 @@ func TestAFileThatChangesAtEachRead(t *testing.T) {
 			f := files[len(files)-1]
 			require.Equal(t, ingest.StatusError, f.Status)
 			require.Contains(t, f.ErrorMessage, fmt.Sprintf("it changed during each of %d attempts to read it", ingest.ChangedTries))
-			require.Contains(t, f.ErrorMessage, "(last attempt: the file goes on)")
+			require.Contains(t, f.ErrorMessage, "(last attempt: the file grew)")
 			types, _ := b.story(t, f.UUID)
 			require.Zero(t, scan())
 			after, _ := b.story(t, b.files(t)[len(files)-1].UUID)

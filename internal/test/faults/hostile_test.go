@@ -97,7 +97,7 @@ func TestFault27_LongNamesAndTwins(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-func TestFault28_WhatIsNoFile(t *testing.T) {
+func TestFault28_EntriesThatAreNotFiles(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker()

@@ -217,9 +217,9 @@ func TestFault62_ClocksAreOffByADay(t *testing.T) {
 	h.RequireExactlyOnce()
 }
 
-// TestSlowPartnersStarveNobody: servers with endless transfers use all downloads of a
+// TestSlowServersDoNotDelayOthers: servers with endless transfers use all downloads of a
 // worker; a file of another server is completed meanwhile.
-func TestSlowPartnersStarveNobody(t *testing.T) {
+func TestSlowServersDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.Cfg.Worker.MaxDownloads = 2

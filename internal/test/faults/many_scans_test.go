@@ -17,7 +17,7 @@ import (
 
 // However many scans are requested concurrently, the server sees few listings over one
 // connection. Every request is answered, and every file is ingested once.
-func TestManyScansAskedForAtOnce(t *testing.T) {
+func TestManyConcurrentScanRequests(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	tree := h.AddTree("faulty", func(s *ingest.Server) { s.Settle = 0 })

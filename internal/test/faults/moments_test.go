@@ -37,7 +37,7 @@ type moments struct {
 func (m moments) wrap(d activities.Deps) activities.Deps {
 	d.Staging = stagingMoments{d.Staging, m}
 	d.Objects = objectsMoments{d.Objects, m}
-	d.Publisher = announcerMoments{d.Publisher, m}
+	d.Publisher = publisherMoments{d.Publisher, m}
 	d.Catalog = catalogMoments{d.Catalog, m}
 	return d
 }
@@ -111,12 +111,12 @@ func (o objectsMoments) PutBytes(ctx context.Context, req ingest.PutBytes) (inge
 	return object, err
 }
 
-type announcerMoments struct {
+type publisherMoments struct {
 	activities.Publisher
 	m moments
 }
 
-func (a announcerMoments) Publish(ctx context.Context, message ingest.Notification) (ingest.Receipt, error) {
+func (a publisherMoments) Publish(ctx context.Context, message ingest.Notification) (ingest.Receipt, error) {
 	if a.m.beforeAnnounce != nil {
 		a.m.beforeAnnounce()
 	}

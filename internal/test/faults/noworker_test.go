@@ -87,7 +87,7 @@ func TestADeadWorkerIsReported(t *testing.T) {
 	sandbox.Eventually(t, has("/readyz", noWorker), 5*time.Second, 500*time.Millisecond, "readiness reports it")
 	assert.Less(t, time.Since(killed), 31*time.Second)
 
-	// A file that failed before it had a workflow.
+	// The action is for a file that failed before it had a workflow.
 	server, err := h.Store.ServerByName(h.Ctx, "acme")
 	require.NoError(t, err)
 	_, err = h.Store.Observe(h.Ctx, server.UUID, ingest.SourceManual, []ingest.Observation{{Path: acme.Path("a.csv"), Size: 1, ModTime: time.Unix(1_700_000_000, 0)}})

@@ -40,7 +40,7 @@ func TestFault35_PowerLoss(t *testing.T) {
 	for at := int64(21 << 20); after == before && at < int64(len(content)); at += 18 << 20 {
 		sandbox.Eventually(t, func() bool {
 			return fileExists(filepath.Join(staged, "checkpoint.json")) && longestStaged(disk.dir) > at
-		}, sandbox.Timeout, tick, "the download does not go on")
+		}, sandbox.Timeout, tick, "the download does not continue")
 		worker.Kill()
 		before = intact(t, filepath.Join(staged, "data"), content)
 		disk.cutPower()

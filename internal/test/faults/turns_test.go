@@ -86,9 +86,9 @@ func TestBadFilesLeaveTheirSlotsToGoodOnes(t *testing.T) {
 	}
 }
 
-// TestAServerWhoseFilesAreAllBadIsNotStormed: however many files fail concurrently, there
+// TestAServerWithOnlyBadFilesGetsFewLogIns: however many files fail concurrently, there
 // are few log-ins, and every file gets its attempts.
-func TestAServerWhoseFilesAreAllBadIsNotStormed(t *testing.T) {
+func TestAServerWithOnlyBadFilesGetsFewLogIns(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker()

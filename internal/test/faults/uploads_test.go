@@ -47,6 +47,6 @@ func TestFault45_OrphanUploads(t *testing.T) {
 	close(release)
 	h.AwaitScans(scan)
 	h.AwaitIngest(h.Completed(acme.Path("live.bin")).UUID)
-	assert.Equal(t, 1, proxy.taken("1"), "and goes on where it stood")
+	assert.Equal(t, 1, proxy.taken("1"), "the upload resumes after it")
 	h.RequireExactlyOnce()
 }

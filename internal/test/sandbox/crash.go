@@ -75,7 +75,7 @@ func crashAt(point string) func(activities.Deps) activities.Deps {
 		d.Sources = crashSources{d.Sources, c}
 		d.Staging = crashStaging{d.Staging, c}
 		d.Objects = crashObjects{d.Objects, c}
-		d.Publisher = crashAnnouncer{d.Publisher, c}
+		d.Publisher = crashPublisher{d.Publisher, c}
 		d.Direct.Objects = crashDirect{d.Direct.Objects, c}
 		d.Direct.Transfers = crashTransfers{d.Direct.Transfers, c}
 		return d
@@ -190,13 +190,13 @@ func (o crashObjects) PutBytes(ctx context.Context, req ingest.PutBytes) (ingest
 	return around(o.c, "put", func() (ingest.Object, error) { return o.Objects.PutBytes(ctx, req) })
 }
 
-type crashAnnouncer struct {
+type crashPublisher struct {
 	activities.Publisher
 	c crashPoint
 }
 
 // Publish implements its interface with crash points.
-func (a crashAnnouncer) Publish(ctx context.Context, m ingest.Notification) (ingest.Receipt, error) {
+func (a crashPublisher) Publish(ctx context.Context, m ingest.Notification) (ingest.Receipt, error) {
 	return around(a.c, "publish", func() (ingest.Receipt, error) { return a.Publisher.Publish(ctx, m) })
 }
 

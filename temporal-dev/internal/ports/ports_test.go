@@ -35,7 +35,7 @@ func TestChooseAvoidsTakenPorts(t *testing.T) {
 	}
 }
 
-func TestChooseTakesThePreferredPortWhenItIsFree(t *testing.T) {
+func TestChooseReturnsThePreferredPortWhenItIsFree(t *testing.T) {
 	free, err := Choose(0)
 	if err != nil {
 		t.Fatal(err)

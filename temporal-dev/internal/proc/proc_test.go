@@ -80,7 +80,7 @@ func remember(t *testing.T, m Manager, s saved) {
 	}
 }
 
-func TestStopEndsTheProcessAndWhatItStarted(t *testing.T) {
+func TestStopEndsTheProcessAndItsChildren(t *testing.T) {
 	t.Parallel()
 	m := Manager{Dir: t.TempDir()}
 	pid := start(t, m, parent(m, "sleep 600"))
@@ -236,7 +236,7 @@ func TestAReusedPidIsNotKilled(t *testing.T) {
 	}
 }
 
-func TestStopOfWhatNeverRanIsNoError(t *testing.T) {
+func TestStopOfAProcessThatNeverRanIsNoError(t *testing.T) {
 	t.Parallel()
 	if err := (Manager{Dir: t.TempDir()}).Stop("nothing"); err != nil {
 		t.Error(err)

@@ -125,9 +125,9 @@ func TestCommands(t *testing.T) { // alone: two stacks that choose well-known po
 	}
 }
 
-// TestADemoThatFailsStopsWhatItHasStarted runs the demo with DEMO_EXIT=1. It runs alone,
+// TestAFailedDemoStopsItsProcesses runs the demo with DEMO_EXIT=1. It runs alone,
 // like TestCommands.
-func TestADemoThatFailsStopsWhatItHasStarted(t *testing.T) {
+func TestAFailedDemoStopsItsProcesses(t *testing.T) {
 	repo := copyOf(t, checkout(t))
 	program := filepath.Join(repo, "bin", "stevedore")
 	if err := errors.Join(os.Remove(program), os.WriteFile(program, []byte("#!/bin/sh\necho no set-up today >&2; exit 1\n"), 0o755)); err != nil {

@@ -57,8 +57,8 @@ func (s *Stack) rabbitSpec() (proc.Spec, error) {
 		Path: s.programs.RabbitMQ, Dir: home, Grace: 30 * time.Second,
 		Env: []string{
 			"HOME=" + home,
-			// Makes the script exec the node. Otherwise the pid is the script's, and a
-			// kill -9 of it leaves the node running.
+			// This variable makes the script exec the node. Otherwise the pid is the
+			// script's, and killing it leaves the node running.
 			"RUNNING_UNDER_SYSTEMD=true",
 			"RABBITMQ_NODENAME=stevedore@localhost",
 			"RABBITMQ_CONFIG_FILE=" + in("rabbitmq.conf"),
