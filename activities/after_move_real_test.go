@@ -174,6 +174,28 @@ func TestAMoveOnAServerThatIgnoresCase(t *testing.T) {
 	}
 }
 
+// TestAnotherSpellingOfTheRootIsNoDelivery: an edit may spell the root folder by a link or in
+// another case. The known files are held, although they exist at both paths.
+func TestAnotherSpellingOfTheRootIsNoDelivery(t *testing.T) {
+	t.Parallel()
+	for root, ignoresCase := range map[string]bool{"/alias": false, "/IN": true} {
+		t.Run(root, func(t *testing.T) {
+			t.Parallel()
+			b := newOddBench(t)
+			b.ingestAll("a.csv")
+			b.tree.Link("../alias", "/in")
+			b.tree.SetFaults(services.TreeFaults{IgnoresCase: ignoresCase, PlainPaths: ignoresCase})
+			b.set(func(s *ingest.Server) { s.RootPath = root })
+			for range 2 {
+				require.Empty(t, b.list(false))
+			}
+			f := b.File(root+"/a.csv", func(ingest.File) bool { return true })
+			assert.Equal(t, ingest.StatusDiscovered, f.Status)
+			assert.Equal(t, ingest.HoldHeld, f.Hold)
+		})
+	}
+}
+
 // TestATargetNameIsReleased: the reservation of the name ends with the move.
 func TestATargetNameIsReleased(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"strings"
 
 	"stevedore/internal/ingest"
 )
@@ -37,8 +38,8 @@ func (a *Activities) checkMoves(ctx context.Context, source Source, server inges
 	return a.Catalog.DecideMoves(ctx, server, gone, copies)
 }
 
-// oldPathExists reports whether the old path still shows the ingested version, or no such file
-// was ingested after all. If the server fails to stat the path, the result is false, unless
+// oldPathExists reports whether the old path still shows the ingested version in another file,
+// or no such file was ingested after all. If the server fails to stat the path, the result is false, unless
 // the connection is lost.
 func oldPathExists(ctx context.Context, source Source, s ingest.SuspectedMove) (bool, error) {
 	if s.OldID == 0 {
@@ -46,7 +47,11 @@ func oldPathExists(ctx context.Context, source Source, s ingest.SuspectedMove) (
 	}
 	seen, err := source.Stat(ctx, s.OldPath)
 	if err == nil {
-		return seen.Rejected == "" && seen.Size == s.Size && seen.ModTime.Unix() == s.ModTime.Unix(), nil
+		if seen.Rejected != "" || seen.Size != s.Size || seen.ModTime.Unix() != s.ModTime.Unix() {
+			return false, nil
+		}
+		same, err := isSamePath(ctx, source, s.OldPath, s.Path)
+		return !same, err
 	}
 	if kind := ingest.KindOf(err); kind == ingest.KindNotFound || kind == ingest.KindPermission {
 		return false, nil
@@ -55,4 +60,18 @@ func oldPathExists(ctx context.Context, source Source, s ingest.SuspectedMove) (
 		return false, err
 	}
 	return false, nil
+}
+
+// isSamePath reports whether two paths are spellings of one: by links, or by another case on a
+// server that ignores case. The server's root folder may have been edited to another spelling.
+func isSamePath(ctx context.Context, source Source, one, other string) (bool, error) {
+	one, err := source.Real(ctx, one)
+	if err != nil {
+		return false, err
+	}
+	other, err = source.Real(ctx, other)
+	if err != nil || one == other || !strings.EqualFold(one, other) {
+		return err == nil && one == other, err
+	}
+	return source.IgnoresCase(ctx, other)
 }
