@@ -235,8 +235,8 @@ type Workflows interface {
 	OpenIngests(ctx context.Context, fileUUIDs []string) ([]string, error)
 	// Polled reports whether any worker polls the task queue.
 	Polled(ctx context.Context, taskQueue string) (bool, error)
-	// StartIngest starts the file's FileIngest with its slot. It reports false if one is
-	// open already, which does not have that slot.
+	// StartIngest starts the file's FileIngest with its slot. It reports false if an earlier
+	// FileIngest is still open; that one does not have the slot.
 	StartIngest(ctx context.Context, server ingest.Server, slot ingest.Slot) (started bool, err error)
 	// StartScan starts the server's DiscoverFiles and reports true, or requests another
 	// listing from the running one. Each pass has an effect only once.
