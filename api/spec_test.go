@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -103,8 +104,33 @@ func TestSpecificationListsStatusesStatesAndSteps(t *testing.T) {
 		steps = append(steps, string(step))
 	}
 	require.ElementsMatch(t, steps, schemas["StepName"].Value.Enum)
-	for _, setting := range schemas["ServerSettings"].Value.Properties["transfer"].Value.Enum {
-		require.NoError(t, ingest.TransferSetting(setting.(string)).Validate())
+}
+
+// TestSpecificationDescribesEachSetting compares the schemas with the table of settings:
+// names, choices and limits.
+func TestSpecificationDescribesEachSetting(t *testing.T) {
+	t.Parallel()
+	schemas := loadSpecification(t).Components.Schemas
+	for _, setting := range ingest.Settings {
+		require.Contains(t, schemas["Server"].Value.Properties, setting.Field)
+		require.Contains(t, schemas["ServerSettings"].Value.Properties, setting.Field)
+		schema := schemas["ServerSettings"].Value.Properties[setting.Field].Value
+		var choices []string
+		for _, choice := range schema.Enum {
+			choices = append(choices, choice.(string))
+		}
+		require.Equal(t, setting.Choices, choices, setting.Field)
+		if setting.Number() {
+			require.NotNil(t, schema.Min, setting.Field)
+			require.NotNil(t, schema.Max, setting.Field)
+			require.InDelta(t, setting.Min, *schema.Min, 0, setting.Field)
+			require.InDelta(t, setting.Max, *schema.Max, 0, setting.Field)
+		}
+	}
+	secrets := []string{"password", "private_key", "passphrase", "certificate"}
+	for field := range schemas["ServerSettings"].Value.Properties {
+		_, ok := ingest.SettingOf(field)
+		require.True(t, ok || slices.Contains(secrets, field), "%s is no setting", field)
 	}
 }
 

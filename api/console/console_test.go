@@ -506,7 +506,7 @@ func TestServerForm(t *testing.T) {
 	f, c := as(ingest.RoleAdmin)
 	form := url.Values{
 		"name": {"acme"}, "host": {"sftp.example.com"}, "port": {"2222"}, "username": {"u"}, "password": {"canary"}, "include": {"*.csv\r\n\r\n*.xml"},
-		"private_key": {"a\r\nb"}, "settle": {""}, "scan_interval": {"5m"}, "max_parallel": {"2"}, "root_path": {"/"}, "after_ingest": {"keep"}, "read_once": {"yes"},
+		"private_key": {"a\r\nb"}, "settle": {""}, "scan_interval": {"5m"}, "max_parallel": {"2"}, "root_path": {"/"}, "after_ingest": {"keep"}, "read_once": {"true"},
 	}
 	require.Equal(t, "/servers/acme", post(c, "/servers", form).Header().Get("Location"))
 	require.Equal(t, []string{"*.csv", "*.xml"}, f.added.Server.Include)
@@ -526,8 +526,8 @@ func TestServerForm(t *testing.T) {
 	form.Set("port", "x")
 	form.Set("settle", "soon")
 	refused = post(c, "/servers", form)
-	require.Contains(t, refused.Body.String(), "Use a whole number.")
-	require.Contains(t, refused.Body.String(), "Use a duration such as")
+	require.Contains(t, refused.Body.String(), "use a whole number")
+	require.Contains(t, refused.Body.String(), "use a duration such as")
 
 	f.err = nil
 	form.Set("settle", "")

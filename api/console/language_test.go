@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"iter"
 	"maps"
 	"os"
@@ -68,9 +69,12 @@ func used(t *testing.T) map[string]bool {
 	for _, name := range partNames {
 		keys[name] = true
 	}
-	for _, info := range ingest.OptionTable {
-		for _, word := range append([]string{info.Label, info.Help}, info.Choices...) {
+	for _, setting := range ingest.Settings {
+		for _, word := range []string{setting.Label, setting.Help} {
 			keys[word] = true
+		}
+		for _, choice := range setting.Choices {
+			keys[cmp.Or(transferNames[ingest.TransferSetting(choice)], choice)] = true
 		}
 	}
 	for _, word := range []string{
@@ -168,8 +172,8 @@ func TestEveryTermOfTheDomainHasText(t *testing.T) {
 	for _, mode := range ingest.Modes {
 		assert.NotEmpty(t, modeNames[mode], mode)
 	}
-	for _, setting := range transferSettings {
-		require.NoError(t, setting.Validate())
-		assert.NotEmpty(t, transferNames[setting], setting)
+	transfer, _ := ingest.SettingOf("transfer")
+	for _, choice := range transfer.Choices {
+		assert.NotEmpty(t, transferNames[ingest.TransferSetting(choice)], choice)
 	}
 }

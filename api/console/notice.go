@@ -157,40 +157,21 @@ func (v *view) kind(k ingest.Kind) string {
 	return string(k)
 }
 
-// fieldHints describes the valid values of a form's fields.
+// fieldHints describes the valid values of form fields that are not settings of a server.
 var fieldHints = map[string]string{
-	"name":         "Use 1 to 63 letters, digits, '-', '_' or '.'.",
-	"host":         "Use a DNS name or an IP address.",
-	"port":         "Use a number from 1 to 65535.",
-	"username":     "Must not be empty or contain invisible characters.",
-	"credentials":  "Enter a password, a private key or both.",
-	"private_key":  "Use a complete private key in OpenSSH, PEM or PuTTY format, not a public key.",
-	"passphrase":   "The private key is encrypted: enter its passphrase.",
-	"certificate":  "Use the user certificate of this private key, and enter both together.",
-	"host_keys":    "Use one line per key, e.g. 'ssh-ed25519 AAAA…', without a host name.",
-	"root_path":    "Use an absolute path, or ~/dir below the home folder, without '..' or a '/' at its end.",
-	"include":      "Use globs such as **/*.csv.",
-	"exclude":      "Use globs such as **/*.csv.",
-	"max_parallel": "Use a number from 1 to 256.",
-	"max_depth":    "Use a number from 1 to 64.",
-	"settle":       "Use a time from 0s to 24h.",
-	"min_age":      "Use a time from 0s to 168h.",
-	"sidecar_wait": "Use a time from 0s to 168h.",
-	"done_marker":  "Use a file name; * is the name of the file, e.g. *.done.",
-	"transfer":     "Choose one of the options.",
-	"after_ingest": "Choose an action; the folder must be an absolute path.",
-	"on_collision": "Choose one of the options.",
-	"role":         "Choose one of the options.",
-	"expires":      "Use a whole number of days from 1 to 3650.",
+	"credentials": "Enter a password, a private key or both.",
+	"private_key": "Use a complete private key in OpenSSH, PEM or PuTTY format, not a public key.",
+	"passphrase":  "The private key is encrypted: enter its passphrase.",
+	"certificate": "Use the user certificate of this private key, and enter both together.",
+	"role":        "Choose one of the options.",
+	"expires":     "Use a whole number of days from 1 to 3650.",
 }
 
 // field returns the notice of an invalid form field.
 func (v *view) field(wrong ingest.FieldError) notice {
 	hint := fieldHints[wrong.Field]
-	for _, info := range ingest.OptionTable {
-		if info.Field == wrong.Field {
-			hint = info.Help
-		}
+	if setting, ok := ingest.SettingOf(wrong.Field); ok {
+		hint = setting.Help
 	}
 	if hint == "" {
 		hint = kindTexts[ingest.KindInvalid]

@@ -178,7 +178,10 @@ func TestOriginalMessagesAreMarkedEnglish(t *testing.T) {
 		require.NotContains(t, get(c, "/files").Body.String(), `class="original"`, "English pages show it once")
 	}
 	var fields []ingest.FieldError
-	for _, name := range append(slices.Clone(formFields), "credentials", "other") {
+	for _, setting := range ingest.Settings {
+		fields = append(fields, ingest.FieldError{Field: setting.Field, Message: "use something else"})
+	}
+	for _, name := range append(slices.Clone(secretFields), "credentials", "other") {
 		fields = append(fields, ingest.FieldError{Field: name, Message: "use something else"})
 	}
 	f.err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: fields}, "no")

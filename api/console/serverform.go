@@ -5,11 +5,9 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
@@ -36,7 +34,7 @@ func (f serverForm) checked(field string) bool { return f.values.Get(field) != "
 // rest returns the problems that no field of the form shows.
 func (f serverForm) rest() (list []notice) {
 	for field, problems := range f.wrong {
-		if !slices.Contains(formFields, field) && !isOption(field) {
+		if _, setting := ingest.SettingOf(field); !setting && !slices.Contains(secretFields, field) {
 			list = append(list, problems...)
 		}
 	}
@@ -44,43 +42,34 @@ func (f serverForm) rest() (list []notice) {
 	return list
 }
 
-// formFields lists the fields that show their own problems.
-var formFields = []string{
-	"name", "host", "port", "username", "password", "private_key", "passphrase", "certificate", "host_keys", "root_path", "include", "exclude", "max_parallel",
-	"settle", "scan_interval", "transfer", "after_ingest", "move_to", "on_collision", "min_age", "done_marker", "sidecar_wait", "max_depth",
-}
-
-func isOption(field string) bool {
-	return slices.ContainsFunc(ingest.OptionTable, func(info ingest.OptionInfo) bool { return info.Field == field })
-}
-
-// advancedDefaults are the values of new servers in the folded part of the form.
-var advancedDefaults = url.Values{
-	"transfer": {string(ingest.TransferAuto)}, "max_depth": {strconv.Itoa(ingest.MaxDepth)}, "min_age": {"0s"}, "sidecar_wait": {"0s"}, "done_marker": {""},
-	"read_once": {""}, "legacy_algorithms": {""},
-}
+// secretFields lists the secrets of the form. They are never shown again.
+var secretFields = []string{"password", "private_key", "passphrase", "certificate"}
 
 // advanced reports whether an advanced setting is invalid or differs from its default; then
 // they are unfolded.
 func (f serverForm) advanced() bool {
-	for field := range advancedDefaults {
-		if len(f.wrong[field]) > 0 || f.value(field) != advancedDefaults.Get(field) {
-			return true
+	return slices.ContainsFunc(group(ingest.GroupAdvanced), func(setting ingest.Setting) bool {
+		var entered ingest.Server
+		return len(f.wrong[setting.Field]) > 0 || setting.SetText(&entered, f.value(setting.Field)) != nil || !setting.IsDefault(entered)
+	})
+}
+
+// group returns the settings of a section.
+func group(g ingest.SettingGroup) (settings []ingest.Setting) {
+	for _, setting := range ingest.Settings {
+		if setting.Group == g {
+			settings = append(settings, setting)
 		}
 	}
-	var entered, defaults ingest.Options
-	for _, info := range ingest.OptionTable {
-		if len(f.wrong[info.Field]) > 0 || info.SetText(&entered, f.value(info.Field)) != nil {
-			return true
-		}
-	}
-	return !reflect.DeepEqual(entered, defaults)
+	return settings
 }
 
 func (c *Console) newServer(_ *http.Request, v *view) (answer, error) {
-	form := serverForm{new: true, values: maps.Clone(advancedDefaults)}
-	for field, value := range map[string]string{"port": "22", "root_path": "/", "max_parallel": "4", "after_ingest": "keep", "on_collision": "rename"} {
-		form.values.Set(field, value)
+	form := serverForm{new: true, values: valuesOf(ingest.Server{}.WithDefaults(ingest.ServerDefaults{}))}
+	for _, setting := range ingest.Settings {
+		if setting.Default != "" {
+			form.values.Del(setting.Field)
+		}
 	}
 	return answer{title: v.T("Add a server"), body: serverFormView(v, form)}, nil
 }
@@ -97,31 +86,18 @@ func (c *Console) editServer(r *http.Request, v *view) (answer, error) {
 	return answer{title: server.Name, body: serverFormView(v, form)}, nil
 }
 
+// valuesOf returns the settings by field. The action after ingest is two fields: a choice
+// and the folder of a move.
 func valuesOf(s ingest.Server) url.Values {
-	values := url.Values{
-		"name": {s.Name}, "host": {s.Host}, "port": {strconv.Itoa(s.Port)}, "username": {s.Username},
-		"host_keys": {strings.Join(s.HostKeys, "\n")}, "root_path": {s.RootPath}, "include": {strings.Join(s.Include, "\n")},
-		"exclude": {strings.Join(s.Exclude, "\n")}, "max_parallel": {strconv.Itoa(s.MaxParallel)}, "settle": {s.Settle.String()},
-		"scan_interval": {s.ScanInterval.String()}, "transfer": {string(s.Transfer)}, "on_collision": {string(s.OnCollision)},
-		"min_age": {s.MinAge.String()}, "done_marker": {s.DoneMarker}, "sidecar_wait": {s.SidecarWait.String()},
-		"max_depth": {strconv.Itoa(s.MaxDepth)},
+	values := url.Values{}
+	for _, setting := range ingest.Settings {
+		if text := setting.Text(s); !setting.Switch() || text == "true" {
+			values.Set(setting.Field, text)
+		}
 	}
 	after, folder, _ := strings.Cut(string(s.AfterIngest), ":")
 	values.Set("after_ingest", after)
 	values.Set("move_to", folder)
-	for _, info := range ingest.OptionTable {
-		switch text := info.Text(s.Options); {
-		case !info.Switch():
-			values.Set(info.Field, text)
-		case info.IsSet(s.Options):
-			values.Set(info.Field, "true")
-		}
-	}
-	for field, on := range map[string]bool{"read_once": s.ReadOnce, "legacy_algorithms": s.LegacyAlgorithms} {
-		if on {
-			values.Set(field, "yes")
-		}
-	}
 	return values
 }
 
@@ -129,42 +105,23 @@ func valuesOf(s ingest.Server) url.Values {
 // to wrong; package operations validates the others.
 func (f *serverForm) read(v *view) func(*ingest.Server) {
 	f.wrong = map[string][]notice{}
-	number := func(field string) int {
-		n, err := strconv.Atoi(strings.TrimSpace(f.value(field)))
-		if err != nil && f.value(field) != "" {
-			f.wrong[field] = append(f.wrong[field], plain(v.T("Use a whole number.")))
+	var entered ingest.Server
+	for _, setting := range ingest.Settings {
+		text := f.value(setting.Field)
+		if setting.Field == "after_ingest" {
+			text = string(f.afterIngest())
 		}
-		return n
+		if err := setting.SetText(&entered, text); err != nil {
+			f.wrong[setting.Field] = append(f.wrong[setting.Field], v.quote(v.T(setting.Help), err.Error()))
+		}
 	}
-	duration := func(field string, missing time.Duration) time.Duration {
-		if strings.TrimSpace(f.value(field)) == "" {
-			return missing
-		}
-		d, err := time.ParseDuration(strings.TrimSpace(f.value(field)))
-		if err != nil {
-			f.wrong[field] = append(f.wrong[field], plain(v.T("Use a duration such as 10s, 5m or 1h30m.")))
-		}
-		return d
-	}
-	port, parallel, depth := number("port"), number("max_parallel"), number("max_depth")
-	settle, interval := duration("settle", -1), duration("scan_interval", 0)
-	age, wait := duration("min_age", 0), duration("sidecar_wait", 0)
-	var options ingest.Options
-	for _, info := range ingest.OptionTable {
-		if err := info.SetText(&options, f.value(info.Field)); err != nil {
-			f.wrong[info.Field] = append(f.wrong[info.Field], v.quote(v.T(info.Help), err.Error()))
-		}
+	if strings.TrimSpace(f.value("settle")) == "" {
+		entered.Settle = -1 // the default of the configuration
 	}
 	return func(s *ingest.Server) {
-		s.Options = options
-		s.Name, s.Host, s.Username = strings.TrimSpace(f.value("name")), strings.TrimSpace(f.value("host")), f.value("username")
-		s.Port, s.MaxParallel, s.MaxDepth = port, parallel, depth
-		s.HostKeys, s.Include, s.Exclude = lines(f.value("host_keys")), lines(f.value("include")), lines(f.value("exclude"))
-		s.RootPath, s.DoneMarker = f.value("root_path"), strings.TrimSpace(f.value("done_marker"))
-		s.Transfer = ingest.TransferSetting(f.value("transfer"))
-		s.AfterIngest, s.OnCollision = f.afterIngest(), ingest.Collision(f.value("on_collision"))
-		s.Settle, s.ScanInterval, s.MinAge, s.SidecarWait = settle, interval, age, wait
-		s.ReadOnce, s.LegacyAlgorithms = f.checked("read_once"), f.checked("legacy_algorithms")
+		for _, setting := range ingest.Settings {
+			setting.Copy(s, entered)
+		}
 	}
 }
 
@@ -175,15 +132,6 @@ func (f serverForm) afterIngest() ingest.AfterIngest {
 		after += ":" + strings.TrimSpace(f.value("move_to"))
 	}
 	return ingest.AfterIngest(after)
-}
-
-func lines(text string) (list []string) {
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); line != "" {
-			list = append(list, line)
-		}
-	}
-	return list
 }
 
 // invalidated adds the problems of an operation's error to wrong. It reports false for
@@ -299,7 +247,7 @@ func readServerForm(r *http.Request) (serverForm, error) {
 	}
 	values := url.Values{}
 	for field, given := range r.PostForm {
-		if field != "password" && field != "private_key" && field != "passphrase" { // secrets are only sealed, never shown
+		if !slices.Contains(secretFields, field) {
 			values[field] = given
 		}
 	}
@@ -351,12 +299,8 @@ func (f serverForm) invalid(field string) string { return strconv.FormatBool(len
 
 // describedBy returns the ids of a field's descriptions, its problem first.
 func (f serverForm) describedBy(field string) string {
-	switch hint := field + "-hint"; {
-	case field == "on_collision": // its choices say it all
-		return field + "-problem"
-	case len(f.wrong[field]) > 0:
-		return field + "-problem " + hint
-	default:
+	if hint := field + "-hint"; len(f.wrong[field]) == 0 {
 		return hint
 	}
+	return field + "-problem " + field + "-hint"
 }

@@ -224,3 +224,42 @@ func remaining(v *view, server ingest.Server) (lines []string) {
 	}
 	return lines
 }
+
+// shown reports whether the page of a server lists the setting: advanced settings only
+// if they differ from their defaults. The address and host keys have lines of their own.
+func shown(setting ingest.Setting, s ingest.Server) bool {
+	switch setting.Group {
+	case ingest.GroupConnection:
+		return false
+	case ingest.GroupAdvanced:
+		return !setting.IsDefault(s)
+	}
+	return setting.Field != "on_collision" || !setting.IsDefault(s)
+}
+
+// settingText returns the value of a setting for display.
+func (v *view) settingText(setting ingest.Setting, s ingest.Server) string {
+	text := setting.Text(s)
+	switch {
+	case text == "" && setting.Field == "include":
+		return v.T("all files")
+	case text == "" || text == "-":
+		return v.T("none")
+	case setting.Switch():
+		return v.T("yes")
+	case setting.Duration():
+		d, _ := time.ParseDuration(text) // Text formats it
+		return v.span(d)
+	case len(setting.Choices) > 0:
+		return v.choice(text)
+	}
+	return ingest.DisplayPath(strings.ReplaceAll(text, "\n", "  "))
+}
+
+// settingHint returns the description of a setting in forms.
+func (v *view) settingHint(setting ingest.Setting) string {
+	if setting.Default == "" {
+		return v.T(setting.Help)
+	}
+	return v.T(setting.Help) + ". " + v.T("Empty uses the default.")
+}

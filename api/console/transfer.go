@@ -1,9 +1,10 @@
 package console
 
-import "stevedore/internal/ingest"
+import (
+	"cmp"
 
-// transferSettings lists the transfer modes of a server, the default first.
-var transferSettings = []ingest.TransferSetting{ingest.TransferAuto, ingest.TransferStaged, ingest.TransferDirect}
+	"stevedore/internal/ingest"
+)
 
 // transferNames labels the transfer modes of a server.
 var transferNames = map[ingest.TransferSetting]string{
@@ -12,15 +13,9 @@ var transferNames = map[ingest.TransferSetting]string{
 	ingest.TransferDirect: "Direct: streamed into the object store",
 }
 
-// transfer translates a server's transfer mode; empty means the default.
-func (v *view) transfer(s ingest.TransferSetting) string {
-	if s == "" {
-		s = ingest.TransferAuto
-	}
-	if word := transferNames[s]; word != "" {
-		return v.T(word)
-	}
-	return string(s)
+// choice translates one of the choices of a setting.
+func (v *view) choice(choice string) string {
+	return v.T(cmp.Or(transferNames[ingest.TransferSetting(choice)], choice))
 }
 
 // modeNames labels the transfer modes of a file.

@@ -73,21 +73,20 @@ func FromServer(s ingest.Server) Server {
 		keys = append(keys, HostKey{Key: line, Fingerprint: operations.Fingerprint(line)})
 	}
 	shown := Server{
-		ServerUUID: s.UUID, Name: s.Name, Host: s.Host, Port: s.Port, Username: s.Username,
-		HasPassword: len(s.PasswordEncrypted) > 0, HasPrivateKey: len(s.PrivateKeyEncrypted) > 0,
-		HostKeys: keys, RootPath: s.RootPath, Include: orEmpty(s.Include), Exclude: orEmpty(s.Exclude),
-		MaxParallel: s.MaxParallel, Settle: s.Settle.String(), ScanInterval: s.ScanInterval.String(),
-		Transfer: string(s.Transfer), AfterIngest: string(s.AfterIngest), OnCollision: string(s.OnCollision), MinAge: s.MinAge.String(), DoneMarker: s.DoneMarker,
-		SidecarWait: s.SidecarWait.String(), MaxDepth: s.MaxDepth, ReadOnce: s.ReadOnce, LegacyAlgorithms: s.LegacyAlgorithms, IsActive: s.Active, State: string(s.State),
-		LastError: orNull(s.LastError), UnreadableFolders: s.Unread.Count, Unreadable: fromUnread(s.Unread), LastScanAt: timeOrNull(s.LastScanAt),
+		ServerUUID: s.UUID, HasPassword: len(s.PasswordEncrypted) > 0, HasPrivateKey: len(s.PrivateKeyEncrypted) > 0,
+		IsActive: s.Active, State: string(s.State), LastError: orNull(s.LastError),
+		UnreadableFolders: s.Unread.Count, Unreadable: fromUnread(s.Unread), LastScanAt: timeOrNull(s.LastScanAt),
 		SourcesLeft: s.Left.Sources, InProgress: s.Left.InProgress, Alone: s.Left.Alone,
 		OldestAside: orNull(s.Left.Oldest), OldestAsideSince: timeOrNull(s.Left.OldestSince),
 		LastScanNote: orNull(s.Attention.Note), PutOff: orNull(s.Attention.Deferred),
 		HeldChanges: s.Attention.Held.Files, HeldReason: orNull(s.Attention.HeldReason), ResentFiles: s.Attention.Resent,
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}
-	encoded, _ := json.Marshal(s.OptionValues()) // texts, numbers and switches: cannot fail
-	_ = json.Unmarshal(encoded, &shown)          // the same names; a test compares them
+	settings := s.SettingValues()
+	delete(settings, "host_keys")        // displayed with their fingerprints
+	encoded, _ := json.Marshal(settings) // texts, numbers and switches: cannot fail
+	_ = json.Unmarshal(encoded, &shown)  // the same names; a test compares them
+	shown.HostKeys = keys
 	return shown
 }
 

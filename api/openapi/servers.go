@@ -3,7 +3,6 @@ package openapi
 import (
 	"encoding/json"
 	"errors"
-	"time"
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
@@ -28,92 +27,23 @@ func (b ServerSettings) Edit() (edit operations.ServerEdit, err error) {
 }
 
 // Apply returns a function that sets the given fields of a server; omitted fields
-// keep their values. An invalid duration is an error of KindInvalid.
+// keep their values. An invalid value is an error of KindInvalid.
 func (b ServerSettings) Apply() (func(*ingest.Server), error) {
-	durations := map[string]*string{
-		"settle": b.Settle, "scan_interval": b.ScanInterval, "min_age": b.MinAge, "sidecar_wait": b.SidecarWait,
-	}
-	parsed := map[string]*time.Duration{}
-	var wrong []ingest.FieldError
-	for field, text := range durations {
-		if text == nil {
-			continue
-		}
-		d, err := time.ParseDuration(*text)
-		if err != nil {
-			wrong = append(wrong, ingest.FieldError{Field: field, Message: field + ": use a duration such as 10s or 5m"})
-		}
-		parsed[field] = &d
-	}
-	wrong = append(wrong, b.applyOptions(&ingest.Server{})...)
-	if len(wrong) > 0 {
-		return nil, ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: wrong}, "the settings cannot be read")
-	}
-	return func(s *ingest.Server) {
-		b.applyReach(s)
-		b.applyRules(s)
-		set(&s.Settle, parsed["settle"])
-		set(&s.ScanInterval, parsed["scan_interval"])
-		set(&s.MinAge, parsed["min_age"])
-		set(&s.SidecarWait, parsed["sidecar_wait"])
-		b.applyOptions(s)
-	}, nil
-}
-
-// applyReach sets the fields of the connection.
-func (b ServerSettings) applyReach(s *ingest.Server) {
-	set(&s.Name, b.Name)
-	set(&s.Host, b.Host)
-	set(&s.Port, b.Port)
-	set(&s.Username, b.Username)
-	set(&s.HostKeys, b.HostKeys)
-	set(&s.RootPath, b.RootPath)
-	set(&s.LegacyAlgorithms, b.LegacyAlgorithms)
-}
-
-// applyRules sets the fields that select and schedule files.
-func (b ServerSettings) applyRules(s *ingest.Server) {
-	set(&s.Include, b.Include)
-	set(&s.Exclude, b.Exclude)
-	set(&s.MaxParallel, b.MaxParallel)
-	set(&s.DoneMarker, b.DoneMarker)
-	set(&s.MaxDepth, b.MaxDepth)
-	set(&s.ReadOnce, b.ReadOnce)
-	if b.Transfer != nil {
-		s.Transfer = ingest.TransferSetting(*b.Transfer)
-	}
-	if b.AfterIngest != nil {
-		s.AfterIngest = ingest.AfterIngest(*b.AfterIngest)
-	}
-	if b.OnCollision != nil {
-		s.OnCollision = ingest.Collision(*b.OnCollision)
-	}
-}
-
-// applyOptions sets the given options, which have the same names in both types,
-// and returns the options with invalid values.
-func (b ServerSettings) applyOptions(s *ingest.Server) (wrong []ingest.FieldError) {
 	given := map[string]json.RawMessage{}
 	encoded, _ := json.Marshal(b) // texts, numbers and switches: cannot fail
 	_ = json.Unmarshal(encoded, &given)
-	for _, info := range ingest.OptionTable {
-		value, ok := given[info.Field]
-		if !ok {
-			continue
+	apply := func(s *ingest.Server) (wrong ingest.FieldErrors) {
+		for _, setting := range ingest.Settings {
+			if value, ok := given[setting.Field]; ok {
+				if err := setting.SetJSON(s, value); err != nil {
+					wrong.Add(setting.Field, "%s", err)
+				}
+			}
 		}
-		one, _ := json.Marshal(map[string]json.RawMessage{info.Field: value})
-		if err := json.Unmarshal(one, &s.Options); err != nil {
-			wrong = append(wrong, ingest.FieldError{Field: info.Field, Message: info.Flag() + ": " + info.Help})
-		}
+		return wrong
 	}
-	s.NormalizeOptions()
-	return wrong
-}
-
-func set[T any](to *T, value *T) {
-	if value != nil {
-		*to = *value
-	}
+	wrong := apply(&ingest.Server{})
+	return func(s *ingest.Server) { apply(s) }, wrong.Err("the settings cannot be read")
 }
 
 // FromTest returns a server test as the API shows it; err is its error, may be nil.

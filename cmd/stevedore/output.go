@@ -187,13 +187,6 @@ func dash(text string) string {
 	return safe(text)
 }
 
-func yesNo(yes bool) string {
-	if yes {
-		return "yes"
-	}
-	return "no"
-}
-
 // nonEmpty returns the texts that are not empty.
 func nonEmpty(texts ...string) []string {
 	kept := []string{}

@@ -109,24 +109,10 @@ func (a *app) showServer(s openapi.Server) error {
 		if len(s.HostKeys) == 0 {
 			t.row("host key", "none pinned: run `stevedore server test "+s.Name+"`")
 		}
-		t.row("path", safe(s.RootPath))
-		t.row("include", dash(strings.Join(s.Include, " ")))
-		t.row("exclude", dash(strings.Join(s.Exclude, " ")))
-		t.row("max parallel", fmt.Sprint(s.MaxParallel))
-		t.row("settle", s.Settle)
-		t.row("scan interval", s.ScanInterval)
-		t.row("transfer", safe(s.Transfer))
-		t.row("after ingest", safe(s.AfterIngest))
-		t.row("on collision", safe(s.OnCollision))
-		t.row("min age", s.MinAge)
-		t.row("done marker", dash(s.DoneMarker))
-		t.row("sidecar wait", s.SidecarWait)
-		t.row("max depth", fmt.Sprint(s.MaxDepth))
-		t.row("read once", yesNo(s.ReadOnce))
-		t.row("legacy algorithms", yesNo(s.LegacyAlgorithms))
-		for _, info := range ingest.OptionTable {
-			if options := optionsOf(s); info.IsSet(options) {
-				t.row(strings.ReplaceAll(info.Flag(), "-", " "), dash(strings.ReplaceAll(info.Text(options), "\n", " ")))
+		settings := settingsOf(s)
+		for _, setting := range ingest.Settings {
+			if setting.Group != ingest.GroupConnection && (setting.Group != ingest.GroupAdvanced || !setting.IsDefault(settings)) {
+				t.row(strings.ReplaceAll(setting.Flag(), "-", " "), dash(strings.ReplaceAll(setting.Text(settings), "\n", " ")))
 			}
 		}
 		t.row("added", clock(s.CreatedAt))

@@ -2,13 +2,11 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -22,15 +20,12 @@ import (
 // maxSecret bounds the size of a password or key.
 const maxSecret = 64 << 10
 
-// settingFlags are the flags of server add and edit. The name of a flag is the field of
-// the API with '-' for '_', except for renamedSettings.
+// settingFlags are the flags of server add and edit, one for each of ingest.Settings.
 type settingFlags struct {
-	flags   *pflag.FlagSet
-	options ingest.Options
-	secrets []*secretFlag
+	flags    *pflag.FlagSet
+	settings ingest.Server
+	secrets  []*secretFlag
 }
-
-var renamedSettings = map[string]string{"path": "root_path", "host-key": "host_keys"}
 
 // secretFlag is a flag with the path of a file; "-" is stdin.
 type secretFlag struct {
@@ -43,51 +38,42 @@ func newSettingFlags(cmd *cobra.Command) *settingFlags {
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	flags.SortFlags = false
 	f := &settingFlags{flags: flags}
-	flags.String("name", "", "unique `NAME`: letters, digits, '-', '_', '.'")
-	flags.String("host", "", "DNS name or IP `ADDRESS`")
-	flags.Int("port", 22, "`PORT`")
-	flags.String("username", "", "`USER` for the log-in")
+	for _, setting := range ingest.Settings {
+		if setting.Field == "host_keys" {
+			f.addSecrets()
+		}
+		flag := flags.VarPF(&settingValue{Setting: setting, server: &f.settings}, setting.Flag(), "", settingHelp(setting))
+		flag.DefValue = defaultOf(setting)
+		if setting.Switch() {
+			flag.NoOptDefVal = "true"
+		}
+	}
+	cmd.Flags().SortFlags = false
+	cmd.Flags().AddFlagSet(flags)
+	for _, setting := range ingest.Settings {
+		completeValues(cmd, setting.Flag(), setting.Choices)
+	}
+	return f
+}
+
+func (f *settingFlags) addSecrets() {
 	f.secret("password-file", "password", "`FILE` with the password; '-' is stdin", true)
 	f.secret("private-key-file", "private_key", "`FILE` with a private key in OpenSSH, PEM or PuTTY format; '-' is stdin", false)
 	f.secret("passphrase-file", "passphrase", "`FILE` with the passphrase of the private key, which is stored without it; '-' is stdin", true)
 	f.secret("certificate-file", "certificate", "`FILE` with the OpenSSH user certificate of the private key (...-cert.pub)", false)
-	flags.StringArray("host-key", nil, "`KEY` of the server, 'ssh-ed25519 AAAA...'; may be repeated")
-	flags.String("path", "/", "`DIR` of the files, subfolders included; ~/dir is relative to the home folder")
-	flags.StringArray("include", nil, "ingest only files that match the `GLOB`, e.g. '**/*.csv'; may be repeated")
-	flags.StringArray("exclude", nil, "exclude files that match the `GLOB`; may be repeated")
-	flags.Int("max-parallel", 4, "concurrency limit: `N` files in flight, 1 to 256")
-	flags.Duration("settle", 0, "`TIME` without changes after which a file is settled, e.g. 10s")
-	flags.Duration("scan-interval", 0, "least `TIME` between scheduled scans, e.g. 5m")
-	f.choice("transfer", "transfer `MODE`: auto (by file size), staged (on the worker's disk first) or direct (streamed into the object store)",
-		string(ingest.TransferAuto), string(ingest.TransferStaged), string(ingest.TransferDirect))
-	flags.String("after-ingest", string(ingest.AfterKeep), "`ACTION` on the source after ingest: keep, delete or move:/dir")
-	f.choice("on-collision", "`ACTION` when the target of a move exists: rename, overwrite or keep the source",
-		string(ingest.CollisionRename), string(ingest.CollisionOverwrite), string(ingest.CollisionKeep))
-	flags.Duration("min-age", 0, "least age of a file before it is ingested")
-	flags.String("done-marker", "", "ingest a file only once the file `NAME` is beside it; '*' is the file's name, e.g. '*.done'")
-	flags.Duration("sidecar-wait", 0, "`TIME` that a settled file waits for its checksum file X.sha256")
-	flags.Int("max-depth", ingest.MaxDepth, "descend `N` levels of folders below --path, 1 to 64")
-	flags.Bool("read-once", false, "the server returns each file only once: open it once and do not stat it afterwards")
-	flags.Bool("legacy-algorithms", false, "also offer SHA-1 algorithms, which old servers require")
-	for _, info := range ingest.OptionTable {
-		flag := flags.VarPF(&optionValue{info: info, options: &f.options}, info.Flag(), "", optionHelp(info))
-		if info.Switch() {
-			flag.NoOptDefVal = "true"
-		}
+}
+
+// defaultOf returns the default of a setting for the help, or "" when it is the empty
+// value.
+func defaultOf(setting ingest.Setting) string {
+	if setting.Default != "" {
+		return setting.Default
 	}
-	flags.Lookup("settle").DefValue = "STEVEDORE_SETTLE"
-	flags.Lookup("scan-interval").DefValue = "STEVEDORE_SCAN_INTERVAL"
-	cmd.Flags().SortFlags = false
-	cmd.Flags().AddFlagSet(flags)
-	flags.VisitAll(func(flag *pflag.Flag) {
-		switch typed := flag.Value.(type) {
-		case *choice[string]:
-			completeValues(cmd, flag.Name, typed.values)
-		case *optionValue:
-			completeValues(cmd, flag.Name, typed.info.Choices)
-		}
-	})
-	return f
+	text := setting.Text(ingest.Server{}.WithDefaults(ingest.ServerDefaults{}))
+	if text == setting.Text(ingest.Server{}) && len(setting.Choices) == 0 {
+		return ""
+	}
+	return text
 }
 
 func (f *settingFlags) secret(name, field, usage string, line bool) {
@@ -96,18 +82,9 @@ func (f *settingFlags) secret(name, field, usage string, line bool) {
 	f.flags.StringVar(&secret.path, name, "", usage)
 }
 
-// choice adds a flag with fixed values; the first one is the default.
-func (f *settingFlags) choice(name, usage string, values ...string) {
-	c := &choice[string]{values: values, fallback: values[0]}
-	c.set = func(value string) { c.fallback = value }
-	f.flags.Var(c, name, usage)
-}
-
 // hideDefaults is for edit, which keeps settings that are not given.
 func (f *settingFlags) hideDefaults() {
-	f.flags.VisitAll(func(flag *pflag.Flag) {
-		flag.DefValue = map[string]string{"int": "0", "duration": "0s", "bool": "false", "stringArray": "[]"}[flag.Value.Type()]
-	})
+	f.flags.VisitAll(func(flag *pflag.Flag) { flag.DefValue = "" })
 }
 
 // given returns the settings and credentials whose flags were given. Secrets in remove
@@ -121,31 +98,12 @@ func (f *settingFlags) given(stdin io.Reader, remove ...string) (settings openap
 		return settings, err
 	}
 	f.flags.VisitAll(func(flag *pflag.Flag) {
-		if flag.Changed && !strings.HasSuffix(flag.Name, "-file") {
-			fields[cmp.Or(renamedSettings[flag.Name], strings.ReplaceAll(flag.Name, "-", "_"))] = settingOf(flag.Value)
+		if setting, ok := flag.Value.(*settingValue); ok && flag.Changed {
+			fields[setting.Field] = setting.Value(f.settings)
 		}
 	})
 	encoded, _ := json.Marshal(fields) // strings, numbers, switches and lists
 	return settings, json.Unmarshal(encoded, &settings)
-}
-
-// settingOf returns the value of a flag as the API encodes it.
-func settingOf(flag pflag.Value) any {
-	text := flag.String()
-	switch typed := flag.(type) {
-	case *optionValue:
-		return typed.info.Value(*typed.options)
-	case pflag.SliceValue:
-		return nonEmpty(typed.GetSlice()...) // an empty text is the empty list
-	}
-	switch flag.Type() {
-	case "int":
-		n, _ := strconv.Atoi(text) // the flag is a number
-		return n
-	case "bool":
-		return text == "true"
-	}
-	return text
 }
 
 func (f *settingFlags) readSecrets(stdin io.Reader, fields map[string]any) error {
@@ -207,57 +165,67 @@ func (s *secretFlag) failed(err error) error {
 	return usageErrorf("--%s %s: %w", s.name, safe(s.path), err)
 }
 
-// optionValue is the flag of one of the server's options. The flag of a list may be
-// repeated.
-type optionValue struct {
-	info    ingest.OptionInfo
-	options *ingest.Options
-	given   []string
+// settingValue is the flag of a setting. The flag of a list may be repeated.
+type settingValue struct {
+	ingest.Setting
+	server *ingest.Server
+	given  []string
 }
 
 // String implements pflag.Value. Defaults are in the help text.
-func (*optionValue) String() string { return "" }
+func (*settingValue) String() string { return "" }
 
 // Set implements pflag.Value.
-func (v *optionValue) Set(text string) error {
-	if values := v.info.Choices; len(values) > 0 {
-		if err := (&choice[string]{values: values, set: func(string) {}}).Set(text); err != nil {
+func (v *settingValue) Set(text string) error {
+	if len(v.Choices) > 0 {
+		if err := (&choice[string]{values: v.Choices, set: func(string) {}}).Set(text); err != nil {
 			return err
 		}
 	}
-	if v.info.List() {
+	if v.List() {
 		v.given = append(v.given, text)
 		text = strings.Join(v.given, "\n")
 	}
-	return v.info.SetText(v.options, text)
+	return v.SetText(v.server, text)
 }
 
 // Type implements pflag.Value; help texts show it after the flag.
-func (v *optionValue) Type() string {
+func (v *settingValue) Type() string {
 	switch {
-	case v.info.Switch():
+	case v.Placeholder != "":
+		return v.Placeholder
+	case v.Switch():
 		return "bool"
-	case v.info.List():
+	case v.List():
 		return "GLOB"
-	case len(v.info.Choices) > 0:
-		return strings.Join(v.info.Choices, "|")
+	case len(v.Choices) > 0:
+		return strings.Join(v.Choices, "|")
+	case v.Duration():
+		return "TIME"
 	default:
-		return "VALUE"
+		return "N"
 	}
 }
 
-func optionHelp(info ingest.OptionInfo) string {
-	help := strings.ToLower(info.Help[:1]) + strings.TrimSuffix(info.Help[1:], ".")
-	if info.List() {
+func settingHelp(setting ingest.Setting) string {
+	help := strings.TrimSuffix(setting.Help, ".")
+	if first, rest, _ := strings.Cut(help, " "); len(first) == 1 || first != strings.ToUpper(first) { // not for "DNS"
+		help = strings.ToLower(first) + " " + rest
+	}
+	if setting.List() {
 		help += "; may be repeated"
 	}
 	return help
 }
 
-// optionsOf returns the options of a server. Fields have the same names in both types.
-func optionsOf(s openapi.Server) (options ingest.Options) {
+// settingsOf returns the settings of a server. Fields have the same names in both types,
+// except for host keys, which have another form.
+func settingsOf(s openapi.Server) (server ingest.Server) {
+	fields := map[string]json.RawMessage{}
 	encoded, _ := json.Marshal(s) // strings, numbers, switches and lists
-	_ = json.Unmarshal(encoded, &options)
-	options.NormalizeOptions()
-	return options
+	_ = json.Unmarshal(encoded, &fields)
+	for _, setting := range ingest.Settings {
+		_ = setting.SetJSON(&server, fields[setting.Field]) // fails for host keys only
+	}
+	return server
 }

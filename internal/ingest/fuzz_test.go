@@ -78,7 +78,11 @@ func FuzzOptions(f *testing.F) {
 		if json.Unmarshal(text, &options) != nil {
 			return
 		}
-		options.NormalizeOptions()
+		server := Server{Options: options}
+		for _, setting := range Settings {
+			setting.normalize(&server)
+		}
+		options = server.Options
 		stored, err := json.Marshal(options)
 		if err != nil {
 			t.Fatalf("%s cannot be stored: %v", text, err)
@@ -90,16 +94,13 @@ func FuzzOptions(f *testing.F) {
 		if again, _ := json.Marshal(read); string(again) != string(stored) {
 			t.Errorf("%s is stored as %s, read and stored as %s", text, stored, again)
 		}
-		for _, err := range (Server{Options: options}).validateOptions() {
-			var field FieldError
-			if !errors.As(err, &field) || strings.Contains(err.Error(), "\n") {
+		for _, setting := range Settings {
+			if err := setting.validate(server); err != nil && strings.Contains(err.Error(), "\n") {
 				t.Errorf("%s: %q", text, err)
 			}
-		}
-		for _, info := range OptionTable {
-			var other Options
-			if err := info.SetText(&other, info.Text(options)); err == nil && !reflect.DeepEqual(info.Value(other), info.Value(options)) && !info.List() {
-				t.Errorf("%s: %s %q is read as %v", text, info.Field, info.Text(options), info.Value(other))
+			var other Server
+			if err := setting.SetText(&other, setting.Text(server)); err == nil && !reflect.DeepEqual(setting.Value(other), setting.Value(server)) && !setting.List() {
+				t.Errorf("%s: %s %q is read as %v", text, setting.Field, setting.Text(server), setting.Value(other))
 			}
 		}
 	})

@@ -128,9 +128,8 @@ func (s *Service) edited(ctx context.Context, server ingest.Server, edit ServerE
 
 // mayRepair reports whether a change can repair a suspended server.
 func mayRepair(before, after ingest.Server) bool {
-	changed := changes(before, after)
-	for _, field := range []string{"host", "port", "username", "host_keys", "root_path", "legacy_algorithms", "max_depth", "proxy", "jump", "connect_timeout", "login_timeout", "max_connections"} {
-		if _, is := changed[field]; is {
+	for field := range changes(before, after) {
+		if setting, _ := ingest.SettingOf(field); setting.Reach {
 			return true
 		}
 	}

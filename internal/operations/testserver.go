@@ -147,7 +147,7 @@ func approved(presented ProbeResult, approve string, probe error) error {
 func (s *Service) pin(ctx context.Context, prober Prober, result *TestResult, ask TestRequest) error {
 	keys := addKey(result.Server.HostKeys, ask.line(result.Presented.KeyLine))
 	details := map[string]any{"server_uuid": result.Server.UUID, "fingerprint": result.Presented.Fingerprint, "expires": ask.Expires}
-	details["changes"] = map[string]any{"host_keys": map[string]any{"from": list(result.Server.HostKeys), "to": keys}}
+	details["changes"] = map[string]any{"host_keys": map[string]any{"from": append([]string{}, result.Server.HostKeys...), "to": keys}}
 	pin := func(string) error { return s.approvePins(ctx, &result.Server, keys) }
 	if err := s.recorded(ctx, "server.approve_host_key", result.Server.Name, details, pin); err != nil {
 		return err
