@@ -132,14 +132,34 @@ func fieldsOf(err error, name string) (fields []ingest.FieldError) {
 		if unsupported := unsupportedProperty.FindStringSubmatch(schema.Reason); unsupported != nil {
 			return []ingest.FieldError{fieldError(join(name, append(schema.JSONPointer(), unsupported[1])), "there is no such field")}
 		}
-		field, reason := join(name, schema.JSONPointer()), schema.Reason
-		if schema.SchemaField == "pattern" {
-			reason = formatOf(field, schema.Schema)
-		}
-		return []ingest.FieldError{fieldError(field, reason)}
+		field := join(name, schema.JSONPointer())
+		return []ingest.FieldError{fieldError(field, reasonOf(field, schema))}
 	default:
 		return []ingest.FieldError{fieldError(name, err.Error())}
 	}
+}
+
+// reasonOf states which values the field accepts.
+func reasonOf(field string, err *openapi3.SchemaError) string {
+	switch schema := err.Schema; err.SchemaField {
+	case "pattern":
+		return formatOf(field, schema)
+	case "enum":
+		var values []string
+		for _, value := range schema.Enum {
+			values = append(values, fmt.Sprint(value))
+		}
+		return "use one of " + strings.Join(values, ", ")
+	case "minLength":
+		return "must not be empty"
+	case "maxLength":
+		return fmt.Sprintf("use at most %d characters", *schema.MaxLength)
+	case "minimum":
+		return fmt.Sprintf("use %v or more", *schema.Min)
+	case "maximum":
+		return fmt.Sprintf("use %v or less", *schema.Max)
+	}
+	return err.Reason
 }
 
 const useDuration = "use a duration such as 10s or 5m"

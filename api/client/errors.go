@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
+	"syscall"
 
 	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
@@ -40,11 +42,17 @@ func (c caller) unreachable(err error) error {
 	}
 	cause := err.Error()
 	var sending *url.Error
-	if errors.As(err, &sending) { // omits the URL, which the message has already
-		cause = sending.Err.Error()
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	var lookup *net.DNSError
+	var failed syscall.Errno
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
 		cause = "no response in time"
+	case errors.As(err, &lookup):
+		cause = "the name " + lookup.Name + " cannot be resolved"
+	case errors.As(err, &failed):
+		cause = failed.Error()
+	case errors.As(err, &sending): // omits the URL, which the message has already
+		cause = sending.Err.Error()
 	}
 	return ingest.Wrap(ingest.KindTransient, err,
 		"cannot reach the API at %s: %s; start it with `stevedore api` or set STEVEDORE_API_URL", c.url, ingest.Summary(cause))

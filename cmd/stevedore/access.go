@@ -30,6 +30,9 @@ A viewer reads. An operator also acts on files and scans, and tests and pauses
 servers. An admin also changes servers and tokens.`,
 		Example: "  stevedore token create --name ci --role operator --expires 30d",
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
+			if in.Name == "" || in.Role == "" {
+				return usageErrorf("--name and --role are required: see `stevedore token create --help`")
+			}
 			now := a.now()
 			at, err := parseTime("expires", expires, now, 1)
 			if err != nil {
@@ -130,7 +133,7 @@ the outcome of a running change, and of one whose process crashed, is unknown.`,
 	between.register(cmd, "changes requested")
 	a.completeFlag(cmd, "actor", tokenNames)
 	a.completeFlag(cmd, "target", serverNames)
-	addLimit(cmd, &limit, "entries")
+	addLimit(cmd, &limit, "entries", 20)
 	return cmd
 }
 

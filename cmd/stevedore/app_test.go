@@ -33,6 +33,7 @@ func TestUsageErrors(t *testing.T) {
 		args("server", "add", "--name", "acme", "--host", "h", "--username", "u", "--password-file", "-", "--max-parallel", "0"),
 		args("server", "changes", "acme", "--same"), args("server", "changes", "acme", "--same", "--take", "--reason", "x"),
 		args("token", "create", "--name", "ci", "--role", "viewer", "--expires", "2020-01-01"), args("token", "create", "--name", "ci", "--role", "viewer", "--expires", "d"),
+		args("token", "create"), args("scan", "list", "--limit", "-1"), args("scan", "show", "0"), args("break-glass"), args("file", "list", "-o"),
 	} {
 		t.Run(strings.Join(line, " "), func(t *testing.T) {
 			t.Parallel()
@@ -98,7 +99,9 @@ func TestRefusedAndMissingTokens(t *testing.T) {
 	}
 	got := execute(t, world(), args("server", "list", "--api-url", "http://127.0.0.1:1"))
 	require.Equal(t, exitRetryable, got.code)
-	require.Contains(t, got.errors, "cannot reach the API at http://127.0.0.1:1")
+	require.Contains(t, got.errors, "cannot reach the API at http://127.0.0.1:1: connection refused; start it")
+	got = execute(t, world(), args("server", "list", "--api-url", "http://stevedore.invalid"))
+	require.Contains(t, got.errors, "the name stevedore.invalid cannot be resolved; start it")
 }
 
 // TestNoWorker: without a worker Temporal times out, and the message names the worker.

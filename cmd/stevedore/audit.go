@@ -76,7 +76,7 @@ func (a *app) auditListCommand() *cobra.Command {
 				})
 		}),
 	}
-	addLimit(cmd, &limit, "audits")
+	addLimit(cmd, &limit, "audits", 20)
 	return cmd
 }
 
@@ -85,7 +85,7 @@ func (a *app) auditShowCommand() *cobra.Command {
 		Use: "show UUID|latest", Short: "Show the discrepancies that an audit found",
 		Long: `Shows an audit by its uuid, a prefix of it, or "latest": its discrepancies and its
 summary. The exit codes are those of "stevedore audit".`,
-		Example: "  stevedore audit show latest", Args: exactly("audit uuid, or latest,"),
+		Example: "  stevedore audit show latest", Args: exactly("audit uuid or latest"),
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			for run, err := range api.ListAudits(ctx, openapi.ListAuditsParams{}, 0) {
 				switch {
@@ -99,6 +99,9 @@ summary. The exit codes are those of "stevedore audit".`,
 					err = ingest.Errorf(ingest.KindTransient, "audit %s failed: %s", run.AuditUUID, value(run.Error))
 				}
 				return a.reportAudit(ctx, api, run, nil, err)
+			}
+			if args[0] == latest {
+				return ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no audits yet: start one with `stevedore audit`")
 			}
 			return ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no audit has the uuid %q: `stevedore audit list` lists all audits", safe(args[0]))
 		}),

@@ -58,7 +58,7 @@ func (a *app) breakGlassCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "break-glass -- COMMAND...", Short: "Run a command without a running API, in an emergency", Long: breakGlassLong,
 		Example: "  stevedore break-glass -- file retry 0ab5fe59 --reason 'the API is down'",
-		Args:    cobra.MinimumNArgs(1),
+		Args:    atLeastOne("command"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := a.configurationFor(cmd.CommandPath(), config.ComponentBreakGlass)
 			if err != nil {

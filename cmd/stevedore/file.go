@@ -42,8 +42,6 @@ elsewhere a line for each change, and a last line for a file that leaves the lis
 			switch {
 			case err != nil:
 				return err
-			case limit < 0:
-				return usageErrorf("--limit %d: use 1 or more, or 0 for all", limit)
 			case watch && a.format == formatJSON:
 				return errEndlessArray
 			}
@@ -68,7 +66,7 @@ elsewhere a line for each change, and a last line for a file that leaves the lis
 	flags.BoolVar(&left, "left", false, "only ingested files whose source could not be deleted or moved")
 	flags.BoolVar(&newest, "newest", false, "the latest first")
 	flags.BoolVar(&watch, "watch", false, "show changes until interrupted")
-	flags.IntVar(&limit, "limit", 0, "at most `N` files; 0 is all")
+	addLimit(cmd, &limit, "files", 0)
 	return cmd
 }
 

@@ -85,7 +85,10 @@ func didYouMean[T ~string](text string, values []T) string {
 func flagError(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var invalid *pflag.InvalidValueError
+	var valueless *pflag.ValueRequiredError
 	switch {
+	case errors.As(err, &valueless):
+		return fmt.Errorf("--%s requires a value", valueless.GetFlag().Name)
 	case errors.As(err, &unknown):
 		name := unknown.GetSpecifiedName()
 		if unknown.GetSpecifiedShortnames() != "" {
@@ -110,9 +113,29 @@ func addYes(cmd *cobra.Command, yes *bool) {
 	cmd.Flags().BoolVarP(yes, "yes", "y", false, "do not ask for confirmation")
 }
 
-// addLimit adds the flag that bounds a list, by default to 20.
-func addLimit(cmd *cobra.Command, limit *int, things string) {
-	cmd.Flags().IntVar(limit, "limit", 20, "at most `N` "+things+"; 0 is all")
+// limitValue is the value of --limit: 0 or more.
+type limitValue int
+
+// String implements pflag.Value.
+func (l *limitValue) String() string { return strconv.Itoa(int(*l)) }
+
+// Set implements pflag.Value.
+func (l *limitValue) Set(text string) error {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return errors.New("use 1 or more, or 0 for all")
+	}
+	*l = limitValue(n)
+	return nil
+}
+
+// Type implements pflag.Value.
+func (l *limitValue) Type() string { return "N" }
+
+// addLimit adds the flag that bounds a list to the default, or to nothing with 0.
+func addLimit(cmd *cobra.Command, limit *int, things string, fallback int) {
+	*limit = fallback
+	cmd.Flags().Var((*limitValue)(limit), "limit", "at most `N` "+things+"; 0 is all")
 }
 
 // addServer adds the flag that selects the things of one server.

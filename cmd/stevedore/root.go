@@ -106,6 +106,16 @@ func optionally(name string) cobra.PositionalArgs {
 	}
 }
 
+// atLeastOne requires arguments of the given name.
+func atLeastOne(name string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("expected a %s", name)
+		}
+		return nil
+	}
+}
+
 // none rejects arguments.
 func none(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -35,7 +36,7 @@ show ID" shows what was skipped and why.`,
 		}),
 	}
 	a.addServer(cmd, &server, "scans")
-	addLimit(cmd, &limit, "scans")
+	addLimit(cmd, &limit, "scans", 20)
 	return cmd
 }
 
@@ -66,7 +67,7 @@ which of them were new, settle, or were skipped and why, and why a listing faile
 An id of "stevedore scan list" shows one server; "latest" shows the latest scan of
 each server.`,
 		Example: "  stevedore scan show latest\n  stevedore scan show 2f1c0a52-6c0e-4a56-9d0f-0a3c6c6f2f5e",
-		Args:    exactly("scan uuid, id or latest,"),
+		Args:    exactly("scan uuid, id or latest"),
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			result, err := findScan(ctx, api, args[0])
 			if err != nil {
@@ -87,6 +88,9 @@ func findScan(ctx context.Context, api *client.API, name string) (result scanSho
 	result.Listings = []openapi.Listing{}
 	if id, err := strconv.ParseInt(name, 10, 64); err == nil {
 		listing, err := api.GetServerScan(ctx, id)
+		if errors.Is(err, ingest.ErrNotFound) {
+			err = ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no scan has the id %d: `stevedore scan list` lists all scans", id)
+		}
 		result.Listings = append(result.Listings, listing)
 		return result, err
 	}
@@ -103,7 +107,7 @@ func findScan(ctx context.Context, api *client.API, name string) (result scanSho
 		scan, err := api.GetScan(ctx, name)
 		switch {
 		case ingest.IsKind(err, ingest.KindInvalid):
-			return result, usageError{err}
+			return result, usageErrorf("scan %q: use a whole uuid, an id of `stevedore scan list`, or latest", name)
 		case err != nil:
 			return result, err
 		}

@@ -22,6 +22,8 @@ const (
 var (
 	fixedColumns    = []string{"UUID", "SIZE", "STATUS", "STATE", "UPDATED", "ACTION"}
 	colouredColumns = []string{"STATUS", "STATE", "OUTCOME"}
+	// minorColumns are the first ones to be left out.
+	minorColumns = []string{"BY", "EXCLUDED", "SETTLING", "SEEN", "ROLE"}
 )
 
 // table aligns cells in columns. On a terminal it fits the width: uuids are short,
@@ -153,7 +155,7 @@ func (c column) clip() {
 }
 
 // fit returns the columns for a terminal of the width. The widest columns are clipped
-// first; columns that still do not fit are left out at the end.
+// first; then minor columns are left out, and at last those at the end.
 func fit(columns []column, width int) []column {
 	columns = slices.DeleteFunc(columns, column.empty)
 	total := -gap
@@ -175,8 +177,15 @@ func fit(columns []column, width int) []column {
 		}
 		widest.width--
 	}
-	for ; total > width && len(columns) > 1; columns = columns[:len(columns)-1] {
-		total -= columns[len(columns)-1].width + gap
+	for total > width && len(columns) > 1 {
+		least := len(columns) - 1
+		for _, minor := range slices.Backward(minorColumns) {
+			if i := slices.IndexFunc(columns, func(c column) bool { return c.texts[0] == minor }); i >= 0 {
+				least = i
+			}
+		}
+		total -= columns[least].width + gap
+		columns = slices.Delete(columns, least, least+1)
 	}
 	for _, c := range columns {
 		c.clip()
