@@ -82,7 +82,7 @@ func (a *app) tokenListCommand() *cobra.Command {
 func (a *app) tokenRevokeCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "revoke NAME", Short: "Revoke a token", Args: exactly("token name"),
+		Use: "revoke NAME", Short: "Revoke a token", Args: arguments(1, 1, "token name"),
 		Long: `Revokes a token. Requests with it fail from then on, and its sessions in the
 console end. This cannot be undone: on a terminal the command asks first.`,
 		Example: "  stevedore token revoke ci",

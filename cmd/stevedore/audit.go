@@ -85,7 +85,7 @@ func (a *app) auditShowCommand() *cobra.Command {
 		Use: "show UUID|latest", Short: "Show the discrepancies that an audit found",
 		Long: `Shows an audit by its uuid, a prefix of it, or "latest": its discrepancies and its
 summary. The exit codes are those of "stevedore audit".`,
-		Example: "  stevedore audit show latest", Args: exactly("audit uuid or latest"),
+		Example: "  stevedore audit show latest", Args: arguments(1, 1, "audit uuid or latest"),
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			for run, err := range api.ListAudits(ctx, openapi.ListAuditsParams{}, 0) {
 				switch {

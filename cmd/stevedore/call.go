@@ -58,8 +58,11 @@ func (a *app) breakGlassCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "break-glass -- COMMAND...", Short: "Run a command without a running API, in an emergency", Long: breakGlassLong,
 		Example: "  stevedore break-glass -- file retry 0ab5fe59 --reason 'the API is down'",
-		Args:    atLeastOne("command"),
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageErrorf("no command given: see `stevedore break-glass --help`")
+			}
 			cfg, err := a.configurationFor(cmd.CommandPath(), config.ComponentBreakGlass)
 			if err != nil {
 				return err

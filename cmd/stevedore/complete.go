@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"slices"
 	"strconv"
@@ -99,17 +100,22 @@ func errorKinds(ctx context.Context, api *client.API, _ string, add func(value, 
 // the latest first. Only the audit log lists the uuids, and only to admins.
 func scans(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
 	add(latest, "the latest scan of each server")
-	for entry, err := range api.ListAuditLog(ctx, openapi.ListAuditLogParams{Action: given("scan.start")}, maxCompletions/2) {
-		if err != nil {
-			break
-		}
-		add(entry.Target, "scan "+clock(entry.At)+" by "+entry.Actor)
-	}
-	for l, err := range api.ListScans(ctx, openapi.ListScansParams{}, maxCompletions) {
+	requested := api.ListAuditLog(ctx, openapi.ListAuditLogParams{Action: given("scan.start")}, maxCompletions/2)
+	_ = addAll(requested, add, func(e openapi.AuditEntry) (value, description string) {
+		return e.Target, "scan " + clock(e.At) + " by " + e.Actor
+	})
+	return addAll(api.ListScans(ctx, openapi.ListScansParams{}, maxCompletions), add, func(l openapi.Listing) (value, description string) {
+		return strconv.FormatInt(l.ID, 10), l.Server + " " + clock(l.StartedAt) + " by " + requester(l)
+	})
+}
+
+// addAll adds the items before the first error, and returns that error.
+func addAll[T any](items iter.Seq2[T, error], add func(value, description string), describe func(T) (value, description string)) error {
+	for item, err := range items {
 		if err != nil {
 			return err
 		}
-		add(strconv.FormatInt(l.ID, 10), l.Server+" "+clock(l.StartedAt)+" by "+requester(l))
+		add(describe(item))
 	}
 	return nil
 }
@@ -121,24 +127,16 @@ func fileUUIDs(ctx context.Context, api *client.API, prefix string, add func(val
 	if len(prefix) >= 4 {
 		params = openapi.ListFilesParams{UUID: &prefix}
 	}
-	for file, err := range api.ListFiles(ctx, params, maxCompletions) {
-		if err != nil {
-			return err
-		}
-		add(file.FileUUID, string(file.Status)+" "+file.Server+":"+file.RemotePath)
-	}
-	return nil
+	return addAll(api.ListFiles(ctx, params, maxCompletions), add, func(f openapi.File) (value, description string) {
+		return f.FileUUID, string(f.Status) + " " + f.Server + ":" + f.RemotePath
+	})
 }
 
 func auditUUIDs(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {
 	add(latest, "the latest audit")
-	for run, err := range api.ListAudits(ctx, openapi.ListAuditsParams{}, maxCompletions) {
-		if err != nil {
-			return err
-		}
-		add(run.AuditUUID, string(run.State)+" "+clock(run.StartedAt))
-	}
-	return nil
+	return addAll(api.ListAudits(ctx, openapi.ListAuditsParams{}, maxCompletions), add, func(r openapi.AuditRun) (value, description string) {
+		return r.AuditUUID, string(r.State) + " " + clock(r.StartedAt)
+	})
 }
 
 func tokenNames(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {

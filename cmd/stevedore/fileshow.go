@@ -41,7 +41,7 @@ step with the attempt and the time and reason of the next one, and its history.
 
 --watch prints events as they happen, until the file has ended or failed.`,
 		Example: "  stevedore file show 0ab5fe59",
-		Args:    exactly("file uuid"),
+		Args:    arguments(1, 1, "file uuid"),
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			if watch && a.format == formatJSON {
 				return errEndlessArray

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -83,34 +84,14 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 
 func showHelp(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 
-// exactly requires one argument of the given name.
-func exactly(name string) cobra.PositionalArgs {
+// arguments requires between least and most arguments of the given name.
+func arguments(least, most int, name string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
-		if len(args) != 1 {
+		switch {
+		case len(args) < least || len(args) > most:
 			return fmt.Errorf("expected one %s, got %d", name, len(args))
-		}
-		if args[0] == "" {
+		case slices.Contains(args, ""):
 			return fmt.Errorf("the %s is empty", name)
-		}
-		return nil
-	}
-}
-
-// optionally accepts one argument of the given name, or none.
-func optionally(name string) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		return exactly(name)(cmd, args)
-	}
-}
-
-// atLeastOne requires arguments of the given name.
-func atLeastOne(name string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return fmt.Errorf("expected a %s", name)
 		}
 		return nil
 	}

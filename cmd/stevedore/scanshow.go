@@ -67,7 +67,7 @@ which of them were new, settle, or were skipped and why, and why a listing faile
 An id of "stevedore scan list" shows one server; "latest" shows the latest scan of
 each server.`,
 		Example: "  stevedore scan show latest\n  stevedore scan show 2f1c0a52-6c0e-4a56-9d0f-0a3c6c6f2f5e",
-		Args:    exactly("scan uuid, id or latest"),
+		Args:    arguments(1, 1, "scan uuid, id or latest"),
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			result, err := findScan(ctx, api, args[0])
 			if err != nil {

@@ -23,7 +23,7 @@ func (a *app) serverCommand() *cobra.Command {
 		a.serverSwitchCommand("resume", "Scan a paused or suspended server again", (*client.API).ResumeServer),
 		a.serverChangesCommand(), a.serverEditCommand(), a.serverRemoveCommand(),
 	} {
-		named.Args = exactly("server name or uuid")
+		named.Args = arguments(1, 1, "server name or uuid")
 		cmd.AddCommand(a.completeArgs(named, serverNames))
 	}
 	return cmd

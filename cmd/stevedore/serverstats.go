@@ -14,7 +14,7 @@ import (
 func (a *app) serverStatsCommand() *cobra.Command {
 	period := openapi.PeriodDay
 	cmd := &cobra.Command{
-		Use: "stats [NAME]", Short: "Count completed files, bytes and failures", Args: optionally("server name or uuid"),
+		Use: "stats [NAME]", Short: "Count completed files, bytes and failures", Args: arguments(0, 1, "server name or uuid"),
 		Long: `Counts the completed files, their size and the failures of the last day, week or
 month, for each server. With a NAME it counts the files of one server, for each
 hour, or for each day in UTC of a week or month. The last hour or day is not over.
