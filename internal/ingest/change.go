@@ -254,10 +254,7 @@ func ended(file File, to Status, event EventType, failure Failure) Change {
 func VanishedWhileSettling(file File) Change {
 	failure := Failure{Step: StepDiscover, Kind: KindNotFound, Message: "gone before it was settled"}
 	c := Change{FileUUID: file.UUID}.with(EventVanished, "", failure.details())
-	c.To = StatusVanished
-	if file.Status == StatusError {
-		c.Set.Error = &failure
-	}
+	c.To, c.Set.Error = StatusVanished, &failure
 	return c
 }
 

@@ -127,6 +127,13 @@ func (s SourceState) Unsettled() string {
 		s.Looks, s.UnsettledSince.UTC().Format(time.RFC3339), why)
 }
 
+// ListedButMissing returns the message for a file that fails because listings show it
+// although the server reported tries times that it does not exist.
+func ListedButMissing(tries int) string {
+	return fmt.Sprintf("listings show it, but the server reported %d times that it does not exist: its name may be encoded differently, "+
+		"or end in a space or dot, so that the server cannot open it; ask the partner to rename it. It is retried with growing delays", tries)
+}
+
 // AlwaysChanged returns the message for a file that fails because it changed
 // during each of the attempts to read it. last is the message of the last attempt;
 // may be empty.

@@ -52,7 +52,8 @@ var Statuses = []Status{
 //   - downloading to uploaded: memory and direct mode, or the object exists already;
 //   - from error: an operator names the step, or the file changes on the server;
 //   - vanished or superseded to discovered: the server shows the version again;
-//   - superseded to error: the file was found changed again and again.
+//   - superseded to error: the file was found changed again and again;
+//   - vanished to error: listings show the file, but it could never be found.
 var transitions = map[Status][]Status{
 	StatusDiscovered:  {StatusReady, StatusError, StatusSkipped, StatusVanished, StatusSuperseded},
 	StatusReady:       {StatusDownloading, StatusError, StatusSkipped, StatusVanished, StatusSuperseded},
@@ -65,7 +66,7 @@ var transitions = map[Status][]Status{
 		StatusReady, StatusDownloading, StatusDownloaded, StatusVerified, StatusUploading, StatusUploaded,
 		StatusSkipped, StatusVanished, StatusSuperseded,
 	},
-	StatusVanished:   {StatusDiscovered},
+	StatusVanished:   {StatusDiscovered, StatusError},
 	StatusSuperseded: {StatusDiscovered, StatusError},
 	StatusCompleted:  {},
 	StatusSkipped:    {},

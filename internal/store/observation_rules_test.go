@@ -432,6 +432,28 @@ func TestAFileThatChangesAtEachRead(t *testing.T) {
 	}
 }
 
+// TestAListedFileThatIsNeverFound: the names of some files cannot be opened. Such a file fails
+// after some attempts, and recovers with growing delays.
+func TestAListedFileThatIsNeverFound(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	file := seen("/a ", 10)
+	for range ingest.ChangedTries {
+		b.observe(t, file)
+		require.Equal(t, ingest.StatusDiscovered, b.only(t).Status)
+		require.NoError(t, b.Apply(t.Context(), ingest.VanishedWhileSettling(b.only(t))))
+	}
+	for range 2 {
+		b.observe(t, file)
+		require.Equal(t, ingest.StatusError, b.only(t).Status)
+		require.Contains(t, b.only(t).ErrorMessage, fmt.Sprintf("reported %d times that it does not exist", ingest.ChangedTries))
+	}
+	b.pass(t, time.Hour)
+	b.observe(t, file)
+	promoted, _ := b.promote(t, 0)
+	require.EqualValues(t, 1, promoted)
+}
+
 // TestListingAndStatDisagree: the STAT takes precedence, and there is only one row, however
 // often the server is listed.
 func TestListingAndStatDisagree(t *testing.T) {

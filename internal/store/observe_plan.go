@@ -85,7 +85,7 @@ type plan struct {
 	touch []entry
 	// regrow: rows still being written; they restart settling as the same file.
 	regrow []entry
-	// relapse: rows found changed during ingest too often.
+	// relapse: rows found changed during ingest, or missing, too often.
 	relapse []entry
 	// revive: closed rows whose version is on the server again.
 	revive []entry
@@ -164,20 +164,28 @@ func (p *plan) known(e entry, k known) {
 
 // reappeared handles a closed version that is on the server again. If the file changed while it
 // was read but shows the same version, a STAT is required before the next ingest, and the
-// number of ingests is limited.
+// number of ingests is limited. So is the number of times that the server does not find a listed
+// file: otherwise the file would vanish and reappear for ever, and nothing would report it.
 func (p *plan) reappeared(e entry, k known) {
 	if p.sameBefore(e, k.past) {
 		return
 	}
 	e = p.like(e, k.past).of(k.version)
 	e.delivery = k.delivery
-	if k.status == ingest.StatusSuperseded && k.closed == ingest.KindChanged {
+	missing := k.status == ingest.StatusVanished && k.closed == ingest.KindNotFound
+	switch {
+	case missing:
+		e.tries = k.tries + 1
+	case k.status == ingest.StatusSuperseded && k.closed == ingest.KindChanged:
 		e.tries, e.lookFirst = k.tries+1, !p.stat
 	}
-	if e.tries >= ingest.ChangedTries {
-		p.relapse = append(p.relapse, e.failed(ingest.AlwaysChanged(e.tries, k.lastError)))
-	} else {
+	switch {
+	case e.tries < ingest.ChangedTries:
 		p.revive = append(p.revive, e)
+	case missing:
+		p.relapse = append(p.relapse, e.failed(ingest.ListedButMissing(e.tries)))
+	default:
+		p.relapse = append(p.relapse, e.failed(ingest.AlwaysChanged(e.tries, k.lastError)))
 	}
 }
 

@@ -92,7 +92,7 @@ WITH reopened AS (
 	UPDATE files f SET status = 'error', file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + newRound + `,
 		minio_bucket = NULL, minio_object_key = NULL, minio_etag = NULL, object_checksum = NULL,
 		error_step = 'discover', error_kind = 'unsettled', error_message = o.failure` +
-	observedRows + `f.status = 'superseded'
+	observedRows + `f.status IN ('vanished', 'superseded')
 	RETURNING f.id, f.round, f.remote_path, o.failure
 ), seen AS (
 	INSERT INTO file_events (file_id, round, event_type, details)
