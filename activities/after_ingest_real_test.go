@@ -112,45 +112,45 @@ func (b *bench) hookSources() *hookedSources {
 }
 
 // set changes the settings of the server.
-func (b *bench) set(change func(*ingest.Server)) {
-	b.T.Helper()
+func (b *bench) set(t *testing.T, change func(*ingest.Server)) {
+	t.Helper()
 	var err error
-	b.server, err = b.Store.EditServer(b.Ctx, b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
+	b.server, err = b.Store.EditServer(b.Context(t), b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
 		change(&s)
 		return s, nil
 	})
-	require.NoError(b.T, err)
+	require.NoError(t, err)
 }
 
 // ingest runs all steps of a ready file.
-func (b *bench) ingest(f ingest.File) ingest.File {
-	b.T.Helper()
-	for _, step := range []func(ingest.File) string{b.download, b.verify, b.upload, b.notify} {
-		require.Empty(b.T, step(f))
+func (b *bench) ingest(t *testing.T, f ingest.File) ingest.File {
+	t.Helper()
+	for _, step := range []func(*testing.T, ingest.File) string{b.download, b.verify, b.upload, b.notify} {
+		require.Empty(t, step(t, f))
 	}
-	now, err := b.Store.File(b.Ctx, f.UUID)
-	require.NoError(b.T, err)
-	require.Equal(b.T, ingest.StatusCompleted, now.Status)
+	now, err := b.Store.File(b.Context(t), f.UUID)
+	require.NoError(t, err)
+	require.Equal(t, ingest.StatusCompleted, now.Status)
 	return now
 }
 
-func (b *bench) after(f ingest.File) string {
-	return b.run(activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID})
+func (b *bench) after(t *testing.T, f ingest.File) string {
+	return b.run(t, activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID})
 }
 
-func (b *bench) file(f ingest.File) ingest.File {
-	b.T.Helper()
-	now, err := b.Store.File(b.Ctx, f.UUID)
-	require.NoError(b.T, err)
+func (b *bench) file(t *testing.T, f ingest.File) ingest.File {
+	t.Helper()
+	now, err := b.Store.File(b.Context(t), f.UUID)
+	require.NoError(t, err)
 	return now
 }
 
 // write writes a file whose time is the given number of seconds after a common base.
-func (b *bench) write(name, content string, seconds int) {
-	b.T.Helper()
-	b.sshd.Write(name, []byte(content))
+func (b *bench) write(t *testing.T, name, content string, seconds int) {
+	t.Helper()
+	b.sshd.Write(t, name, []byte(content))
 	at := time.Now().Add(-time.Hour).Truncate(time.Hour).Add(time.Duration(seconds) * time.Second)
-	require.NoError(b.T, os.Chtimes(b.sshd.Path(name), at, at))
+	require.NoError(t, os.Chtimes(b.sshd.Path(name), at, at))
 }
 
 func (b *bench) exists(name string) bool {
@@ -166,7 +166,7 @@ func TestOnlyIngestedVersionsAreDeletedOrMoved(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			b.set(func(s *ingest.Server) {
+			b.set(t, func(s *ingest.Server) {
 				s.AfterIngest = ingest.AfterIngest(action)
 				if action != "delete" {
 					s.AfterIngest += ingest.AfterIngest(b.sshd.Path("done"))
@@ -174,31 +174,31 @@ func TestOnlyIngestedVersionsAreDeletedOrMoved(t *testing.T) {
 			})
 			require.NoError(t, os.Mkdir(b.sshd.Path("done"), 0o755))
 
-			early := b.ready("early.csv", []byte("12345"))
-			for _, step := range []func(ingest.File) string{b.download, b.verify, b.upload} {
-				require.Empty(t, b.after(early))
+			early := b.ready(t, "early.csv", []byte("12345"))
+			for _, step := range []func(*testing.T, ingest.File) string{b.download, b.verify, b.upload} {
+				require.Empty(t, b.after(t, early))
 				require.True(t, b.exists("early.csv"), "it is not completed")
-				require.Empty(t, step(early))
+				require.Empty(t, step(t, early))
 			}
-			require.Empty(t, b.after(early))
+			require.Empty(t, b.after(t, early))
 			require.True(t, b.exists("early.csv"), "its object is stored, but not yet notified")
-			require.Empty(t, b.notify(early))
-			require.Empty(t, b.after(early))
+			require.Empty(t, b.notify(t, early))
+			require.Empty(t, b.after(t, early))
 			assert.False(t, b.exists("early.csv"))
 
 			for version, change := range map[string]func(name string){
-				"longer": func(name string) { b.write(name, "123456", 0) },
-				"newer":  func(name string) { b.write(name, "54321", 7) },
+				"longer": func(name string) { b.write(t, name, "123456", 0) },
+				"newer":  func(name string) { b.write(t, name, "54321", 7) },
 			} {
 				name := version + ".csv"
-				b.write(name, "12345", 0)
-				f := b.ingest(b.ready("other-"+name, []byte("1")))
-				require.Empty(t, b.after(f))
-				f = b.ingest(b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+				b.write(t, name, "12345", 0)
+				f := b.ingest(t, b.ready(t, "other-"+name, []byte("1")))
+				require.Empty(t, b.after(t, f))
+				f = b.ingest(t, b.File(t, b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
 				change(name)
-				require.Empty(t, b.after(f))
+				require.Empty(t, b.after(t, f))
 				assert.True(t, b.exists(name), version)
-				assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventSourceDone, "found"), "another version")
+				assert.Contains(t, sandbox.Detail(b.Events(t, f.UUID), ingest.EventSourceDone, "found"), "another version")
 			}
 		})
 	}
@@ -208,18 +208,18 @@ func TestOnlyIngestedVersionsAreDeletedOrMoved(t *testing.T) {
 func TestAMoveChecksTheVersionLast(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.set(func(s *ingest.Server) {
+	b.set(t, func(s *ingest.Server) {
 		s.AfterIngest, s.OnCollision = ingest.AfterIngest("move:"+b.sshd.Path("done")), ingest.CollisionOverwrite
 	})
-	b.sshd.Write("done/a.csv", []byte("what was there"))
-	f := b.ingest(b.ready("a.csv", []byte("12345")))
+	b.sshd.Write(t, "done/a.csv", []byte("what was there"))
+	f := b.ingest(t, b.ready(t, "a.csv", []byte("12345")))
 	m := b.hookSources()
 	m.onStat = func(looked string) {
 		if path.Dir(looked) == b.sshd.Path("done") {
-			b.sshd.Write("a.csv", []byte("the next one"))
+			b.sshd.Write(t, "a.csv", []byte("the next one"))
 		}
 	}
-	require.Empty(t, b.after(f))
+	require.Empty(t, b.after(t, f))
 	assert.True(t, b.exists("a.csv"))
 	content, err := os.ReadFile(b.sshd.Path("done/a.csv"))
 	require.NoError(t, err)
@@ -230,30 +230,30 @@ func TestAMoveChecksTheVersionLast(t *testing.T) {
 func TestASourceThatIsLeftIsShown(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.set(func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
+	b.set(t, func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
 	m := b.hookSources()
-	f := b.ingest(b.ready("a.csv", []byte("12345")))
+	f := b.ingest(t, b.ready(t, "a.csv", []byte("12345")))
 	refuse := func(string, string) error { return ingest.Errorf(ingest.KindPermission, "refused by the partner") }
 	m.refuse = refuse
-	require.Equal(t, string(ingest.KindPermission), b.after(f))
-	now := b.file(f)
+	require.Equal(t, string(ingest.KindPermission), b.after(t, f))
+	now := b.file(t, f)
 	assert.Equal(t, ingest.StatusCompleted, now.Status)
 	assert.Equal(t, "refused by the partner", now.SourceLeft)
 	assert.WithinDuration(t, time.Now(), now.SourceLeftAt, time.Hour)
 
 	calls := m.calls.Load()
-	require.Empty(t, b.list(false))
+	require.Empty(t, b.list(t, false))
 	assert.Equal(t, calls, m.calls.Load(), "not at every listing")
 	b.acts.LeftRetry = time.Nanosecond
-	require.Empty(t, b.list(false))
+	require.Empty(t, b.list(t, false))
 	assert.Equal(t, calls+1, m.calls.Load())
-	assert.NotEmpty(t, b.file(f).SourceLeft)
-	b.set(func(s *ingest.Server) { s.AfterIngest = ingest.AfterKeep })
-	assert.Empty(t, b.file(f).SourceLeft, "its server keeps sources now")
-	b.set(func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
+	assert.NotEmpty(t, b.file(t, f).SourceLeft)
+	b.set(t, func(s *ingest.Server) { s.AfterIngest = ingest.AfterKeep })
+	assert.Empty(t, b.file(t, f).SourceLeft, "its server keeps sources now")
+	b.set(t, func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
 	m.refuse = nil
-	require.Empty(t, b.list(false))
-	assert.Empty(t, b.file(f).SourceLeft)
+	require.Empty(t, b.list(t, false))
+	assert.Empty(t, b.file(t, f).SourceLeft)
 	assert.False(t, b.exists("a.csv"))
 }
 
@@ -265,15 +265,15 @@ func TestPretendedSuccessIsNoDelivery(t *testing.T) {
 		t.Run(action, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			b.set(func(s *ingest.Server) { s.AfterIngest, s.Resent = ingest.AfterIngest(action), ingest.ResentDeliver })
+			b.set(t, func(s *ingest.Server) { s.AfterIngest, s.Resent = ingest.AfterIngest(action), ingest.ResentDeliver })
 			m := b.hookSources()
-			f := b.ingest(b.ready("a.csv", []byte("12345")))
+			f := b.ingest(t, b.ready(t, "a.csv", []byte("12345")))
 			m.refuse = func(string, string) error { return errPretended }
-			require.Equal(t, string(ingest.KindTransient), b.after(f))
+			require.Equal(t, string(ingest.KindTransient), b.after(t, f))
 			for range 3 {
-				require.Empty(t, b.list(false))
+				require.Empty(t, b.list(t, false))
 			}
-			files, err := b.Store.Files(b.Ctx, ingest.FileFilter{Server: "acme"})
+			files, err := b.Store.Files(b.Context(t), ingest.FileFilter{Server: "acme"})
 			require.NoError(t, err)
 			assert.Len(t, files, 1)
 		})
@@ -285,7 +285,7 @@ func TestPretendedSuccessIsNoDelivery(t *testing.T) {
 func TestALeftCompanionDoesNotHideTheNextDelivery(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.set(func(s *ingest.Server) {
+	b.set(t, func(s *ingest.Server) {
 		s.AfterIngest, s.DoneMarker, s.Identity, s.Resent = ingest.AfterDelete, "*.done", ingest.IdentitySize, ingest.ResentDeliver
 	})
 	m := b.hookSources()
@@ -296,26 +296,26 @@ func TestALeftCompanionDoesNotHideTheNextDelivery(t *testing.T) {
 		return nil
 	}
 	deliver := func(name string, seconds int) {
-		b.write(name+".done", "", seconds+1)
-		b.write(name, "12345", seconds)
+		b.write(t, name+".done", "", seconds+1)
+		b.write(t, name, "12345", seconds)
 	}
 	for _, name := range []string{"new-time.csv", "same-time.csv"} {
 		deliver(name, 0)
-		require.Empty(t, b.list(false))
-		f := b.ingest(b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
-		require.Empty(t, b.after(f))
-		require.Equal(t, "refused by the partner", b.file(f).SourceLeft)
+		require.Empty(t, b.list(t, false))
+		f := b.ingest(t, b.File(t, b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+		require.Empty(t, b.after(t, f))
+		require.Equal(t, "refused by the partner", b.file(t, f).SourceLeft)
 		require.False(t, b.exists(name))
 	}
 	b.acts.LeftRetry = time.Nanosecond
 	deliver("new-time.csv", 60)
 	deliver("same-time.csv", 0)
 	for range 3 {
-		require.Empty(t, b.list(false))
+		require.Empty(t, b.list(t, false))
 	}
 	for _, name := range []string{"new-time.csv", "same-time.csv"} {
 		assert.True(t, b.exists(name), name)
-		b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+		b.File(t, b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 	}
 }
 
@@ -330,7 +330,7 @@ func TestCompanionsFollowTheirFile(t *testing.T) {
 			done := filepath.Join(filepath.Dir(b.sshd.Root), "done")
 			require.NoError(t, os.Mkdir(done, 0o755))
 			follow := name != "stay"
-			b.set(func(s *ingest.Server) {
+			b.set(t, func(s *ingest.Server) {
 				s.AfterIngest, s.DoneMarker = ingest.AfterIngest(action), "*.done"
 				if name == "move" {
 					s.AfterIngest += ingest.AfterIngest(done)
@@ -340,18 +340,18 @@ func TestCompanionsFollowTheirFile(t *testing.T) {
 				}
 			})
 			for _, file := range []string{"a.csv", "b.csv"} {
-				b.write(file+".done", "", 1)
-				b.write(file+".sha256", sandbox.Digest([]byte("content of "+file)), 1)
-				b.write(file+".md5", "d41d8cd98f00b204e9800998ecf8427e", 1)
-				b.write(file, "content of "+file, 0)
+				b.write(t, file+".done", "", 1)
+				b.write(t, file+".sha256", sandbox.Digest([]byte("content of "+file)), 1)
+				b.write(t, file+".md5", "d41d8cd98f00b204e9800998ecf8427e", 1)
+				b.write(t, file, "content of "+file, 0)
 			}
-			b.write("SHA256SUMS", sandbox.Digest([]byte("content of b.csv"))+"  b.csv\n", 2)
+			b.write(t, "SHA256SUMS", sandbox.Digest([]byte("content of b.csv"))+"  b.csv\n", 2)
 			ready := func(name string) ingest.File {
-				require.Empty(t, b.list(false))
-				return b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+				require.Empty(t, b.list(t, false))
+				return b.File(t, b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 			}
 			first, second := ready("a.csv"), ready("b.csv")
-			require.Empty(t, b.after(b.ingest(first)))
+			require.Empty(t, b.after(t, b.ingest(t, first)))
 			moved := func(name string) bool {
 				_, err := os.Stat(filepath.Join(done, name))
 				return err == nil
@@ -360,29 +360,29 @@ func TestCompanionsFollowTheirFile(t *testing.T) {
 				assert.Equal(t, !follow, b.exists(companion), companion)
 				assert.Equal(t, name == "move", moved(companion), companion)
 			}
-			require.Empty(t, b.list(false))
+			require.Empty(t, b.list(t, false))
 			assert.True(t, b.exists("SHA256SUMS"), "b.csv is not ingested yet")
 			assert.True(t, b.exists("a.csv.md5"), "its digest does not match")
 
-			b.write("a.csv.sha256", sandbox.Digest([]byte("content of a.csv")), 3) // late
-			b.write("a.csv.done", "", 3)
-			b.write("a.csv.sha512", "of the next delivery", 3)
+			b.write(t, "a.csv.sha256", sandbox.Digest([]byte("content of a.csv")), 3) // late
+			b.write(t, "a.csv.done", "", 3)
+			b.write(t, "a.csv.sha512", "of the next delivery", 3)
 			b.acts.LeftRetry = time.Nanosecond
-			require.Empty(t, b.list(false))
+			require.Empty(t, b.list(t, false))
 			for _, companion := range []string{"a.csv.done", "a.csv.sha256"} {
 				assert.Equal(t, !follow, b.exists(companion), companion)
 			}
 			assert.True(t, b.exists("a.csv.sha512"))
-			require.Empty(t, b.after(b.ingest(second)))
-			require.Empty(t, b.list(false))
-			require.Empty(t, b.list(false))
+			require.Empty(t, b.after(t, b.ingest(t, second)))
+			require.Empty(t, b.list(t, false))
+			require.Empty(t, b.list(t, false))
 			assert.Equal(t, !follow, b.exists("SHA256SUMS"))
 			assert.Equal(t, !follow, b.exists("a.csv.md5"), "it exists for longer than LeftRetry")
-			scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
+			scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
 			require.NoError(t, err)
 			assert.NotZero(t, scan.Alone)
 
-			files, err := b.Store.Files(b.Ctx, ingest.FileFilter{Server: "acme"})
+			files, err := b.Store.Files(b.Context(t), ingest.FileFilter{Server: "acme"})
 			require.NoError(t, err)
 			for _, f := range files {
 				assert.Contains(t, []string{"a.csv", "b.csv"}, f.Filename, "a companion is no delivery")
@@ -399,24 +399,24 @@ func TestADoneMarkerCoversOneVersion(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			b.set(func(s *ingest.Server) { s.DoneMarker = "*.done" })
-			b.write("a.csv", "first", 0)
-			b.write("a.csv.done", "", 1)
-			require.Empty(t, b.list(false))
-			b.ingest(b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
-			b.write("a.csv", "second half", second)
-			require.Empty(t, b.list(false))
-			require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
-			waiting := b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Size == int64(len("second half")) })
+			b.set(t, func(s *ingest.Server) { s.DoneMarker = "*.done" })
+			b.write(t, "a.csv", "first", 0)
+			b.write(t, "a.csv.done", "", 1)
+			require.Empty(t, b.list(t, false))
+			b.ingest(t, b.File(t, b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+			b.write(t, "a.csv", "second half", second)
+			require.Empty(t, b.list(t, false))
+			require.Empty(t, b.run(t, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
+			waiting := b.File(t, b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Size == int64(len("second half")) })
 			assert.Equal(t, ingest.StatusDiscovered, waiting.Status)
 			assert.Contains(t, waiting.WaitsFor, "a new done-marker")
-			b.write("a.csv", "second half, and the rest", second+1)
-			require.Empty(t, b.list(false))
-			require.Empty(t, b.list(false))
-			assert.Equal(t, ingest.StatusDiscovered, b.file(b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Size > 20 })).Status)
-			b.write("a.csv.done", "", 30)
-			require.Empty(t, b.list(false))
-			assert.Equal(t, ingest.StatusReady, b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Size > 20 }).Status)
+			b.write(t, "a.csv", "second half, and the rest", second+1)
+			require.Empty(t, b.list(t, false))
+			require.Empty(t, b.list(t, false))
+			assert.Equal(t, ingest.StatusDiscovered, b.file(t, b.File(t, b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Size > 20 })).Status)
+			b.write(t, "a.csv.done", "", 30)
+			require.Empty(t, b.list(t, false))
+			assert.Equal(t, ingest.StatusReady, b.File(t, b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Size > 20 }).Status)
 		})
 	}
 }
@@ -425,25 +425,25 @@ func TestADoneMarkerCoversOneVersion(t *testing.T) {
 func TestAChecksumFileWithoutAFileIsRejected(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.write("delivery.md5", "d41d8cd98f00b204e9800998ecf8427e", 0)
-	b.write("SHA256SUMS", "x", 0)
-	require.Empty(t, b.list(false))
-	files, err := b.Store.Files(b.Ctx, ingest.FileFilter{Server: "acme"})
+	b.write(t, "delivery.md5", "d41d8cd98f00b204e9800998ecf8427e", 0)
+	b.write(t, "SHA256SUMS", "x", 0)
+	require.Empty(t, b.list(t, false))
+	files, err := b.Store.Files(b.Context(t), ingest.FileFilter{Server: "acme"})
 	require.NoError(t, err)
 	assert.Empty(t, files, "its file may still arrive")
-	ignored, err := b.Store.IgnoredEntries(b.Ctx, b.server.UUID, 10)
+	ignored, err := b.Store.IgnoredEntries(b.Context(t), b.server.UUID, 10)
 	require.NoError(t, err)
 	assert.Len(t, ignored, 2)
 	b.acts.LeftRetry = time.Nanosecond
-	require.Empty(t, b.list(false))
-	f := b.File(b.sshd.Path("delivery.md5"), func(ingest.File) bool { return true })
+	require.Empty(t, b.list(t, false))
+	f := b.File(t, b.sshd.Path("delivery.md5"), func(ingest.File) bool { return true })
 	assert.Equal(t, ingest.StatusRejected, f.Status)
-	assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventRejected, "reason"), "--include '**/*.md5'")
+	assert.Contains(t, sandbox.Detail(b.Events(t, f.UUID), ingest.EventRejected, "reason"), "--include '**/*.md5'")
 
 	require.NoError(t, os.Remove(b.sshd.Path("delivery.md5")))
 	require.NoError(t, os.Remove(b.sshd.Path("SHA256SUMS")))
-	require.Empty(t, b.list(false))
-	ignored, err = b.Store.IgnoredEntries(b.Ctx, b.server.UUID, 10)
+	require.Empty(t, b.list(t, false))
+	ignored, err = b.Store.IgnoredEntries(b.Context(t), b.server.UUID, 10)
 	require.NoError(t, err)
 	assert.Empty(t, ignored)
 }
@@ -451,15 +451,15 @@ func TestAChecksumFileWithoutAFileIsRejected(t *testing.T) {
 func TestAFileBelowTheMinimumSizeWaits(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.set(func(s *ingest.Server) { s.MinSize = 1 })
-	b.write("a.csv", "", 0)
-	require.Empty(t, b.list(false))
-	require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
-	f := b.File(b.sshd.Path("a.csv"), func(ingest.File) bool { return true })
+	b.set(t, func(s *ingest.Server) { s.MinSize = 1 })
+	b.write(t, "a.csv", "", 0)
+	require.Empty(t, b.list(t, false))
+	require.Empty(t, b.run(t, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
+	f := b.File(t, b.sshd.Path("a.csv"), func(ingest.File) bool { return true })
 	assert.Equal(t, ingest.StatusDiscovered, f.Status)
 	assert.Contains(t, f.WaitsFor, "at least 1 bytes")
-	b.ready("a.csv", []byte("the rest"))
-	files, err := b.Store.Files(b.Ctx, ingest.FileFilter{Server: "acme"})
+	b.ready(t, "a.csv", []byte("the rest"))
+	files, err := b.Store.Files(b.Context(t), ingest.FileFilter{Server: "acme"})
 	require.NoError(t, err)
 	assert.Len(t, files, 1)
 }
@@ -469,19 +469,19 @@ func TestAFileBelowTheMinimumSizeWaits(t *testing.T) {
 func TestCompanionsStayWithANewVersion(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.set(func(s *ingest.Server) { s.AfterIngest, s.DoneMarker = ingest.AfterDelete, "*.done" })
-	b.write("a.csv", "first", 0)
-	b.write("a.csv.done", "", 1)
-	require.Empty(t, b.list(false))
-	f := b.ingest(b.File(b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+	b.set(t, func(s *ingest.Server) { s.AfterIngest, s.DoneMarker = ingest.AfterDelete, "*.done" })
+	b.write(t, "a.csv", "first", 0)
+	b.write(t, "a.csv.done", "", 1)
+	require.Empty(t, b.list(t, false))
+	f := b.ingest(t, b.File(t, b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
 	require.NoError(t, os.Remove(b.sshd.Path("a.csv")))
 	m := b.hookSources()
 	m.onStat = func(path string) {
 		if path == b.sshd.Path("a.csv") && !b.exists("a.csv") {
-			b.write("a.csv", "second", 1)
+			b.write(t, "a.csv", "second", 1)
 		}
 	}
-	require.Empty(t, b.after(f))
+	require.Empty(t, b.after(t, f))
 	assert.True(t, b.exists("a.csv"))
 	assert.True(t, b.exists("a.csv.done"))
 }
@@ -490,16 +490,16 @@ func TestCompanionsStayWithANewVersion(t *testing.T) {
 func TestAFileWaitsForANewChecksumFile(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.set(func(s *ingest.Server) { s.SidecarWait = time.Hour })
-	b.write("a.csv", "today", 0)
-	b.write("a.csv.sha256", sandbox.Digest([]byte("yesterday")), -1)
-	require.Empty(t, b.list(false))
-	f := b.File(b.sshd.Path("a.csv"), func(ingest.File) bool { return true })
+	b.set(t, func(s *ingest.Server) { s.SidecarWait = time.Hour })
+	b.write(t, "a.csv", "today", 0)
+	b.write(t, "a.csv.sha256", sandbox.Digest([]byte("yesterday")), -1)
+	require.Empty(t, b.list(t, false))
+	f := b.File(t, b.sshd.Path("a.csv"), func(ingest.File) bool { return true })
 	assert.Equal(t, ingest.StatusDiscovered, f.Status)
 	assert.Contains(t, f.WaitsFor, "a new checksum file, at most until")
-	b.write("SHA256SUMS", sandbox.Digest([]byte("today"))+"  a.csv\n", 1)
-	require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
-	f = b.File(b.sshd.Path("a.csv"), func(ingest.File) bool { return true })
+	b.write(t, "SHA256SUMS", sandbox.Digest([]byte("today"))+"  a.csv\n", 1)
+	require.Empty(t, b.run(t, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
+	f = b.File(t, b.sshd.Path("a.csv"), func(ingest.File) bool { return true })
 	assert.Equal(t, ingest.StatusReady, f.Status)
 	assert.Equal(t, b.sshd.Path("SHA256SUMS"), f.Sidecar.Path)
 }
@@ -524,20 +524,20 @@ func TestAMoveIntoTheListedFolderIsNotIngestedAgain(t *testing.T) {
 			require.NoError(t, os.MkdirAll(b.sshd.Path("in/done"), 0o755))
 			require.NoError(t, os.Symlink(b.sshd.Path("in"), b.sshd.Path("link")))
 			require.NoError(t, os.Symlink(b.sshd.Path("in/done"), b.sshd.Path("to-done")))
-			b.set(func(s *ingest.Server) {
+			b.set(t, func(s *ingest.Server) {
 				s.RootPath, s.AfterIngest = b.sshd.Path("in"), ingest.AfterIngest("move:"+b.sshd.Path(tc.target))
 			})
 			for _, file := range []string{"in/a.csv", "in/sub/b.csv"} {
-				f := b.ingest(b.ready(file, []byte("12345")))
-				require.Empty(t, b.after(f))
+				f := b.ingest(t, b.ready(t, file, []byte("12345")))
+				require.Empty(t, b.after(t, f))
 				assert.Equal(t, tc.stays, b.exists(file))
 				if tc.stays {
-					assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventSourceDone, "found"), "the listed folder")
+					assert.Contains(t, sandbox.Detail(b.Events(t, f.UUID), ingest.EventSourceDone, "found"), "the listed folder")
 				}
 			}
-			b.list(false)
-			b.list(false)
-			all, err := b.Store.Files(b.Ctx, ingest.FileFilter{})
+			b.list(t, false)
+			b.list(t, false)
+			all, err := b.Store.Files(b.Context(t), ingest.FileFilter{})
 			require.NoError(t, err)
 			assert.Len(t, all, 2, "nothing was ingested again")
 		})

@@ -20,21 +20,21 @@ import (
 )
 
 // ingestAll ingests files of an odd server, each with its path as content.
-func (b *oddBench) ingestAll(paths ...string) (files []ingest.File) {
-	b.T.Helper()
+func (b *oddBench) ingestAll(t *testing.T, paths ...string) (files []ingest.File) {
+	t.Helper()
 	for _, p := range paths {
 		b.tree.File(p, p)
 	}
-	require.Empty(b.T, b.list(false))
+	require.Empty(t, b.list(t, false))
 	for _, p := range paths {
-		files = append(files, b.ingest(b.File(b.tree.Path(p), func(f ingest.File) bool { return f.Status == ingest.StatusReady })))
+		files = append(files, b.ingest(t, b.File(t, b.tree.Path(p), func(f ingest.File) bool { return f.Status == ingest.StatusReady })))
 	}
 	return files
 }
 
 // runAfterIngest runs the after-ingest actions of the files concurrently.
-func (b *oddBench) runAfterIngest(files []ingest.File) {
-	b.T.Helper()
+func (b *oddBench) runAfterIngest(t *testing.T, files []ingest.File) {
+	t.Helper()
 	var all sync.WaitGroup
 	for _, f := range files {
 		var suite testsuite.WorkflowTestSuite
@@ -42,16 +42,16 @@ func (b *oddBench) runAfterIngest(files []ingest.File) {
 		env.RegisterActivityWithOptions(b.acts.AfterIngest, activity.RegisterOptions{Name: activities.NameAfterIngest})
 		all.Go(func() {
 			_, err := env.ExecuteActivity(activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID})
-			assert.NoError(b.T, err)
+			assert.NoError(t, err)
 		})
 	}
 	all.Wait()
 }
 
 // movedTo returns the recorded target of the move, and the content there.
-func (b *oddBench) movedTo(f ingest.File) (to, content string) {
-	b.T.Helper()
-	to, _ = sandbox.Detail(b.Events(f.UUID), ingest.EventSourceDone, "moved_to").(string)
+func (b *oddBench) movedTo(t *testing.T, f ingest.File) (to, content string) {
+	t.Helper()
+	to, _ = sandbox.Detail(b.Events(t, f.UUID), ingest.EventSourceDone, "moved_to").(string)
 	content, _ = b.tree.Content(to)
 	return to, content
 }
@@ -64,7 +64,7 @@ func TestConcurrentMovesToOneName(t *testing.T) {
 			t.Parallel()
 			b := newOddBench(t)
 			const count = 4
-			b.set(func(s *ingest.Server) {
+			b.set(t, func(s *ingest.Server) {
 				s.AfterIngest, s.OnCollision, s.MaxConnections = "move:/in/done", collision, 2*count
 			})
 			b.tree.Folder("done")
@@ -72,7 +72,7 @@ func TestConcurrentMovesToOneName(t *testing.T) {
 			for i := range count {
 				paths = append(paths, fmt.Sprintf("f%d/a.csv", i))
 			}
-			files := b.ingestAll(paths...)
+			files := b.ingestAll(t, paths...)
 
 			// No move ends before all have started.
 			var begun sync.WaitGroup
@@ -84,11 +84,11 @@ func TestConcurrentMovesToOneName(t *testing.T) {
 				}
 				return 0
 			}})
-			b.runAfterIngest(files)
+			b.runAfterIngest(t, files)
 
 			var names []string
 			for i, f := range files {
-				to, content := b.movedTo(f)
+				to, content := b.movedTo(t, f)
 				assert.Equal(t, paths[i], content, "%s is at the recorded path", paths[i])
 				names = append(names, path.Base(to))
 			}
@@ -104,34 +104,34 @@ func TestConcurrentMovesToOneName(t *testing.T) {
 func TestOverwriteReplacesTheSamePathOnly(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
-	b.set(func(s *ingest.Server) { s.AfterIngest, s.OnCollision = "move:/in/done", ingest.CollisionOverwrite })
+	b.set(t, func(s *ingest.Server) { s.AfterIngest, s.OnCollision = "move:/in/done", ingest.CollisionOverwrite })
 	b.tree.Folder("done")
 	b.tree.File("done/a.csv", "the partner's")
-	files := b.ingestAll("f0/a.csv", "f1/a.csv")
+	files := b.ingestAll(t, "f0/a.csv", "f1/a.csv")
 	for _, f := range files {
-		b.runAfterIngest([]ingest.File{f})
+		b.runAfterIngest(t, []ingest.File{f})
 	}
-	first, content := b.movedTo(files[0])
+	first, content := b.movedTo(t, files[0])
 	assert.Equal(t, "/in/done/a.csv", first)
 	assert.Equal(t, "f0/a.csv", content)
-	second, content := b.movedTo(files[1])
+	second, content := b.movedTo(t, files[1])
 	assert.Equal(t, "/in/done/"+files[1].UUID+"-a.csv", second)
 	assert.Equal(t, "f1/a.csv", content)
 
 	b.tree.File("f0/a.csv", "longer: a new version")
-	require.Empty(t, b.list(false))
-	again := b.ingest(b.File("/in/f0/a.csv", func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
-	b.runAfterIngest([]ingest.File{again})
-	to, content := b.movedTo(again)
+	require.Empty(t, b.list(t, false))
+	again := b.ingest(t, b.File(t, "/in/f0/a.csv", func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+	b.runAfterIngest(t, []ingest.File{again})
+	to, content := b.movedTo(t, again)
 	assert.Equal(t, "/in/done/a.csv", to)
 	assert.Equal(t, "longer: a new version", content)
 
 	require.True(t, b.tree.Drop("done/a.csv"), "the partner removes it")
 	b.tree.File("f1/a.csv", "also a new version")
-	require.Empty(t, b.list(false))
-	other := b.ingest(b.File("/in/f1/a.csv", func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
-	b.runAfterIngest([]ingest.File{other})
-	to, _ = b.movedTo(other)
+	require.Empty(t, b.list(t, false))
+	other := b.ingest(t, b.File(t, "/in/f1/a.csv", func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+	b.runAfterIngest(t, []ingest.File{other})
+	to, _ = b.movedTo(t, other)
 	assert.Equal(t, "/in/done/a.csv", to, "the name is free again")
 }
 
@@ -154,7 +154,7 @@ func TestAMoveOnAServerThatIgnoresCase(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newOddBench(t)
-			b.set(func(s *ingest.Server) {
+			b.set(t, func(s *ingest.Server) {
 				s.AfterIngest, s.OnCollision, s.Moved = tc.target, ingest.CollisionOverwrite, ingest.MovedDeliver
 			})
 			b.tree.SetFaults(services.TreeFaults{IgnoresCase: tc.ignoresCase, PlainPaths: true})
@@ -162,12 +162,12 @@ func TestAMoveOnAServerThatIgnoresCase(t *testing.T) {
 			if !tc.ignoresCase {
 				b.tree.Folder("done")
 			}
-			files := b.ingestAll("a.csv")
-			b.runAfterIngest(files)
+			files := b.ingestAll(t, "a.csv")
+			b.runAfterIngest(t, files)
 			assert.Equal(t, tc.stays, b.tree.Has("a.csv"))
-			require.Empty(t, b.list(false))
-			require.Empty(t, b.list(false))
-			all, err := b.Store.Files(b.Ctx, ingest.FileFilter{Server: "odd"})
+			require.Empty(t, b.list(t, false))
+			require.Empty(t, b.list(t, false))
+			all, err := b.Store.Files(b.Context(t), ingest.FileFilter{Server: "odd"})
 			require.NoError(t, err)
 			assert.Len(t, all, tc.listed)
 		})
@@ -182,14 +182,14 @@ func TestAnotherSpellingOfTheRootIsNoDelivery(t *testing.T) {
 		t.Run(root, func(t *testing.T) {
 			t.Parallel()
 			b := newOddBench(t)
-			b.ingestAll("a.csv")
+			b.ingestAll(t, "a.csv")
 			b.tree.Link("../alias", "/in")
 			b.tree.SetFaults(services.TreeFaults{IgnoresCase: ignoresCase, PlainPaths: ignoresCase})
-			b.set(func(s *ingest.Server) { s.RootPath = root })
+			b.set(t, func(s *ingest.Server) { s.RootPath = root })
 			for range 2 {
-				require.Empty(t, b.list(false))
+				require.Empty(t, b.list(t, false))
 			}
-			f := b.File(root+"/a.csv", func(ingest.File) bool { return true })
+			f := b.File(t, root+"/a.csv", func(ingest.File) bool { return true })
 			assert.Equal(t, ingest.StatusDiscovered, f.Status)
 			assert.Equal(t, ingest.HoldHeld, f.Hold)
 		})
@@ -200,12 +200,12 @@ func TestAnotherSpellingOfTheRootIsNoDelivery(t *testing.T) {
 func TestATargetNameIsReleased(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
-	b.set(func(s *ingest.Server) { s.AfterIngest, s.Moved = "move:/in/done", ingest.MovedDeliver })
+	b.set(t, func(s *ingest.Server) { s.AfterIngest, s.Moved = "move:/in/done", ingest.MovedDeliver })
 	b.tree.Folder("done")
 	for _, p := range []string{"f0/a.csv", "f1/a.csv"} { // the two files have the same size and time
-		f := b.ingestAll(p)
-		b.runAfterIngest(f)
-		to, content := b.movedTo(f[0])
+		f := b.ingestAll(t, p)
+		b.runAfterIngest(t, f)
+		to, content := b.movedTo(t, f[0])
 		assert.Equal(t, "/in/done/a.csv", to)
 		assert.Equal(t, p, content)
 		require.True(t, b.tree.Drop("done/a.csv"), "the partner removes it")
@@ -216,19 +216,19 @@ func TestATargetNameIsReleased(t *testing.T) {
 func TestALongNameIsShortened(t *testing.T) {
 	t.Parallel()
 	b := newOddBench(t)
-	b.set(func(s *ingest.Server) { s.AfterIngest, s.DoneMarker = "move:/in/done", "*.done" })
+	b.set(t, func(s *ingest.Server) { s.AfterIngest, s.DoneMarker = "move:/in/done", "*.done" })
 	name := strings.Repeat("ж", 120) + ".csv"
 	b.tree.File("done/"+name, "taken")
 	b.tree.File(name+".done", "")
-	f := b.ingestAll(name)[0]
+	f := b.ingestAll(t, name)[0]
 	b.tree.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 		if len(path.Base(r.Path)) > 255 {
 			return services.StatusFailure
 		}
 		return 0
 	}})
-	b.runAfterIngest([]ingest.File{f})
-	to, content := b.movedTo(f)
+	b.runAfterIngest(t, []ingest.File{f})
+	to, content := b.movedTo(t, f)
 	assert.Equal(t, name, content)
 	assert.LessOrEqual(t, len(path.Base(to)), 255)
 	assert.True(t, strings.HasPrefix(path.Base(to), f.UUID+"-ж") && strings.HasSuffix(to, "ж.csv"), to)

@@ -51,21 +51,21 @@ func (s *fakeStarts) OpenIngests(_ context.Context, uuids []string) (open []stri
 	return open, nil
 }
 
-func (b *bench) dispatch() (result activities.DispatchFilesResult) {
-	b.T.Helper()
-	b.get(activities.NameDispatchFiles, activities.DispatchFilesInput{ServerUUID: b.server.UUID}, &result)
+func (b *bench) dispatch(t *testing.T) (result activities.DispatchFilesResult) {
+	t.Helper()
+	b.get(t, activities.NameDispatchFiles, activities.DispatchFilesInput{ServerUUID: b.server.UUID}, &result)
 	return result
 }
 
 // complete completes a started file, as its workflow would.
-func (b *bench) complete(slot ingest.Slot) error {
+func (b *bench) complete(t *testing.T, slot ingest.Slot) error {
 	step := func(change ingest.Change) error {
-		file, err := b.Store.Claim(b.Ctx, slot.File.UUID)
+		file, err := b.Store.Claim(b.Context(t), slot.File.UUID)
 		if err != nil {
 			return err
 		}
 		change.Fence = file.Fence
-		return b.Store.Apply(b.Ctx, change)
+		return b.Store.Apply(b.Context(t), change)
 	}
 	f := slot.File
 	object := ingest.Object{Bucket: "b", Key: ingest.ObjectKey(f), ETag: "e"}
@@ -79,20 +79,20 @@ func TestADispatcherKeepsTheLimit(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for i := range 12 {
-		b.sshd.Write(string(rune('a'+i))+".csv", sandbox.Random(10+i))
+		b.sshd.Write(t, string(rune('a'+i))+".csv", sandbox.Random(10+i))
 	}
-	b.ready("z.csv", sandbox.Random(5))
+	b.ready(t, "z.csv", sandbox.Random(5))
 	most := 0
 	temporal := &fakeStarts{Workflows: b.acts.Workflows}
 	temporal.onStart = func(slot ingest.Slot) error {
-		slots, err := b.Store.Slots(b.Ctx, b.server.UUID)
+		slots, err := b.Store.Slots(b.Context(t), b.server.UUID)
 		most = max(most, len(slots))
-		return errors.Join(err, b.complete(slot))
+		return errors.Join(err, b.complete(t, slot))
 	}
 	b.acts.Workflows = temporal
-	assert.EqualValues(t, 13, b.dispatch().Started)
+	assert.EqualValues(t, 13, b.dispatch(t).Started)
 	assert.Equal(t, b.server.MaxParallel, most)
-	slots, err := b.Store.Slots(b.Ctx, b.server.UUID)
+	slots, err := b.Store.Slots(b.Context(t), b.server.UUID)
 	require.NoError(t, err)
 	assert.Empty(t, slots)
 }
@@ -102,19 +102,19 @@ func TestADispatcherKeepsTheLimit(t *testing.T) {
 func TestADispatcherStartsReservedSlots(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", sandbox.Random(10))
-	fence, err := b.Store.RegisterDispatcher(b.Ctx, b.server.UUID)
+	f := b.ready(t, "a.csv", sandbox.Random(10))
+	fence, err := b.Store.RegisterDispatcher(b.Context(t), b.server.UUID)
 	require.NoError(t, err)
-	got, err := b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 10)
+	got, err := b.Store.ReserveSlots(b.Context(t), b.server.UUID, fence, 10)
 	require.NoError(t, err)
 	require.Len(t, got.Slots, 1)
-	temporal := &fakeStarts{Workflows: b.acts.Workflows, onStart: b.complete}
+	temporal := &fakeStarts{Workflows: b.acts.Workflows, onStart: func(slot ingest.Slot) error { return b.complete(t, slot) }}
 	b.acts.Workflows = temporal
-	b.dispatch()
+	b.dispatch(t)
 	require.Len(t, temporal.started, 1)
 	assert.Equal(t, got.Slots[0].Number, temporal.started[0].Number)
-	assert.Equal(t, ingest.StatusCompleted, b.status(f))
-	_, err = b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 10)
+	assert.Equal(t, ingest.StatusCompleted, b.status(t, f))
+	_, err = b.Store.ReserveSlots(b.Context(t), b.server.UUID, fence, 10)
 	assert.True(t, ingest.IsKind(err, ingest.KindFenced), "the earlier dispatcher is fenced: %v", err)
 }
 
@@ -123,15 +123,15 @@ func TestADispatcherStartsReservedSlots(t *testing.T) {
 func TestADispatcherReleasesOrphanedSlots(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", sandbox.Random(10))
-	fence, err := b.Store.RegisterDispatcher(b.Ctx, b.server.UUID)
+	f := b.ready(t, "a.csv", sandbox.Random(10))
+	fence, err := b.Store.RegisterDispatcher(b.Context(t), b.server.UUID)
 	require.NoError(t, err)
-	_, err = b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 10)
+	_, err = b.Store.ReserveSlots(b.Context(t), b.server.UUID, fence, 10)
 	require.NoError(t, err)
-	require.NoError(t, b.Store.Apply(b.Ctx, ingest.Change{FileUUID: f.UUID, To: ingest.StatusError}))
+	require.NoError(t, b.Store.Apply(b.Context(t), ingest.Change{FileUUID: f.UUID, To: ingest.StatusError}))
 	temporal := &fakeStarts{Workflows: b.acts.Workflows}
 	b.acts.Workflows = temporal
-	assert.Zero(t, b.dispatch().Started)
+	assert.Zero(t, b.dispatch(t).Started)
 	assert.Empty(t, temporal.started)
 }
 
@@ -140,8 +140,8 @@ func TestADispatcherReleasesOrphanedSlots(t *testing.T) {
 func TestAFileIsStartedAfterItsPreviousWorkflow(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", sandbox.Random(10))
-	temporal := &fakeStarts{Workflows: b.acts.Workflows, open: map[string]bool{f.UUID: true}, onStart: b.complete}
+	f := b.ready(t, "a.csv", sandbox.Random(10))
+	temporal := &fakeStarts{Workflows: b.acts.Workflows, open: map[string]bool{f.UUID: true}, onStart: func(slot ingest.Slot) error { return b.complete(t, slot) }}
 	rejected := make(chan struct{})
 	b.acts.Workflows = &rejectedStarts{fakeStarts: temporal, rejected: rejected}
 	go func() {
@@ -150,7 +150,7 @@ func TestAFileIsStartedAfterItsPreviousWorkflow(t *testing.T) {
 		defer temporal.mu.Unlock()
 		delete(temporal.open, f.UUID)
 	}()
-	assert.EqualValues(t, 1, b.dispatch().Started)
+	assert.EqualValues(t, 1, b.dispatch(t).Started)
 	assert.True(t, slices.ContainsFunc(temporal.started, func(s ingest.Slot) bool { return s.File.UUID == f.UUID }))
 }
 
@@ -176,21 +176,21 @@ func TestADispatcherPacesATroubledServer(t *testing.T) {
 	b := newBench(t)
 	const files = 15
 	for i := range files {
-		b.sshd.Write(fmt.Sprintf("%02d.csv", i), sandbox.Random(10+i))
+		b.sshd.Write(t, fmt.Sprintf("%02d.csv", i), sandbox.Random(10+i))
 	}
-	require.Empty(t, b.list(false))
+	require.Empty(t, b.list(t, false))
 	var begun []time.Time
 	temporal := &fakeStarts{Workflows: b.acts.Workflows, onStart: func(slot ingest.Slot) error {
 		begun = append(begun, time.Now())
-		file, err := b.Store.Claim(b.Ctx, slot.File.UUID)
+		file, err := b.Store.Claim(b.Context(t), slot.File.UUID)
 		if err != nil {
 			return err
 		}
 		why := ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindTransient, Message: "the connection broke"}
-		return b.Store.Apply(b.Ctx, ingest.Deferred(file, why, 2, slot.Number, fmt.Sprint(len(begun))))
+		return b.Store.Apply(b.Context(t), ingest.Deferred(file, why, 2, slot.Number, fmt.Sprint(len(begun))))
 	}}
 	b.acts.Workflows = temporal
-	result := b.dispatch()
+	result := b.dispatch(t)
 	assert.Positive(t, result.DeferredFor)
 	require.GreaterOrEqual(t, len(begun), files)
 	turns := map[string]bool{}

@@ -16,13 +16,13 @@ import (
 )
 
 // oddReady writes a file to an odd server and lists it, so that the file is ready.
-func (b *bench) oddReady(odd *services.FaultySFTP, name string, content []byte) ingest.File {
-	b.T.Helper()
+func (b *bench) oddReady(t *testing.T, odd *services.FaultySFTP, name string, content []byte) ingest.File {
+	t.Helper()
 	odd.Write(name, content)
-	server, err := b.Store.ServerByName(b.Ctx, "odd")
-	require.NoError(b.T, err)
-	require.Empty(b.T, b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: server.UUID, Source: "manual"}))
-	return b.File(odd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+	server, err := b.Store.ServerByName(b.Context(t), "odd")
+	require.NoError(t, err)
+	require.Empty(t, b.run(t, activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: server.UUID, Source: "manual"}))
+	return b.File(t, odd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 }
 
 // TestAFileLongerThanStated is not ingested truncated. Servers that count in 32 bits, and
@@ -34,16 +34,16 @@ func TestAFileLongerThanStated(t *testing.T) {
 			t.Run(mode, func(t *testing.T) {
 				t.Parallel()
 				b := newDirectBench(t)
-				odd := b.AddFaulty("odd", func(s *ingest.Server) { s.Settle = 0 })
+				odd := b.AddFaulty(t, "odd", func(s *ingest.Server) { s.Settle = 0 })
 				odd.SetFaults(services.SFTPFaults{Size: func(string, int64) int64 { return stated }})
-				f := b.oddReady(odd, "a.bin", sandbox.Random(int(stated)+5000))
+				f := b.oddReady(t, odd, "a.bin", sandbox.Random(int(stated)+5000))
 				require.Equal(t, stated, f.Size)
-				require.Equal(t, string(ingest.KindChanged), b.fetchers()[mode](f))
-				b.requireNothingVisible(f)
+				require.Equal(t, string(ingest.KindChanged), b.fetchers()[mode](t, f))
+				b.requireNothingVisible(t, f)
 				odd.SetFaults(services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
 					return services.CorrectRead(content[:stated], buf, off)
 				}, Size: func(string, int64) int64 { return stated }})
-				require.Empty(t, b.fetchers()[mode](f), "the file ends at the stated size")
+				require.Empty(t, b.fetchers()[mode](t, f), "the file ends at the stated size")
 			})
 		}
 	}
@@ -59,7 +59,7 @@ func TestAnswersAfterTheEndOfAFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			odd := b.AddFaulty("odd", func(s *ingest.Server) { s.Settle = 0 })
+			odd := b.AddFaulty(t, "odd", func(s *ingest.Server) { s.Settle = 0 })
 			var requests atomic.Int64
 			odd.SetFaults(services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
 				if off >= int64(len(content)) {
@@ -71,12 +71,12 @@ func TestAnswersAfterTheEndOfAFile(t *testing.T) {
 			var n int64
 			for mode, fetch := range b.fetchers() {
 				for file, size := range map[string]int{"-empty": 0, "-large": 100_000} {
-					require.Empty(t, fetch(b.oddReady(odd, mode+file, sandbox.Random(size))), mode)
+					require.Empty(t, fetch(t, b.oddReady(t, odd, mode+file, sandbox.Random(size))), mode)
 					n++
 				}
 			}
 			assert.Equal(t, n, requests.Load(), "one request per file")
-			server, err := b.Store.ServerByName(b.Ctx, "odd")
+			server, err := b.Store.ServerByName(b.Context(t), "odd")
 			require.NoError(t, err)
 			assert.Zero(t, server.ReadWindow, "the answers do not reduce the outstanding reads")
 		})
@@ -88,9 +88,9 @@ func TestAnswersAfterTheEndOfAFile(t *testing.T) {
 func TestAReadOnceServerThatStatesTooLittle(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	odd := b.AddFaulty("odd", func(s *ingest.Server) { s.Settle, s.ReadOnce = 0, true })
+	odd := b.AddFaulty(t, "odd", func(s *ingest.Server) { s.Settle, s.ReadOnce = 0, true })
 	odd.SetFaults(services.SFTPFaults{Size: func(string, int64) int64 { return 1000 }})
-	require.Equal(t, string(ingest.KindSourceGone), b.download(b.oddReady(odd, "a.bin", sandbox.Random(5000))))
+	require.Equal(t, string(ingest.KindSourceGone), b.download(t, b.oddReady(t, odd, "a.bin", sandbox.Random(5000))))
 }
 
 // TestARefusalWithinAFileIsRetried: a file that could be opened is locked, or a quota is used
@@ -101,8 +101,8 @@ func TestARefusalWithinAFileIsRetried(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			odd := b.AddFaulty("odd", func(s *ingest.Server) { s.Settle = 0 })
-			f := b.oddReady(odd, "a.bin", sandbox.Random(200_000))
+			odd := b.AddFaulty(t, "odd", func(s *ingest.Server) { s.Settle = 0 })
+			f := b.oddReady(t, odd, "a.bin", sandbox.Random(200_000))
 			odd.SetFaults(services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
 				if off >= 32<<10 {
 					return 0, pkgsftp.ErrSSHFxPermissionDenied
@@ -111,14 +111,14 @@ func TestARefusalWithinAFileIsRetried(t *testing.T) {
 			}})
 			for wait, message := range map[time.Duration]string{time.Hour: "retried until", 0: "retried, 9 attempts left"} {
 				b.acts.ChecksumWait = wait
-				require.Equal(t, string(ingest.KindTransient), b.fetchers()[mode](f))
-				now := b.file(f)
+				require.Equal(t, string(ingest.KindTransient), b.fetchers()[mode](t, f))
+				now := b.file(t, f)
 				assert.Equal(t, ingest.KindPermission, now.ErrorKind)
 				assert.Contains(t, now.ErrorMessage, "let user u open /in/a.bin but refused to read at byte ")
 				assert.Contains(t, now.ErrorMessage, message)
 			}
 			odd.SetFaults(services.SFTPFaults{})
-			require.Empty(t, b.fetchers()[mode](f))
+			require.Empty(t, b.fetchers()[mode](t, f))
 		})
 	}
 }

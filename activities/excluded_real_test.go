@@ -28,35 +28,35 @@ func TestChangedSettingsExcludeSettlingFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			b.sshd.Write("sub2/keep.csv", []byte("1"))
+			b.sshd.Write(t, "sub2/keep.csv", []byte("1"))
 			path := map[bool]string{true: "sub/deep/b.txt"}[name == "depth"]
 			if path == "" {
 				path = "sub/b.txt"
 			}
-			b.write(path, "12345", 0)
-			before := b.now()
-			b.set(func(s *ingest.Server) { s.MinAge = 24 * time.Hour })
-			require.Empty(t, b.list(false))
-			file := b.File(b.sshd.Path(path), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
-			b.set(func(s *ingest.Server) {
+			b.write(t, path, "12345", 0)
+			before := b.now(t)
+			b.set(t, func(s *ingest.Server) { s.MinAge = 24 * time.Hour })
+			require.Empty(t, b.list(t, false))
+			file := b.File(t, b.sshd.Path(path), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
+			b.set(t, func(s *ingest.Server) {
 				s.MinAge = 0
 				change(b, s)
 			})
 			if name == "by age" { // no recheck needed
-				require.Empty(t, b.list(false))
+				require.Empty(t, b.list(t, false))
 			} else {
-				require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
+				require.Empty(t, b.run(t, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
 			}
-			now := b.file(file)
+			now := b.file(t, file)
 			assert.Equal(t, ingest.StatusVanished, now.Status)
 			assert.Contains(t, now.ErrorMessage, "excluded by changed server settings")
 
-			b.set(func(s *ingest.Server) {
+			b.set(t, func(s *ingest.Server) {
 				s.Options, s.Include, s.Exclude, s.RootPath = before.Options, nil, nil, before.RootPath
 				s.MaxDepth, s.AfterIngest, s.MinAge = before.MaxDepth, before.AfterIngest, 0
 			})
-			require.Empty(t, b.list(false))
-			again := b.File(b.sshd.Path(path), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+			require.Empty(t, b.list(t, false))
+			again := b.File(t, b.sshd.Path(path), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 			assert.Equal(t, file.ID, again.ID, "it is the same version")
 		})
 	}

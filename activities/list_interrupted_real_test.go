@@ -27,8 +27,8 @@ type oddBench struct {
 func newOddBench(t *testing.T) *oddBench {
 	t.Helper()
 	b := &oddBench{bench: newBench(t)}
-	b.tree = b.AddTree("odd", func(s *ingest.Server) { s.Settle = 0 })
-	server, err := b.Store.ServerByName(b.Ctx, "odd")
+	b.tree = b.AddTree(t, "odd", func(s *ingest.Server) { s.Settle = 0 })
+	server, err := b.Store.ServerByName(b.Context(t), "odd")
 	require.NoError(t, err)
 	b.server = server
 	b.env.SetOnActivityHeartbeatListener(func(_ *activity.Info, details converter.EncodedValues) {
@@ -40,16 +40,16 @@ func newOddBench(t *testing.T) *oddBench {
 }
 
 // attempt lists the server as the next attempt of one activity.
-func (b *oddBench) attempt() (kind string) {
-	b.T.Helper()
+func (b *oddBench) attempt(t *testing.T) (kind string) {
+	t.Helper()
 	b.env.SetHeartbeatDetails(b.last)
-	return b.list(false)
+	return b.list(t, false)
 }
 
-func (b *oddBench) scan() ingest.Scan {
-	b.T.Helper()
-	scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
-	require.NoError(b.T, err)
+func (b *oddBench) scan(t *testing.T) ingest.Scan {
+	t.Helper()
+	scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
+	require.NoError(t, err)
 	return scan
 }
 
@@ -82,11 +82,11 @@ func TestAnInterruptedListingResumes(t *testing.T) {
 		return 0
 	}})
 	attempts := 1
-	for ; b.attempt() != ""; attempts++ {
+	for ; b.attempt(t) != ""; attempts++ {
 		require.Less(t, attempts, 20)
 	}
 	assert.Greater(t, attempts, 4)
-	scan := b.scan()
+	scan := b.scan(t)
 	assert.EqualValues(t, folders-1, scan.New)
 	assert.EqualValues(t, folders-1, scan.Seen)
 	want := ingest.Unread{Count: 1, Folders: []ingest.UnreadFolder{
@@ -96,15 +96,15 @@ func TestAnInterruptedListingResumes(t *testing.T) {
 	assert.EqualValues(t, 1, scan.Errors)
 	assert.False(t, catalog.last.Whole)
 	assert.EqualValues(t, folders-1, catalog.last.Seen)
-	assert.Equal(t, want, b.now().Unread)
-	listed, err := b.Store.ScansBefore(b.Ctx, b.server.UUID, 0, 1)
+	assert.Equal(t, want, b.now(t).Unread)
+	listed, err := b.Store.ScansBefore(b.Context(t), b.server.UUID, 0, 1)
 	require.NoError(t, err)
 	assert.Equal(t, want, listed[0].Unread)
 
 	b.tree.SetFaults(services.TreeFaults{})
 	b.last = activities.Progress{}
-	require.Empty(t, b.attempt())
-	assert.Zero(t, b.now().Unread.Count, "it can be read again")
+	require.Empty(t, b.attempt(t))
+	assert.Zero(t, b.now(t).Unread.Count, "it can be read again")
 	assert.True(t, catalog.last.Whole)
 
 	once := true
@@ -115,9 +115,9 @@ func TestAnInterruptedListingResumes(t *testing.T) {
 		}
 		return 0
 	}})
-	require.NotEmpty(t, b.attempt())
-	require.Empty(t, b.attempt())
-	assert.Zero(t, b.now().Unread.Count)
+	require.NotEmpty(t, b.attempt(t))
+	require.Empty(t, b.attempt(t))
+	assert.Zero(t, b.now(t).Unread.Count)
 	assert.False(t, catalog.last.Whole, "it did not repeat the folders of the first attempt")
 }
 
@@ -165,15 +165,15 @@ func TestAListingThatCrashesWorkersSuspends(t *testing.T) {
 	}})
 	catalog := &oneListing{Catalog: b.acts.Catalog, key: "one", crash: true}
 	b.acts.Catalog = catalog
-	require.NotEmpty(t, b.attempt())
+	require.NotEmpty(t, b.attempt(t))
 	deadly = "/in/b"
-	require.NotEmpty(t, b.attempt())
-	require.NotEmpty(t, b.attempt())
-	assert.Equal(t, ingest.ServerOK, b.now().State, "once in one folder, once in another")
+	require.NotEmpty(t, b.attempt(t))
+	require.NotEmpty(t, b.attempt(t))
+	assert.Equal(t, ingest.ServerOK, b.now(t).State, "once in one folder, once in another")
 
 	catalog.crash = false
-	assert.Equal(t, string(ingest.KindServer), b.attempt())
-	now := b.now()
+	assert.Equal(t, string(ingest.KindServer), b.attempt(t))
+	now := b.now(t)
 	assert.Equal(t, ingest.ServerSuspended, now.State)
 	assert.Contains(t, now.LastError, "its listing crashed the worker")
 	assert.Contains(t, now.LastError, "in folder /b")
@@ -187,12 +187,12 @@ func TestRejectedEntriesAreLimited(t *testing.T) {
 		b.tree.Link(fmt.Sprintf("%05d", i), "/etc/passwd")
 	}
 	b.tree.File("good.csv", "1")
-	require.Empty(t, b.attempt())
-	scan := b.scan()
+	require.Empty(t, b.attempt(t))
+	scan := b.scan(t)
 	assert.EqualValues(t, 1, scan.New)
 	assert.EqualValues(t, ingest.MaxNewRejected+700, scan.Rejected)
 	rejected := ingest.FileFilter{Server: "odd", Statuses: []ingest.Status{ingest.StatusRejected}}
-	count, err := b.Store.CountMatching(b.Ctx, rejected)
+	count, err := b.Store.CountMatching(b.Context(t), rejected)
 	require.NoError(t, err)
 	assert.Less(t, count, int64(ingest.MaxNewRejected+observeBatch))
 }
@@ -218,6 +218,6 @@ func TestTryListingIsBounded(t *testing.T) {
 		}
 		return []byte(body.String())
 	}})
-	_, kind := b.try()
+	_, kind := b.try(t)
 	assert.Equal(t, activities.TypeListingIncomplete, kind)
 }

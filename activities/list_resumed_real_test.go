@@ -28,10 +28,10 @@ func forest(t *testing.T, folders int) *oddBench {
 	return b
 }
 
-func (b *oddBench) ignored() (paths []string) {
-	b.T.Helper()
-	all, err := b.Store.IgnoredEntries(b.Ctx, b.server.UUID, 1000)
-	require.NoError(b.T, err)
+func (b *oddBench) ignored(t *testing.T) (paths []string) {
+	t.Helper()
+	all, err := b.Store.IgnoredEntries(b.Context(t), b.server.UUID, 1000)
+	require.NoError(t, err)
 	for _, one := range all {
 		paths = append(paths, one.Path)
 	}
@@ -71,30 +71,30 @@ func TestAResumedListingCountsLikeOne(t *testing.T) {
 			catalog := &oneListing{Catalog: b.acts.Catalog, key: "one"}
 			b.acts.Catalog = catalog
 			attempts := 1
-			for ; b.attempt() != ""; attempts++ {
+			for ; b.attempt(t) != ""; attempts++ {
 				require.Less(t, attempts, 40)
 				between(t, b, attempts)
 			}
 			require.Greater(t, attempts, 2)
-			scan := b.scan()
+			scan := b.scan(t)
 			assert.Equal(t, ingest.Scan{
 				ID: scan.ID, ServerUUID: scan.ServerUUID, ServerName: "odd", StartedAt: scan.StartedAt, FinishedAt: scan.FinishedAt, Note: scan.Note,
 				ScanOrigin: ingest.ScanOrigin{Source: "manual"},
 				ScanCounts: ingest.ScanCounts{Seen: 2 * folders, New: folders, Rejected: folders, InProgress: folders, Alone: folders},
 			}, scan)
-			assert.Len(t, b.ignored(), 2*folders)
+			assert.Len(t, b.ignored(t), 2*folders)
 
 			catalog.key = "two"
 			require.True(t, b.tree.Drop("00/g.csv.part"))
 			require.True(t, b.tree.Drop("12/h.csv.sha256"))
 			b.last = activities.Progress{}
-			for attempts = 1; b.attempt() != ""; attempts++ {
+			for attempts = 1; b.attempt(t) != ""; attempts++ {
 				require.Less(t, attempts, 40)
 			}
 			assert.Greater(t, attempts, 1)
-			assert.Len(t, b.ignored(), 2*folders-2, "names that no attempt listed are removed")
-			assert.NotContains(t, b.ignored(), "/in/00/g.csv.part")
-			assert.NotContains(t, b.ignored(), "/in/12/h.csv.sha256")
+			assert.Len(t, b.ignored(t), 2*folders-2, "names that no attempt listed are removed")
+			assert.NotContains(t, b.ignored(t), "/in/00/g.csv.part")
+			assert.NotContains(t, b.ignored(t), "/in/12/h.csv.sha256")
 		})
 	}
 }
@@ -106,11 +106,11 @@ func (b *oddBench) attemptUnreached(t *testing.T) {
 	require.NoError(t, err)
 	port := listener.Addr().(*net.TCPAddr).Port
 	require.NoError(t, listener.Close())
-	before := b.scan()
-	b.Edit(b.server.UUID, func(s *ingest.Server) { s.Port = port })
-	require.NotEmpty(t, b.attempt())
-	b.Edit(b.server.UUID, func(s *ingest.Server) { s.Port = b.tree.Port })
-	assert.Equal(t, before.Seen, b.scan().Seen, "the counts are kept")
+	before := b.scan(t)
+	b.Edit(t, b.server.UUID, func(s *ingest.Server) { s.Port = port })
+	require.NotEmpty(t, b.attempt(t))
+	b.Edit(t, b.server.UUID, func(s *ingest.Server) { s.Port = b.tree.Port })
+	assert.Equal(t, before.Seen, b.scan(t).Seen, "the counts are kept")
 	assert.NotNil(t, b.last.Position, "the position is kept for the next attempt")
 }
 
@@ -121,7 +121,7 @@ func (b *oddBench) attemptUnrecorded(t *testing.T, n int) {
 	b.acts.Catalog = unwritableCatalog{healthy}
 	defer func() { b.acts.Catalog = healthy }()
 	if n <= 2 {
-		require.NotEmpty(t, b.attempt())
+		require.NotEmpty(t, b.attempt(t))
 	}
 }
 
@@ -154,10 +154,10 @@ func TestDoubtfulFoldersAreCarriedOver(t *testing.T) {
 		}
 		return 0
 	}})
-	require.NotEmpty(t, b.attempt())
+	require.NotEmpty(t, b.attempt(t))
 	cut = false
-	require.Empty(t, b.attempt())
-	scan := b.scan()
+	require.Empty(t, b.attempt(t))
+	scan := b.scan(t)
 	assert.EqualValues(t, 3, scan.New)
 	require.EqualValues(t, 3, scan.Unread.Count, "%v", scan.Unread)
 	assert.Equal(t, "/in", scan.Unread.Folders[0].Path)

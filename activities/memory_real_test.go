@@ -17,10 +17,10 @@ import (
 func TestInMemoryNamesTheServerOfTheLedger(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", sandbox.Random(100))
-	require.Empty(t, b.run(activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size}))
-	assert.Equal(t, ingest.StatusCompleted, b.status(f))
-	assert.Equal(t, "acme", sandbox.Detail(b.Events(f.UUID), ingest.EventDownloadStarted, "server"))
+	f := b.ready(t, "a.csv", sandbox.Random(100))
+	require.Empty(t, b.run(t, activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size}))
+	assert.Equal(t, ingest.StatusCompleted, b.status(t, f))
+	assert.Equal(t, "acme", sandbox.Detail(b.Events(t, f.UUID), ingest.EventDownloadStarted, "server"))
 }
 
 // TestAFileThatEndsInAnotherModeLeavesNothingStaged: a worker may have stopped after it had
@@ -28,9 +28,9 @@ func TestInMemoryNamesTheServerOfTheLedger(t *testing.T) {
 func TestAFileThatEndsInAnotherModeLeavesNothingStaged(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", sandbox.Random(100))
-	require.NoError(t, b.acts.Staging.Reserve(b.Ctx, f.UUID, f.Size))
+	f := b.ready(t, "a.csv", sandbox.Random(100))
+	require.NoError(t, b.acts.Staging.Reserve(b.Context(t), f.UUID, f.Size))
 	require.DirExists(t, filepath.Dir(b.staged(f)))
-	require.Empty(t, b.run(activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size}))
+	require.Empty(t, b.run(t, activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size}))
 	assert.NoDirExists(t, filepath.Dir(b.staged(f)))
 }

@@ -29,16 +29,16 @@ func (l failingLedger) Apply(ctx context.Context, change ingest.Change) error {
 func TestStagedBytesStayUntilTheirObjectIsRecorded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", sandbox.Random(5000))
-	require.Empty(t, b.download(f))
-	require.Empty(t, b.verify(f))
+	f := b.ready(t, "a.bin", sandbox.Random(5000))
+	require.Empty(t, b.download(t, f))
+	require.Empty(t, b.verify(t, f))
 	ledger := b.acts.Ledger
 	b.acts.Ledger = failingLedger{ledger, ingest.StatusUploaded}
-	assert.Equal(t, string(ingest.KindTransient), b.upload(f))
+	assert.Equal(t, string(ingest.KindTransient), b.upload(t, f))
 	assert.Len(t, b.S3.Objects(t), 1)
 	assert.FileExists(t, b.staged(f))
 	b.acts.Ledger = ledger
-	require.Empty(t, b.upload(f))
+	require.Empty(t, b.upload(t, f))
 	assert.NoFileExists(t, b.staged(f))
 }
 
@@ -46,22 +46,22 @@ func TestStagedBytesStayUntilTheirObjectIsRecorded(t *testing.T) {
 func TestOnlyAStoredFileIsNotified(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", sandbox.Random(5000))
-	for _, step := range []func(ingest.File) string{b.download, b.verify} {
-		assert.Equal(t, string(ingest.KindConflict), b.notify(f), "%s", b.status(f))
-		require.Empty(t, step(f))
+	f := b.ready(t, "a.bin", sandbox.Random(5000))
+	for _, step := range []func(*testing.T, ingest.File) string{b.download, b.verify} {
+		assert.Equal(t, string(ingest.KindConflict), b.notify(t, f), "%s", b.status(t, f))
+		require.Empty(t, step(t, f))
 	}
-	assert.Equal(t, string(ingest.KindConflict), b.notify(f), "%s", b.status(f))
+	assert.Equal(t, string(ingest.KindConflict), b.notify(t, f), "%s", b.status(t, f))
 	assert.Empty(t, b.AMQP.Messages(t))
-	require.Empty(t, b.upload(f))
+	require.Empty(t, b.upload(t, f))
 	// The message is sent, and the commit fails: the next attempt sends the same message.
 	ledger := b.acts.Ledger
 	b.acts.Ledger = failingLedger{ledger, ingest.StatusCompleted}
-	assert.Equal(t, string(ingest.KindTransient), b.notify(f))
+	assert.Equal(t, string(ingest.KindTransient), b.notify(t, f))
 	b.acts.Ledger = ledger
-	require.Equal(t, ingest.StatusUploaded, b.status(f))
+	require.Equal(t, ingest.StatusUploaded, b.status(t, f))
 	for range 3 {
-		require.Empty(t, b.notify(f))
+		require.Empty(t, b.notify(t, f))
 	}
 	messages := b.AMQP.Messages(t)
 	require.Len(t, messages, 2)
@@ -72,22 +72,22 @@ func TestOnlyAStoredFileIsNotified(t *testing.T) {
 func TestAServerLevelErrorSuspends(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		spoil func(b *bench)
+		spoil func(t *testing.T, b *bench)
 		kind  ingest.Kind
 		state ingest.ServerState
 	}{
-		"another host key": {func(b *bench) {
-			b.sshd.RotateHostKey()
+		"another host key": {func(t *testing.T, b *bench) {
+			b.sshd.RotateHostKey(t)
 			b.sshd.KillSessions()
 		}, ingest.KindHostKey, ingest.ServerSuspended},
-		"not listening": {func(b *bench) { b.sshd.Stop() }, ingest.KindTransient, ingest.ServerOK},
+		"not listening": {func(t *testing.T, b *bench) { b.sshd.Stop(t) }, ingest.KindTransient, ingest.ServerOK},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			c.spoil(b)
-			assert.Equal(t, string(c.kind), b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "schedule"}))
-			server, err := b.Store.Server(b.Ctx, b.server.UUID)
+			c.spoil(t, b)
+			assert.Equal(t, string(c.kind), b.run(t, activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "schedule"}))
+			server, err := b.Store.Server(b.Context(t), b.server.UUID)
 			require.NoError(t, err)
 			assert.Equal(t, c.state, server.State)
 			assert.NotEmpty(t, server.LastError)

@@ -45,9 +45,9 @@ func newBenchOf(t *testing.T, box *sandbox.Sandbox) *bench {
 	t.Helper()
 	b := &bench{Sandbox: box}
 	b.sshd = services.StartSSHD(t, services.SSHDOptions{})
-	b.server = b.Register(b.sshd, "acme", func(s *ingest.Server) { s.Settle = 0 })
+	b.server = b.Register(t, b.sshd, "acme", func(s *ingest.Server) { s.Settle = 0 })
 	temporalClient, _ := services.Temporal(t)
-	acts, closeAll, err := worker.Activities(b.Ctx, b.Cfg, temporalClient, ingest.TaskQueue, slog.New(slog.DiscardHandler))
+	acts, closeAll, err := worker.Activities(b.Context(t), b.Cfg, temporalClient, ingest.TaskQueue, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(closeAll)
 	acts.TryLimit = sandbox.Timeout
@@ -62,29 +62,29 @@ func newBenchOf(t *testing.T, box *sandbox.Sandbox) *bench {
 }
 
 // run runs an activity and returns the type of its error; empty if it succeeds.
-func (b *bench) run(name string, in any) string {
-	b.T.Helper()
+func (b *bench) run(t *testing.T, name string, in any) string {
+	t.Helper()
 	_, err := b.env.ExecuteActivity(name, in)
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) {
 		return app.Type()
 	}
-	require.NoError(b.T, err)
+	require.NoError(t, err)
 	return ""
 }
 
 // ready writes a file and lists the server, after which the file is ready.
-func (b *bench) ready(name string, content []byte) ingest.File {
-	b.T.Helper()
-	b.sshd.Write(name, content)
-	require.Empty(b.T, b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}))
-	return b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+func (b *bench) ready(t *testing.T, name string, content []byte) ingest.File {
+	t.Helper()
+	b.sshd.Write(t, name, content)
+	require.Empty(t, b.run(t, activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}))
+	return b.File(t, b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 }
 
-func (b *bench) status(f ingest.File) ingest.Status {
-	b.T.Helper()
-	now, err := b.Store.File(b.Ctx, f.UUID)
-	require.NoError(b.T, err)
+func (b *bench) status(t *testing.T, f ingest.File) ingest.Status {
+	t.Helper()
+	now, err := b.Store.File(b.Context(t), f.UUID)
+	require.NoError(t, err)
 	return now.Status
 }
 
@@ -92,22 +92,22 @@ func (b *bench) staged(f ingest.File) string {
 	return filepath.Join(b.Cfg.Staging.Dir, "files", f.UUID, "data")
 }
 
-func (b *bench) download(f ingest.File) string {
-	return b.run(activities.NameDownload, activities.DownloadInput{FileUUID: f.UUID})
+func (b *bench) download(t *testing.T, f ingest.File) string {
+	return b.run(t, activities.NameDownload, activities.DownloadInput{FileUUID: f.UUID})
 }
 
-func (b *bench) verify(f ingest.File) string {
-	return b.run(activities.NameVerifyHash, activities.VerifyHashInput{
+func (b *bench) verify(t *testing.T, f ingest.File) string {
+	return b.run(t, activities.NameVerifyHash, activities.VerifyHashInput{
 		FileUUID: f.UUID, HostQueue: ingest.HostQueue(b.acts.Staging.HostID()),
 	})
 }
 
-func (b *bench) upload(f ingest.File) string {
-	return b.run(activities.NameUpload, activities.UploadInput{FileUUID: f.UUID})
+func (b *bench) upload(t *testing.T, f ingest.File) string {
+	return b.run(t, activities.NameUpload, activities.UploadInput{FileUUID: f.UUID})
 }
 
-func (b *bench) notify(f ingest.File) string {
-	return b.run(activities.NameNotify, activities.NotifyInput{FileUUID: f.UUID})
+func (b *bench) notify(t *testing.T, f ingest.File) string {
+	return b.run(t, activities.NameNotify, activities.NotifyInput{FileUUID: f.UUID})
 }
 
 // TestStepsAreIdempotent runs every step again after it has succeeded, as Temporal does when
@@ -115,20 +115,20 @@ func (b *bench) notify(f ingest.File) string {
 func TestStepsAreIdempotent(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.csv", sandbox.Random(1000))
-	for _, step := range []func(ingest.File) string{b.download, b.verify, b.upload, b.notify} {
-		require.Empty(t, step(f))
-		require.Empty(t, step(f))
+	f := b.ready(t, "a.csv", sandbox.Random(1000))
+	for _, step := range []func(*testing.T, ingest.File) string{b.download, b.verify, b.upload, b.notify} {
+		require.Empty(t, step(t, f))
+		require.Empty(t, step(t, f))
 	}
 	// A restarted workflow of a completed file changes nothing.
-	for _, step := range []func(ingest.File) string{b.download, b.verify, b.upload, b.notify} {
-		require.Empty(t, step(f))
+	for _, step := range []func(*testing.T, ingest.File) string{b.download, b.verify, b.upload, b.notify} {
+		require.Empty(t, step(t, f))
 	}
-	assert.Equal(t, ingest.StatusCompleted, b.status(f))
+	assert.Equal(t, ingest.StatusCompleted, b.status(t, f))
 	assert.Len(t, b.AMQP.Messages(t), 1)
 	assert.Len(t, b.S3.Objects(t), 1)
 	assert.NoFileExists(t, b.staged(f))
-	events := b.Events(f.UUID)
+	events := b.Events(t, f.UUID)
 	assert.Len(t, events, 8, "no duplicate events")
 	keys := map[ingest.EventType][]string{}
 	for _, e := range events {
@@ -147,28 +147,28 @@ func TestStepsAreIdempotent(t *testing.T) {
 func TestDownloadRefusesAnotherVersion(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	grown, gone := b.ready("grown.csv", sandbox.Random(1000)), b.ready("gone.csv", sandbox.Random(1000))
-	b.sshd.Write("grown.csv", sandbox.Random(2000))
-	assert.Equal(t, string(ingest.KindChanged), b.download(grown))
+	grown, gone := b.ready(t, "grown.csv", sandbox.Random(1000)), b.ready(t, "gone.csv", sandbox.Random(1000))
+	b.sshd.Write(t, "grown.csv", sandbox.Random(2000))
+	assert.Equal(t, string(ingest.KindChanged), b.download(t, grown))
 	require.NoError(t, os.Remove(b.sshd.Path("gone.csv")))
-	assert.Equal(t, string(ingest.KindNotFound), b.download(gone))
-	assert.Equal(t, ingest.StatusDownloading, b.status(gone), "the workflow closes it")
+	assert.Equal(t, string(ingest.KindNotFound), b.download(t, gone))
+	assert.Equal(t, ingest.StatusDownloading, b.status(t, gone), "the workflow closes it")
 }
 
 func TestABitFlippedInStagingIsFetchedAgain(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	content := sandbox.Random(5000)
-	f := b.ready("a.bin", content)
-	require.Empty(t, b.download(f))
-	require.Empty(t, b.verify(f))
+	f := b.ready(t, "a.bin", content)
+	require.Empty(t, b.download(t, f))
+	require.Empty(t, b.verify(t, f))
 	flip(t, b.staged(f))
-	assert.Equal(t, string(ingest.KindHashMismatch), b.upload(f))
+	assert.Equal(t, string(ingest.KindHashMismatch), b.upload(t, f))
 	assert.NoFileExists(t, b.staged(f), "damaged bytes are never resumed from")
 	assert.Empty(t, b.S3.Objects(t))
-	require.Empty(t, b.download(f))
-	require.Empty(t, b.verify(f))
-	require.Empty(t, b.upload(f))
+	require.Empty(t, b.download(t, f))
+	require.Empty(t, b.verify(t, f))
+	require.Empty(t, b.upload(t, f))
 	assert.Equal(t, sandbox.Digest(content), b.S3.Objects(t)[0].SHA256)
 }
 
@@ -184,13 +184,13 @@ func flip(t *testing.T, path string) {
 func TestLostStagingIsReported(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", sandbox.Random(5000))
-	require.Empty(t, b.download(f))
+	f := b.ready(t, "a.bin", sandbox.Random(5000))
+	require.Empty(t, b.download(t, f))
 	require.NoError(t, os.RemoveAll(filepath.Dir(b.staged(f))))
-	require.Empty(t, b.verify(f))
-	assert.Equal(t, string(ingest.KindStagingLost), b.upload(f))
-	require.Empty(t, b.download(f))
-	require.Empty(t, b.verify(f))
+	require.Empty(t, b.verify(t, f))
+	assert.Equal(t, string(ingest.KindStagingLost), b.upload(t, f))
+	require.Empty(t, b.download(t, f))
+	require.Empty(t, b.verify(t, f))
 }
 
 // overtakenLedger lets another attempt claim the file between a step's own claim and its
@@ -209,19 +209,19 @@ func (z overtakenLedger) Claim(ctx context.Context, uuid string) (ingest.File, e
 func TestAFencedAttemptChangesNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", sandbox.Random(5000))
-	require.Empty(t, b.download(f))
-	require.Empty(t, b.verify(f))
+	f := b.ready(t, "a.bin", sandbox.Random(5000))
+	require.Empty(t, b.download(t, f))
+	require.Empty(t, b.verify(t, f))
 	ledger := b.acts.Ledger
 	b.acts.Ledger = overtakenLedger{Ledger: ledger, overtake: func() {
-		_, err := ledger.Claim(b.Ctx, f.UUID)
+		_, err := ledger.Claim(b.Context(t), f.UUID)
 		require.NoError(t, err)
 	}}
-	assert.Equal(t, string(ingest.KindFenced), b.upload(f))
+	assert.Equal(t, string(ingest.KindFenced), b.upload(t, f))
 	b.acts.Ledger = ledger
-	assert.Equal(t, ingest.StatusVerified, b.status(f))
+	assert.Equal(t, ingest.StatusVerified, b.status(t, f))
 	assert.Empty(t, b.S3.Objects(t))
-	require.Empty(t, b.upload(f))
+	require.Empty(t, b.upload(t, f))
 }
 
 // TestOnlyTheHostReadsStagedBytesAgain: a checksum by another algorithm needs them; the
@@ -231,43 +231,43 @@ func TestOnlyTheHostReadsStagedBytesAgain(t *testing.T) {
 	b := newBench(t)
 	content := sandbox.Random(1000)
 	sum := md5.Sum(content)
-	b.sshd.Write("a.bin.md5", []byte(hex.EncodeToString(sum[:])+"  a.bin\n"))
-	b.sshd.Write("b.bin.sha256", []byte(sandbox.Digest(content)+"  b.bin\n"))
+	b.sshd.Write(t, "a.bin.md5", []byte(hex.EncodeToString(sum[:])+"  a.bin\n"))
+	b.sshd.Write(t, "b.bin.sha256", []byte(sandbox.Digest(content)+"  b.bin\n"))
 	elsewhere := func(f ingest.File) string {
-		return b.run(activities.NameVerifyHash, activities.VerifyHashInput{FileUUID: f.UUID, HostQueue: "stevedore-host-other"})
+		return b.run(t, activities.NameVerifyHash, activities.VerifyHashInput{FileUUID: f.UUID, HostQueue: "stevedore-host-other"})
 	}
-	other, same := b.ready("a.bin", content), b.ready("b.bin", content)
-	require.Empty(t, b.download(other))
+	other, same := b.ready(t, "a.bin", content), b.ready(t, "b.bin", content)
+	require.Empty(t, b.download(t, other))
 	assert.Equal(t, activities.TypeOtherHost, elsewhere(other))
-	assert.Equal(t, ingest.StatusDownloaded, b.status(other))
-	require.Empty(t, b.verify(other))
-	require.Empty(t, b.download(same))
+	assert.Equal(t, ingest.StatusDownloaded, b.status(t, other))
+	require.Empty(t, b.verify(t, other))
+	require.Empty(t, b.download(t, same))
 	require.Empty(t, elsewhere(same))
-	assert.Equal(t, "b.bin.sha256", sandbox.Detail(b.Events(same.UUID), ingest.EventVerified, "source"))
+	assert.Equal(t, "b.bin.sha256", sandbox.Detail(b.Events(t, same.UUID), ingest.EventVerified, "source"))
 }
 
 func TestParkAndResumeAreRecorded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", sandbox.Random(10))
+	f := b.ready(t, "a.bin", sandbox.Random(10))
 	why := activities.ParkFileInput{FileUUID: f.UUID, Step: ingest.StepDownload, Kind: ingest.KindPermission, Message: "not allowed"}
 	for range 2 {
-		require.Empty(t, b.run(activities.NameParkFile, why))
+		require.Empty(t, b.run(t, activities.NameParkFile, why))
 	}
-	assert.Equal(t, ingest.StatusError, b.status(f))
+	assert.Equal(t, ingest.StatusError, b.status(t, f))
 	resume := activities.ResumeFileInput{
 		FileUUID: f.UUID, Action: ingest.ActionRetry, From: ingest.StepDownload, Actor: "ann", Reason: "allowed now", Key: "run/1",
 	}
 	for range 2 {
-		require.Empty(t, b.run(activities.NameResumeFile, resume))
+		require.Empty(t, b.run(t, activities.NameResumeFile, resume))
 	}
-	now, err := b.Store.File(b.Ctx, f.UUID)
+	now, err := b.Store.File(b.Context(t), f.UUID)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.StatusReady, now.Status)
 	assert.Equal(t, 1, now.Round)
 	assert.Empty(t, now.ErrorMessage)
 	var types []ingest.EventType
-	for _, e := range b.Events(f.UUID) {
+	for _, e := range b.Events(t, f.UUID) {
 		types = append(types, e.Type)
 	}
 	assert.Equal(t, []ingest.EventType{ingest.EventDiscovered, ingest.EventSettled, ingest.EventError, ingest.EventOperatorAction}, types)
@@ -276,10 +276,10 @@ func TestParkAndResumeAreRecorded(t *testing.T) {
 func TestASettlingFileVanishes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	_, err := b.Store.Observe(b.Ctx, b.server.UUID, "manual", []ingest.Observation{{Path: b.sshd.Path("never.csv"), Size: 1}})
+	_, err := b.Store.Observe(b.Context(t), b.server.UUID, "manual", []ingest.Observation{{Path: b.sshd.Path("never.csv"), Size: 1}})
 	require.NoError(t, err)
-	require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
-	b.File(b.sshd.Path("never.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished })
+	require.Empty(t, b.run(t, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
+	b.File(t, b.sshd.Path("never.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished })
 }
 
 // TestARefusalWhileFilesSettleSuspends: other log-ins would be refused, too, including that of
@@ -287,17 +287,17 @@ func TestASettlingFileVanishes(t *testing.T) {
 func TestARefusalWhileFilesSettleSuspends(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	_, err := b.Store.Observe(b.Ctx, b.server.UUID, "manual", []ingest.Observation{{Path: b.sshd.Path("a.csv"), Size: 1}})
+	_, err := b.Store.Observe(b.Context(t), b.server.UUID, "manual", []ingest.Observation{{Path: b.sshd.Path("a.csv"), Size: 1}})
 	require.NoError(t, err)
-	b.sshd.RotateHostKey()
+	b.sshd.RotateHostKey(t)
 	in := activities.RecheckSettlingInput{ServerUUID: b.server.UUID}
-	require.Equal(t, string(ingest.KindHostKey), b.run(activities.NameRecheckSettling, in))
-	now, err := b.Store.Server(b.Ctx, b.server.UUID)
+	require.Equal(t, string(ingest.KindHostKey), b.run(t, activities.NameRecheckSettling, in))
+	now, err := b.Store.Server(b.Context(t), b.server.UUID)
 	require.NoError(t, err)
 	require.Equal(t, ingest.ServerSuspended, now.State)
 
-	b.sshd.Stop() // from here on a log-in fails with another kind
+	b.sshd.Stop(t) // from here on a log-in fails with another kind
 	b.env.SetHeartbeatDetails(activities.Progress{Refused: &ingest.Failure{Kind: ingest.KindHostKey, Message: "another key"}})
-	require.Equal(t, string(ingest.KindHostKey), b.run(activities.NameRecheckSettling, in))
-	require.Equal(t, string(ingest.KindHostKey), b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
+	require.Equal(t, string(ingest.KindHostKey), b.run(t, activities.NameRecheckSettling, in))
+	require.Equal(t, string(ingest.KindHostKey), b.run(t, activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
 }

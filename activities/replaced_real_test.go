@@ -25,15 +25,15 @@ func TestAResumedTransferDoesNotMixFiles(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			b.setIdentity(ingest.IdentitySize)
-			b.sshd.Write("a.bin", sandbox.Random(size))
-			b.touch("a.bin", time.Hour)
-			f := b.ready("a.bin", sandbox.Random(size))
+			b.setIdentity(t, ingest.IdentitySize)
+			b.sshd.Write(t, "a.bin", sandbox.Random(size))
+			b.touch(t, "a.bin", time.Hour)
+			f := b.ready(t, "a.bin", sandbox.Random(size))
 			other := sandbox.Random(size)
 			slices.Reverse(other)
 			replace := func() {
-				b.sshd.Write("new", other)
-				b.touch("new", time.Minute)
+				b.sshd.Write(t, "new", other)
+				b.touch(t, "new", time.Minute)
 				require.NoError(t, os.Rename(b.sshd.Path("new"), b.sshd.Path("a.bin")))
 			}
 			if within {
@@ -46,19 +46,19 @@ func TestAResumedTransferDoesNotMixFiles(t *testing.T) {
 			} else {
 				b.parts.refuse.Store(3)
 			}
-			require.Equal(t, string(ingest.KindTransient), b.transfer(f))
+			require.Equal(t, string(ingest.KindTransient), b.transfer(t, f))
 			b.parts.before = nil
 			b.parts.refuse.Store(0)
 			if !within {
 				replace()
 			}
-			require.Empty(t, b.transfer(f))
-			require.Equal(t, ingest.StatusUploaded, b.status(f))
+			require.Empty(t, b.transfer(t, f))
+			require.Equal(t, ingest.StatusUploaded, b.status(t, f))
 			sum := sha256.Sum256(other)
 			objects := b.S3.Objects(t)
 			require.Len(t, objects, 1)
 			assert.Equal(t, hex.EncodeToString(sum[:]), objects[0].SHA256, "all bytes are of one file")
-			assert.Nil(t, sandbox.Detail(b.Events(f.UUID), ingest.EventDownloadResumed, "offset"))
+			assert.Nil(t, sandbox.Detail(b.Events(t, f.UUID), ingest.EventDownloadResumed, "offset"))
 		})
 	}
 }

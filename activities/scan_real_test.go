@@ -15,11 +15,11 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-func (b *bench) try() (result activities.ListServerFilesResult, kind string) {
-	b.T.Helper()
+func (b *bench) try(t *testing.T) (result activities.ListServerFilesResult, kind string) {
+	t.Helper()
 	in := activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}
-	if kind = b.run(activities.NameTryListing, in); kind == "" {
-		b.get(activities.NameTryListing, in, &result)
+	if kind = b.run(t, activities.NameTryListing, in); kind == "" {
+		b.get(t, activities.NameTryListing, in, &result)
 	}
 	return result, kind
 }
@@ -29,29 +29,29 @@ func (b *bench) try() (result activities.ListServerFilesResult, kind string) {
 func TestTryListing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	result, kind := b.try()
+	result, kind := b.try(t)
 	require.Empty(t, kind)
 	assert.False(t, result.Dispatchable, "nothing is ready")
-	scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
+	scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
 	require.NoError(t, err)
 	assert.False(t, scan.FinishedAt.IsZero())
-	assert.WithinDuration(t, scan.StartedAt, b.now().LastScanAt, 0)
+	assert.WithinDuration(t, scan.StartedAt, b.now(t).LastScanAt, 0)
 
-	b.sshd.Write("a.csv", sandbox.Random(10))
-	result, kind = b.try()
+	b.sshd.Write(t, "a.csv", sandbox.Random(10))
+	result, kind = b.try(t)
 	require.Empty(t, kind)
 	assert.EqualValues(t, 1, result.Seen)
 	assert.True(t, result.Dispatchable, "a file is ready")
 
-	require.NoError(t, b.Store.FinishScan(b.Ctx, ingest.ScanResult{
+	require.NoError(t, b.Store.FinishScan(b.Context(t), ingest.ScanResult{
 		Key: "failed", ServerUUID: b.server.UUID, Failure: &ingest.Failure{Kind: ingest.KindTransient, Message: "it was unavailable"},
 	}))
 	logins := b.countLogins()
-	_, kind = b.try()
+	_, kind = b.try(t)
 	assert.Equal(t, activities.TypeListingIncomplete, kind)
 	assert.Zero(t, logins.count.Load(), "it was not logged in to")
-	require.Empty(t, b.list(false))
-	_, kind = b.try()
+	require.Empty(t, b.list(t, false))
+	_, kind = b.try(t)
 	assert.Empty(t, kind, "it has recovered")
 }
 
@@ -59,12 +59,12 @@ func TestTryListing(t *testing.T) {
 func TestTryListingIsRefusedOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.sshd.RotateHostKey()
+	b.sshd.RotateHostKey(t)
 	b.sshd.KillSessions()
 	logins := b.countLogins()
-	require.Equal(t, string(ingest.KindHostKey), b.run(activities.NameTryListing, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
-	assert.Equal(t, ingest.ServerSuspended, b.now().State)
-	_, kind := b.try()
+	require.Equal(t, string(ingest.KindHostKey), b.run(t, activities.NameTryListing, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
+	assert.Equal(t, ingest.ServerSuspended, b.now(t).State)
+	_, kind := b.try(t)
 	assert.Equal(t, string(ingest.KindSuspended), kind)
 	assert.EqualValues(t, 1, logins.count.Load())
 }
@@ -82,7 +82,7 @@ func TestAnUnfinishedTryCountsItsFiles(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for i := range 3 {
-		b.sshd.Write(fmt.Sprintf("%d.csv", i), sandbox.Random(10))
+		b.sshd.Write(t, fmt.Sprintf("%d.csv", i), sandbox.Random(10))
 	}
 	ledger := b.acts.Catalog
 	b.acts.Catalog = unfinishedScans{ledger}
@@ -95,10 +95,10 @@ func TestAnUnfinishedTryCountsItsFiles(t *testing.T) {
 	require.EqualValues(t, 3, in.New)
 
 	b.acts.Catalog = ledger
-	b.sshd.Write("late.csv", sandbox.Random(10))
-	result := value[activities.ListServerFilesResult](b, activities.NameListServerFiles, in)
+	b.sshd.Write(t, "late.csv", sandbox.Random(10))
+	result := value[activities.ListServerFilesResult](t, b, activities.NameListServerFiles, in)
 	assert.EqualValues(t, 4, result.New)
-	scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
+	scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.ScanCounts{Seen: 4, New: 4}, scan.ScanCounts)
 }
@@ -126,13 +126,13 @@ func TestStartScansReachesEveryServer(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for i := range 450 {
-		_, err := b.Store.AddServer(b.Ctx, ingest.Server{Name: fmt.Sprintf("server-%03d", i), Host: "h", Username: "u", Active: true})
+		_, err := b.Store.AddServer(b.Context(t), ingest.Server{Name: fmt.Sprintf("server-%03d", i), Host: "h", Username: "u", Active: true})
 		require.NoError(t, err)
 	}
 	temporal := &fakeScans{calls: map[string]int{}}
 	b.acts.Workflows = temporal
 	var sum activities.ScanSummary
-	b.get(activities.NameStartScans, activities.StartScansInput{Pass: "p"}, &sum)
+	b.get(t, activities.NameStartScans, activities.StartScansInput{Pass: "p"}, &sum)
 	assert.Len(t, temporal.calls, 451)
 	assert.Equal(t, 450, sum.Started)
 	assert.Equal(t, 1, sum.Failed)
@@ -140,7 +140,7 @@ func TestStartScansReachesEveryServer(t *testing.T) {
 
 	var last string
 	for after := ""; ; after = last {
-		page, err := b.Store.DueServers(b.Ctx, ingest.DueQuery{AfterUUID: after, Limit: 200})
+		page, err := b.Store.DueServers(b.Context(t), ingest.DueQuery{AfterUUID: after, Limit: 200})
 		require.NoError(t, err)
 		if len(page) < 200 {
 			break
@@ -149,7 +149,7 @@ func TestStartScansReachesEveryServer(t *testing.T) {
 	}
 	b.env.SetHeartbeatDetails(activities.PassProgress{AfterUUID: last, Done: activities.ScanSummary{Started: 400}})
 	temporal.calls = map[string]int{}
-	b.get(activities.NameStartScans, activities.StartScansInput{Pass: "p"}, &sum)
+	b.get(t, activities.NameStartScans, activities.StartScansInput{Pass: "p"}, &sum)
 	assert.Len(t, temporal.calls, 51)
 	assert.Equal(t, 451, sum.Started+sum.Failed)
 }

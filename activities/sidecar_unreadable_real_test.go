@@ -22,15 +22,15 @@ import (
 func oddSidecar(t *testing.T) (*directBench, *services.FaultySFTP, ingest.File) {
 	t.Helper()
 	b := newDirectBench(t)
-	odd := b.AddFaulty("odd", func(s *ingest.Server) { s.Settle, s.AnswerTimeout = 0, ingest.Duration(time.Second) })
-	server, err := b.Store.ServerByName(b.Ctx, "odd")
+	odd := b.AddFaulty(t, "odd", func(s *ingest.Server) { s.Settle, s.AnswerTimeout = 0, ingest.Duration(time.Second) })
+	server, err := b.Store.ServerByName(b.Context(t), "odd")
 	require.NoError(t, err)
 	b.server = server
 	content := sandbox.Random(100)
 	odd.Write("a.bin", content)
 	odd.Write("a.bin.sha256", []byte(sandbox.Digest(content)))
-	require.Empty(t, b.list(false))
-	return b, odd, b.File(odd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+	require.Empty(t, b.list(t, false))
+	return b, odd, b.File(t, odd.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 }
 
 // TestAnUnreadableChecksumFileIsSkipped: each attempt records the reason, and after the last
@@ -59,16 +59,16 @@ func TestAnUnreadableChecksumFileIsSkipped(t *testing.T) {
 				odd.SetFaults(be(end))
 				b.acts.ChecksumWait = 0
 				for try := range 3 {
-					require.Equal(t, string(ingest.KindTransient), compare(b, f))
-					now := b.file(f)
+					require.Equal(t, string(ingest.KindTransient), compare(t, b, f))
+					now := b.file(t, f)
 					assert.Contains(t, now.ErrorMessage, "the checksum file a.bin.sha256 cannot be read: ")
 					assert.Regexp(t, "server odd |received no data for", now.ErrorMessage, "the cause")
 					assert.Contains(t, now.ErrorMessage, "ask the partner")
 					assert.Contains(t, now.ErrorMessage, fmt.Sprintf("attempt %d of 4", try+1))
 				}
-				require.Empty(t, compare(b, f))
-				assert.Contains(t, sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"), "transfer (not verified: a.bin.sha256 cannot be read: ")
-				assert.Empty(t, b.file(f).ErrorMessage)
+				require.Empty(t, compare(t, b, f))
+				assert.Contains(t, sandbox.Detail(b.Events(t, f.UUID), ingest.EventVerified, "source"), "transfer (not verified: a.bin.sha256 cannot be read: ")
+				assert.Empty(t, b.file(t, f).ErrorMessage)
 			})
 		}
 	}
@@ -85,13 +85,13 @@ func TestASlowChecksumFileIsRead(t *testing.T) {
 		}
 		return services.CorrectRead(content, buf, off)
 	}})
-	require.Empty(t, b.download(f))
+	require.Empty(t, b.download(t, f))
 	var beats atomic.Int64
 	b.env.SetOnActivityHeartbeatListener(func(*activity.Info, converter.EncodedValues) { beats.Add(1) })
-	require.Equal(t, string(ingest.KindTransient), b.verify(f))
-	require.Empty(t, b.verify(f))
+	require.Equal(t, string(ingest.KindTransient), b.verify(t, f))
+	require.Empty(t, b.verify(t, f))
 	assert.Positive(t, beats.Load(), "an attempt without heartbeats times out after 30 s")
-	assert.Equal(t, "a.bin.sha256", sandbox.Detail(b.Events(f.UUID), ingest.EventVerified, "source"))
+	assert.Equal(t, "a.bin.sha256", sandbox.Detail(b.Events(t, f.UUID), ingest.EventVerified, "source"))
 }
 
 // TestAFileThatWaitsForItsChecksumHasNoSlot: its bytes are staged, and other files of its
@@ -100,13 +100,13 @@ func TestAFileThatWaitsForItsChecksumHasNoSlot(t *testing.T) {
 	t.Parallel()
 	b, odd, f := oddSidecar(t)
 	odd.SetFaults(services.SFTPFaults{Wait: func(path string, _ <-chan struct{}) bool { return strings.HasSuffix(path, ".sha256") }})
-	fence, err := b.Store.RegisterDispatcher(b.Ctx, b.server.UUID)
+	fence, err := b.Store.RegisterDispatcher(b.Context(t), b.server.UUID)
 	require.NoError(t, err)
-	got, err := b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 1)
+	got, err := b.Store.ReserveSlots(b.Context(t), b.server.UUID, fence, 1)
 	require.NoError(t, err)
-	require.Empty(t, b.run(activities.NameDownload, activities.DownloadInput{FileUUID: f.UUID, Slot: got.Slots[0].Number}))
-	require.Equal(t, string(ingest.KindTransient), b.verify(f))
-	got, err = b.Store.ReserveSlots(b.Ctx, b.server.UUID, fence, 0)
+	require.Empty(t, b.run(t, activities.NameDownload, activities.DownloadInput{FileUUID: f.UUID, Slot: got.Slots[0].Number}))
+	require.Equal(t, string(ingest.KindTransient), b.verify(t, f))
+	got, err = b.Store.ReserveSlots(b.Context(t), b.server.UUID, fence, 0)
 	require.NoError(t, err)
 	assert.Zero(t, got.InUse)
 }

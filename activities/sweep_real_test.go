@@ -16,12 +16,12 @@ import (
 func TestASweepKeepsYoungData(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("a.bin", sandbox.Random(5000))
-	require.Empty(t, b.download(f))
-	require.NoError(t, b.Store.Apply(b.Ctx, ingest.Change{FileUUID: f.UUID, To: ingest.StatusError}))
-	require.NoError(t, b.Store.Apply(b.Ctx, ingest.OperatorActed(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"})))
+	f := b.ready(t, "a.bin", sandbox.Random(5000))
+	require.Empty(t, b.download(t, f))
+	require.NoError(t, b.Store.Apply(b.Context(t), ingest.Change{FileUUID: f.UUID, To: ingest.StatusError}))
+	require.NoError(t, b.Store.Apply(b.Context(t), ingest.OperatorActed(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"})))
 	sweep := func(age time.Duration) int64 {
-		return value[activities.SweepResult](b, activities.NameSweepStaging, activities.SweepInput{Age: age}).Removed
+		return value[activities.SweepResult](t, b, activities.NameSweepStaging, activities.SweepInput{Age: age}).Removed
 	}
 	assert.Zero(t, sweep(time.Hour))
 	assert.FileExists(t, b.staged(f))

@@ -85,19 +85,19 @@ func newDirectBench(t *testing.T) *directBench {
 	return b
 }
 
-func (b *directBench) transfer(f ingest.File) string {
-	b.T.Helper()
-	return b.run(activities.NameTransfer, activities.TransferInput{FileUUID: f.UUID})
+func (b *directBench) transfer(t *testing.T, f ingest.File) string {
+	t.Helper()
+	return b.run(t, activities.NameTransfer, activities.TransferInput{FileUUID: f.UUID})
 }
 
 // requireNothingVisible checks that a failed transfer left no object, upload or checkpoint.
-func (b *directBench) requireNothingVisible(f ingest.File) {
-	b.T.Helper()
-	assert.Empty(b.T, b.S3.Objects(b.T))
-	assert.Zero(b.T, b.S3.OpenUploads(b.T))
-	_, found, err := b.Store.Transfer(b.Ctx, f.UUID)
-	require.NoError(b.T, err)
-	assert.False(b.T, found, "the checkpoint is removed with the upload")
+func (b *directBench) requireNothingVisible(t *testing.T, f ingest.File) {
+	t.Helper()
+	assert.Empty(t, b.S3.Objects(t))
+	assert.Zero(t, b.S3.OpenUploads(t))
+	_, found, err := b.Store.Transfer(b.Context(t), f.UUID)
+	require.NoError(t, err)
+	assert.False(t, found, "the checkpoint is removed with the upload")
 }
 
 func TestTransferMovesAFileDirectly(t *testing.T) {
@@ -106,10 +106,10 @@ func TestTransferMovesAFileDirectly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			f := b.ready("a.bin", sandbox.Random(size))
-			require.Empty(t, b.transfer(f))
-			require.Empty(t, b.transfer(f), "a result may be lost")
-			now, err := b.Store.File(b.Ctx, f.UUID)
+			f := b.ready(t, "a.bin", sandbox.Random(size))
+			require.Empty(t, b.transfer(t, f))
+			require.Empty(t, b.transfer(t, f), "a result may be lost")
+			now, err := b.Store.File(b.Context(t), f.UUID)
 			require.NoError(t, err)
 			assert.Equal(t, ingest.StatusUploaded, now.Status)
 			assert.Equal(t, ingest.ModeDirect, now.Mode)
@@ -120,9 +120,9 @@ func TestTransferMovesAFileDirectly(t *testing.T) {
 			assert.EqualValues(t, size, objects[0].Size)
 			assert.Zero(t, b.S3.OpenUploads(t))
 			assert.NoFileExists(t, b.staged(f))
-			require.Empty(t, b.notify(f))
-			assert.Equal(t, ingest.StatusCompleted, b.status(f))
-			events := b.Events(f.UUID)
+			require.Empty(t, b.notify(t, f))
+			assert.Equal(t, ingest.StatusCompleted, b.status(t, f))
+			events := b.Events(t, f.UUID)
 			assert.Equal(t, "transfer", sandbox.Detail(events, ingest.EventVerified, "source"))
 			assert.Equal(t, "direct:", sandbox.Detail(events, ingest.EventDownloaded, "temp_path"))
 		})
@@ -134,10 +134,10 @@ func TestTransferResumesFromTheLedger(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
 	content := sandbox.Random(4*directPart + 5)
-	f := b.ready("a.bin", content)
+	f := b.ready(t, "a.bin", content)
 	b.parts.refuse.Store(3)
-	require.Equal(t, string(ingest.KindTransient), b.transfer(f))
-	cp, found, err := b.Store.Transfer(b.Ctx, f.UUID)
+	require.Equal(t, string(ingest.KindTransient), b.transfer(t, f))
+	cp, found, err := b.Store.Transfer(b.Context(t), f.UUID)
 	require.NoError(t, err)
 	require.True(t, found)
 	require.EqualValues(t, 2*directPart, cp.Offset)
@@ -145,11 +145,11 @@ func TestTransferResumesFromTheLedger(t *testing.T) {
 
 	b.parts.refuse.Store(0)
 	b.parts.sent.Store(0)
-	require.Empty(t, b.transfer(f))
+	require.Empty(t, b.transfer(t, f))
 	assert.EqualValues(t, 2*directPart+5, b.parts.sent.Load(), "only the missing parts were sent")
-	assert.EqualValues(t, 2*directPart, sandbox.Detail(b.Events(f.UUID), ingest.EventDownloadResumed, "offset"))
-	assert.Equal(t, ingest.StatusUploaded, b.status(f))
-	_, found, err = b.Store.Transfer(b.Ctx, f.UUID)
+	assert.EqualValues(t, 2*directPart, sandbox.Detail(b.Events(t, f.UUID), ingest.EventDownloadResumed, "offset"))
+	assert.Equal(t, ingest.StatusUploaded, b.status(t, f))
+	_, found, err = b.Store.Transfer(b.Context(t), f.UUID)
 	require.NoError(t, err)
 	assert.False(t, found)
 }
@@ -159,33 +159,33 @@ func TestTransferResumesFromTheLedger(t *testing.T) {
 func TestTransferReconnects(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	f := b.ready("a.bin", sandbox.Random(8*directPart))
+	f := b.ready(t, "a.bin", sandbox.Random(8*directPart))
 	logins := b.countLogins()
 	b.parts.before = func(number int) {
 		if number == 1 || number == 4 {
 			b.sshd.KillSessions()
 		}
 	}
-	require.Empty(t, b.transfer(f))
-	assert.Equal(t, ingest.StatusUploaded, b.status(f))
+	require.Empty(t, b.transfer(t, f))
+	assert.Equal(t, ingest.StatusUploaded, b.status(t, f))
 	assert.EqualValues(t, 8*directPart, b.parts.sent.Load())
 	assert.GreaterOrEqual(t, logins.count.Load(), int64(2))
-	assert.Empty(t, sandbox.Detail(b.Events(f.UUID), ingest.EventRetryScheduled, "kind"), "it was one attempt")
+	assert.Empty(t, sandbox.Detail(b.Events(t, f.UUID), ingest.EventRetryScheduled, "kind"), "it was one attempt")
 }
 
 // TestTransferRestartsWithoutItsUpload: the store has lost the upload.
 func TestTransferRestartsWithoutItsUpload(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	f := b.ready("a.bin", sandbox.Random(3*directPart))
+	f := b.ready(t, "a.bin", sandbox.Random(3*directPart))
 	b.parts.refuse.Store(3)
-	require.NotEmpty(t, b.transfer(f))
-	cp, _, err := b.Store.Transfer(b.Ctx, f.UUID)
+	require.NotEmpty(t, b.transfer(t, f))
+	cp, _, err := b.Store.Transfer(b.Context(t), f.UUID)
 	require.NoError(t, err)
-	require.NoError(t, b.objects.AbortUpload(b.Ctx, ingest.ObjectKey(f), cp.UploadID))
+	require.NoError(t, b.objects.AbortUpload(b.Context(t), ingest.ObjectKey(f), cp.UploadID))
 	b.parts.refuse.Store(0)
-	require.Empty(t, b.transfer(f))
-	assert.Equal(t, ingest.StatusUploaded, b.status(f))
+	require.Empty(t, b.transfer(t, f))
+	assert.Equal(t, ingest.StatusUploaded, b.status(t, f))
 }
 
 func TestTransferComparesThePartnersChecksum(t *testing.T) {
@@ -196,15 +196,15 @@ func TestTransferComparesThePartnersChecksum(t *testing.T) {
 			b := newDirectBench(t)
 			content := sandbox.Random(size)
 			sum := md5.Sum(content)
-			b.sshd.Write("good.bin.md5", []byte(hex.EncodeToString(sum[:])))
-			good := b.ready("good.bin", content)
+			b.sshd.Write(t, "good.bin.md5", []byte(hex.EncodeToString(sum[:])))
+			good := b.ready(t, "good.bin", content)
 			require.NotEmpty(t, good.Sidecar)
-			b.sshd.Write("bad.bin.md5", []byte("00000000000000000000000000000000  bad.bin\n"))
-			bad := b.ready("bad.bin", sandbox.Random(size+1))
-			require.Equal(t, string(ingest.KindHashMismatch), b.transfer(bad))
-			b.requireNothingVisible(bad)
-			require.Empty(t, b.transfer(good))
-			assert.Equal(t, "good.bin.md5 (MD5, weak)", sandbox.Detail(b.Events(good.UUID), ingest.EventVerified, "source"))
+			b.sshd.Write(t, "bad.bin.md5", []byte("00000000000000000000000000000000  bad.bin\n"))
+			bad := b.ready(t, "bad.bin", sandbox.Random(size+1))
+			require.Equal(t, string(ingest.KindHashMismatch), b.transfer(t, bad))
+			b.requireNothingVisible(t, bad)
+			require.Empty(t, b.transfer(t, good))
+			assert.Equal(t, "good.bin.md5 (MD5, weak)", sandbox.Detail(b.Events(t, good.UUID), ingest.EventVerified, "source"))
 		})
 	}
 }
@@ -224,10 +224,10 @@ func TestTransferOfAFileThatChanges(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			f := b.ready("a.bin", sandbox.Random(2*directPart))
+			f := b.ready(t, "a.bin", sandbox.Random(2*directPart))
 			b.copier.after = func() error { return c.change(b.sshd.Path("a.bin")) }
-			require.Equal(t, string(c.kind), b.transfer(f))
-			b.requireNothingVisible(f)
+			require.Equal(t, string(c.kind), b.transfer(t, f))
+			b.requireNothingVisible(t, f)
 		})
 	}
 }
@@ -237,16 +237,16 @@ func TestTransferOfAFileThatChanges(t *testing.T) {
 func TestTransferFindsItsObject(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	f := b.ready("a.bin", sandbox.Random(2*directPart))
+	f := b.ready(t, "a.bin", sandbox.Random(2*directPart))
 	ledger := b.acts.Ledger
 	b.acts.Ledger = failingLedger{ledger, ingest.StatusUploaded}
-	require.NotEmpty(t, b.transfer(f))
+	require.NotEmpty(t, b.transfer(t, f))
 	b.acts.Ledger = ledger
 	require.Len(t, b.S3.Objects(t), 1)
-	require.Equal(t, ingest.StatusDownloading, b.status(f))
+	require.Equal(t, ingest.StatusDownloading, b.status(t, f))
 	require.NoError(t, os.Remove(b.sshd.Path("a.bin")))
-	require.Empty(t, b.transfer(f))
-	assert.Equal(t, ingest.StatusUploaded, b.status(f))
+	require.Empty(t, b.transfer(t, f))
+	assert.Equal(t, ingest.StatusUploaded, b.status(t, f))
 	assert.Len(t, b.S3.Objects(t), 1)
 }
 
@@ -255,14 +255,14 @@ func TestTransferFindsItsObject(t *testing.T) {
 func TestTransferThatLostItsFence(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	f := b.ready("a.bin", sandbox.Random(2*directPart))
+	f := b.ready(t, "a.bin", sandbox.Random(2*directPart))
 	b.copier.after = func() error {
-		_, err := b.Store.Claim(b.Ctx, f.UUID)
+		_, err := b.Store.Claim(b.Context(t), f.UUID)
 		return errors.Join(err, os.Truncate(b.sshd.Path("a.bin"), 7))
 	}
-	require.Equal(t, string(ingest.KindChanged), b.transfer(f))
+	require.Equal(t, string(ingest.KindChanged), b.transfer(t, f))
 	assert.Equal(t, 1, b.S3.OpenUploads(t), "the upload belongs to another attempt now")
-	cp, found, err := b.Store.Transfer(b.Ctx, f.UUID)
+	cp, found, err := b.Store.Transfer(b.Context(t), f.UUID)
 	require.NoError(t, err)
 	assert.True(t, found)
 	assert.EqualValues(t, 2*directPart, cp.Offset)
@@ -271,20 +271,20 @@ func TestTransferThatLostItsFence(t *testing.T) {
 func TestTransferNeedsItsSlot(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	f := b.ready("a.bin", sandbox.Random(10))
-	require.Equal(t, string(ingest.KindNoSlot), b.run(activities.NameTransfer, activities.TransferInput{FileUUID: f.UUID, Slot: 1 << 40}))
-	assert.Equal(t, ingest.StatusReady, b.status(f))
+	f := b.ready(t, "a.bin", sandbox.Random(10))
+	require.Equal(t, string(ingest.KindNoSlot), b.run(t, activities.NameTransfer, activities.TransferInput{FileUUID: f.UUID, Slot: 1 << 40}))
+	assert.Equal(t, ingest.StatusReady, b.status(t, f))
 }
 
 // TestTransferDoesNotReplaceAnObject: an object of another writer is kept.
 func TestTransferDoesNotReplaceAnObject(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	f := b.ready("a.bin", sandbox.Random(directPart+1))
+	f := b.ready(t, "a.bin", sandbox.Random(directPart+1))
 	body := []byte("another")
-	_, err := b.objects.PutBytes(b.Ctx, ingest.PutBytes{Key: ingest.ObjectKey(f), Body: body, SHA256: sha(body)})
+	_, err := b.objects.PutBytes(b.Context(t), ingest.PutBytes{Key: ingest.ObjectKey(f), Body: body, SHA256: sha(body)})
 	require.NoError(t, err)
-	require.Equal(t, string(ingest.KindConflict), b.transfer(f))
+	require.Equal(t, string(ingest.KindConflict), b.transfer(t, f))
 	objects := b.S3.Objects(t)
 	require.Len(t, objects, 1)
 	assert.Equal(t, sha(body), objects[0].SHA256)

@@ -20,25 +20,25 @@ import (
 func (b *bench) whenRead(do func(path string)) { b.hookSources().onOpen = do }
 
 // setIdentity sets the server's identity rule.
-func (b *bench) setIdentity(by ingest.Identity) {
-	b.T.Helper()
-	b.set(func(s *ingest.Server) { s.Identity = by })
+func (b *bench) setIdentity(t *testing.T, by ingest.Identity) {
+	t.Helper()
+	b.set(t, func(s *ingest.Server) { s.Identity = by })
 }
 
-func (b *bench) inMemory(f ingest.File) string {
-	return b.run(activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size})
+func (b *bench) inMemory(t *testing.T, f ingest.File) string {
+	return b.run(t, activities.NameIngestInMemory, activities.IngestInMemoryInput{FileUUID: f.UUID, ServerUUID: f.ServerUUID, Size: f.Size})
 }
 
 // fetchers returns the steps that read from a server, by mode.
-func (b *directBench) fetchers() map[string]func(ingest.File) string {
-	return map[string]func(ingest.File) string{"staged": b.download, "direct": b.transfer, "memory": b.inMemory}
+func (b *directBench) fetchers() map[string]func(*testing.T, ingest.File) string {
+	return map[string]func(*testing.T, ingest.File) string{"staged": b.download, "direct": b.transfer, "memory": b.inMemory}
 }
 
 // touch sets a file's time to the given age.
-func (b *bench) touch(name string, age time.Duration) {
-	b.T.Helper()
+func (b *bench) touch(t *testing.T, name string, age time.Duration) {
+	t.Helper()
 	at := time.Now().Add(-age)
-	require.NoError(b.T, os.Chtimes(b.sshd.Path(name), at, at))
+	require.NoError(t, os.Chtimes(b.sshd.Path(name), at, at))
 }
 
 // TestAReplacementOfTheSameSizeIsDetected: in every mode, the file is replaced while it
@@ -49,16 +49,16 @@ func TestAReplacementOfTheSameSizeIsDetected(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			b.sshd.Write("a.bin", sandbox.Random(5000))
-			b.touch("a.bin", time.Hour)
-			f := b.ready("a.bin", sandbox.Random(5000))
+			b.sshd.Write(t, "a.bin", sandbox.Random(5000))
+			b.touch(t, "a.bin", time.Hour)
+			f := b.ready(t, "a.bin", sandbox.Random(5000))
 			b.whenRead(func(path string) {
 				require.NoError(t, os.WriteFile(path, bytes.Repeat([]byte("x"), 5000), 0o600))
-				b.touch("a.bin", time.Minute)
+				b.touch(t, "a.bin", time.Minute)
 			})
-			require.Equal(t, string(ingest.KindChanged), b.fetchers()[mode](f))
+			require.Equal(t, string(ingest.KindChanged), b.fetchers()[mode](t, f))
 			require.Empty(t, b.S3.Objects(t))
-			require.Equal(t, ingest.StatusDownloading, b.status(f))
+			require.Equal(t, ingest.StatusDownloading, b.status(t, f))
 		})
 	}
 }
@@ -99,9 +99,9 @@ func TestAReplacementBeforeOpeningIsDetected(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			f := b.ready("a.bin", sandbox.Random(5000))
+			f := b.ready(t, "a.bin", sandbox.Random(5000))
 			b.acts.Sources = staleStat{b.acts.Sources}
-			require.Equal(t, string(ingest.KindChanged), b.fetchers()[mode](f))
+			require.Equal(t, string(ingest.KindChanged), b.fetchers()[mode](t, f))
 			require.Empty(t, b.S3.Objects(t))
 		})
 	}
@@ -115,26 +115,26 @@ func TestReadingChangesTheTime(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			b.setIdentity(ingest.IdentitySize)
-			f := b.ready("a.bin", sandbox.Random(5000))
-			b.whenRead(func(string) { b.touch("a.bin", time.Hour) })
-			require.Empty(t, b.fetchers()[mode](f))
+			b.setIdentity(t, ingest.IdentitySize)
+			f := b.ready(t, "a.bin", sandbox.Random(5000))
+			b.whenRead(func(string) { b.touch(t, "a.bin", time.Hour) })
+			require.Empty(t, b.fetchers()[mode](t, f))
 			if mode == "staged" {
-				require.Empty(t, b.verify(f))
-				require.Empty(t, b.upload(f))
+				require.Empty(t, b.verify(t, f))
+				require.Empty(t, b.upload(t, f))
 			}
-			require.Empty(t, b.notify(f))
+			require.Empty(t, b.notify(t, f))
 			for range 2 {
-				require.Empty(t, b.list(false))
+				require.Empty(t, b.list(t, false))
 			}
-			require.Len(t, b.Files(), 1)
-			now, err := b.Store.File(b.Ctx, f.UUID)
+			require.Len(t, b.Files(t), 1)
+			now, err := b.Store.File(b.Context(t), f.UUID)
 			require.NoError(t, err)
 			require.NotZero(t, now.ShownTime)
 
-			b.set(func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
-			b.touch("a.bin", 2*time.Hour) // as if it had been replaced
-			require.Empty(t, b.run(activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID}))
+			b.set(t, func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
+			b.touch(t, "a.bin", 2*time.Hour) // as if it had been replaced
+			require.Empty(t, b.run(t, activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID}))
 			require.FileExists(t, b.sshd.Path("a.bin"), "it was not read with this time")
 		})
 	}
@@ -143,13 +143,13 @@ func TestReadingChangesTheTime(t *testing.T) {
 func TestAFileIsDeletedWithTheTimeAfterReading(t *testing.T) {
 	t.Parallel()
 	b := newDirectBench(t)
-	b.set(func(s *ingest.Server) { s.Identity, s.AfterIngest = ingest.IdentitySize, ingest.AfterDelete })
-	f := b.ready("a.bin", sandbox.Random(500))
-	b.whenRead(func(string) { b.touch("a.bin", time.Hour) })
-	require.Empty(t, b.inMemory(f))
-	require.Empty(t, b.run(activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID}))
+	b.set(t, func(s *ingest.Server) { s.Identity, s.AfterIngest = ingest.IdentitySize, ingest.AfterDelete })
+	f := b.ready(t, "a.bin", sandbox.Random(500))
+	b.whenRead(func(string) { b.touch(t, "a.bin", time.Hour) })
+	require.Empty(t, b.inMemory(t, f))
+	require.Empty(t, b.run(t, activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID}))
 	require.NoFileExists(t, b.sshd.Path("a.bin"))
-	now, err := b.Store.File(b.Ctx, f.UUID)
+	now, err := b.Store.File(b.Context(t), f.UUID)
 	require.NoError(t, err)
 	require.NotZero(t, now.SourceGoneAt)
 }
@@ -161,24 +161,24 @@ func TestSameContentUnderANewTime(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
-			b.setIdentity(ingest.IdentitySizeHash)
+			b.setIdentity(t, ingest.IdentitySizeHash)
 			size := 5000
 			if mode == "direct" {
 				size = 2*directPart + 77
 			}
 			content := sandbox.Random(size)
-			first := b.ready("a.bin", content)
+			first := b.ready(t, "a.bin", content)
 			if mode == "direct" {
-				require.Empty(t, b.transfer(first))
-				require.Empty(t, b.notify(first))
+				require.Empty(t, b.transfer(t, first))
+				require.Empty(t, b.notify(t, first))
 			} else {
-				require.Empty(t, b.inMemory(first))
+				require.Empty(t, b.inMemory(t, first))
 			}
 			require.Len(t, b.AMQP.Messages(t), 1)
 			again := func(age time.Duration) ingest.File {
-				b.touch("a.bin", age)
-				require.Empty(t, b.list(false))
-				for _, f := range b.Files() {
+				b.touch(t, "a.bin", age)
+				require.Empty(t, b.list(t, false))
+				for _, f := range b.Files(t) {
 					if f.Status == ingest.StatusReady {
 						return f
 					}
@@ -188,13 +188,13 @@ func TestSameContentUnderANewTime(t *testing.T) {
 			}
 			for _, age := range []time.Duration{time.Hour, 2 * time.Hour} {
 				f := again(age)
-				require.Equal(t, string(ingest.KindSameContent), b.fetchers()[mode](f))
-				outcome := value[activities.Outcome](b.bench, activities.NameParkFile, activities.ParkFileInput{
+				require.Equal(t, string(ingest.KindSameContent), b.fetchers()[mode](t, f))
+				outcome := value[activities.Outcome](t, b.bench, activities.NameParkFile, activities.ParkFileInput{
 					FileUUID: f.UUID, Step: ingest.StepDownload, Kind: ingest.KindSameContent, Message: "the same",
 				})
 				require.Equal(t, ingest.StatusSuperseded, outcome.Status)
-				require.Empty(t, b.list(false))
-				require.Len(t, b.Files(), 2, "one row for all later times")
+				require.Empty(t, b.list(t, false))
+				require.Len(t, b.Files(t), 2, "one row for all later times")
 				require.Len(t, b.S3.Objects(t), 1)
 				require.Zero(t, b.S3.OpenUploads(t))
 			}
@@ -202,7 +202,7 @@ func TestSameContentUnderANewTime(t *testing.T) {
 			other[7]++
 			require.NoError(t, os.WriteFile(b.sshd.Path("a.bin"), other, 0o600))
 			f := again(3 * time.Hour)
-			require.Empty(t, b.fetchers()[mode](f))
+			require.Empty(t, b.fetchers()[mode](t, f))
 		})
 	}
 }
@@ -217,12 +217,12 @@ func TestAnObjectWithOtherContentIsNotAdopted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			f := b.ready("a.bin", sandbox.Random(5000))
-			require.Empty(t, b.download(f))
-			require.Empty(t, b.verify(f))
-			claimed, err := b.Store.Claim(b.Ctx, f.UUID)
+			f := b.ready(t, "a.bin", sandbox.Random(5000))
+			require.Empty(t, b.download(t, f))
+			require.Empty(t, b.verify(t, f))
+			claimed, err := b.Store.Claim(b.Context(t), f.UUID)
 			require.NoError(t, err)
-			require.NoError(t, b.Store.Apply(b.Ctx, ingest.UploadStarted(claimed, b.S3.Bucket, ingest.ObjectKey(f))))
+			require.NoError(t, b.Store.Apply(b.Context(t), ingest.UploadStarted(claimed, b.S3.Bucket, ingest.ObjectKey(f))))
 			other := bytes.Repeat([]byte("x"), tc.size)
 			options := minio.PutObjectOptions{UserMetadata: map[string]string{}}
 			if tc.hash {
@@ -231,10 +231,10 @@ func TestAnObjectWithOtherContentIsNotAdopted(t *testing.T) {
 					options.UserMetadata["Sha256"] = sandbox.Digest(sandbox.Random(5000))
 				}
 			}
-			_, err = b.S3.Core.PutObject(b.Ctx, b.S3.Bucket, ingest.ObjectKey(f), bytes.NewReader(other), int64(tc.size), "", "", options)
+			_, err = b.S3.Core.PutObject(b.Context(t), b.S3.Bucket, ingest.ObjectKey(f), bytes.NewReader(other), int64(tc.size), "", "", options)
 			require.NoError(t, err)
-			require.Empty(t, b.download(f))
-			require.Equal(t, ingest.StatusDownloaded, b.status(f), "it is not stored")
+			require.Empty(t, b.download(t, f))
+			require.Equal(t, ingest.StatusDownloaded, b.status(t, f), "it is not stored")
 		})
 	}
 }
@@ -243,30 +243,30 @@ func TestAnObjectWithOtherContentIsNotAdopted(t *testing.T) {
 func TestAReadOnceServerIsReadOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.set(func(s *ingest.Server) { s.ReadOnce = true })
-	f := b.ready("a.bin", sandbox.Random(5000))
+	b.set(t, func(s *ingest.Server) { s.ReadOnce = true })
+	f := b.ready(t, "a.bin", sandbox.Random(5000))
 	ledger := b.acts.Ledger
 	b.acts.Ledger = failingLedger{ledger, ingest.StatusDownloaded}
-	require.Equal(t, string(ingest.KindTransient), b.download(f))
+	require.Equal(t, string(ingest.KindTransient), b.download(t, f))
 	b.acts.Ledger = ledger
 	logins := b.countLogins()
-	require.Empty(t, b.download(f))
+	require.Empty(t, b.download(t, f))
 	require.Zero(t, logins.count.Load())
-	require.Equal(t, ingest.StatusDownloaded, b.status(f))
+	require.Equal(t, ingest.StatusDownloaded, b.status(t, f))
 }
 
 // TestAListingNotesUnusualTimes: missing times and times in the future.
 func TestAListingNotesUnusualTimes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.sshd.Write("none.csv", sandbox.Random(10))
+	b.sshd.Write(t, "none.csv", sandbox.Random(10))
 	require.NoError(t, os.Chtimes(b.sshd.Path("none.csv"), time.Unix(0, 0), time.Unix(0, 0)))
-	b.sshd.Write("future.csv", sandbox.Random(10))
-	b.touch("future.csv", -70*365*24*time.Hour)
-	b.sshd.Write("good.csv", sandbox.Random(10))
+	b.sshd.Write(t, "future.csv", sandbox.Random(10))
+	b.touch(t, "future.csv", -70*365*24*time.Hour)
+	b.sshd.Write(t, "good.csv", sandbox.Random(10))
 	for _, list := range []string{activities.NameListServerFiles, activities.NameTryListing} {
-		require.Empty(t, b.run(list, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}))
-		scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
+		require.Empty(t, b.run(t, list, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}))
+		scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
 		require.NoError(t, err)
 		assert.Equal(t, "1 of 3 entries have no modification time: replacements of the same size cannot be detected; "+
 			"1 file has a modification time in the future", scan.Note, list)
@@ -274,7 +274,7 @@ func TestAListingNotesUnusualTimes(t *testing.T) {
 	for name, note := range map[string]string{
 		"none.csv": "no modification time", "future.csv": "in the future",
 	} {
-		f := b.File(b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+		f := b.File(t, b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 		notes := f.SourceNotes(time.Now())
 		require.Len(t, notes, 1)
 		assert.Contains(t, notes[0], note)
@@ -286,15 +286,15 @@ func TestAListingNotesUnusualTimes(t *testing.T) {
 func TestAListingHoldsFilesThatLookNew(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.set(func(s *ingest.Server) { s.HoldChanges = 2 })
+	b.set(t, func(s *ingest.Server) { s.HoldChanges = 2 })
 	names := []string{"a.csv", "b.csv", "c.csv"}
 	for _, name := range names {
-		b.sshd.Write(name, sandbox.Random(100))
-		b.touch(name, 5*time.Hour)
+		b.sshd.Write(t, name, sandbox.Random(100))
+		b.touch(t, name, 5*time.Hour)
 	}
-	require.Empty(t, b.list(false))
-	for _, f := range b.Files() {
-		require.Empty(t, b.inMemory(f))
+	require.Empty(t, b.list(t, false))
+	for _, f := range b.Files(t) {
+		require.Empty(t, b.inMemory(t, f))
 	}
 	for _, name := range names {
 		info, err := os.Stat(b.sshd.Path(name))
@@ -302,11 +302,11 @@ func TestAListingHoldsFilesThatLookNew(t *testing.T) {
 		at := info.ModTime().Add(time.Hour)
 		require.NoError(t, os.Chtimes(b.sshd.Path(name), at, at))
 	}
-	result := value[activities.ListServerFilesResult](b, activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID})
+	result := value[activities.ListServerFilesResult](t, b, activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID})
 	assert.Equal(t, [3]int64{3, 0, 0}, [3]int64{result.New, result.Ready, result.Settling})
-	recheck := value[activities.RecheckSettlingResult](b, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID})
+	recheck := value[activities.RecheckSettlingResult](t, b, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID})
 	assert.Zero(t, recheck.Ready+recheck.Settling)
-	scan, err := b.Store.LatestScan(b.Ctx, b.server.UUID)
+	scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
 	require.NoError(t, err)
 	assert.Contains(t, scan.Note, "3 known files look new because their times moved by exactly 1h0m0s")
 	assert.Len(t, b.AMQP.Messages(t), 3)
@@ -321,13 +321,13 @@ func TestReplacedWhileItIsReadIsNotDeleted(t *testing.T) {
 			t.Run(mode, func(t *testing.T) {
 				t.Parallel()
 				b := newDirectBench(t)
-				b.set(func(s *ingest.Server) { s.Identity, s.AfterIngest = ingest.IdentitySize, ingest.AfterDelete })
-				b.sshd.Write("a.bin", sandbox.Random(500))
-				b.touch("a.bin", time.Hour)
-				f := b.ready("a.bin", sandbox.Random(500))
+				b.set(t, func(s *ingest.Server) { s.Identity, s.AfterIngest = ingest.IdentitySize, ingest.AfterDelete })
+				b.sshd.Write(t, "a.bin", sandbox.Random(500))
+				b.touch(t, "a.bin", time.Hour)
+				f := b.ready(t, "a.bin", sandbox.Random(500))
 				replace := func(path string) {
-					b.sshd.Write("new", bytes.Repeat([]byte("x"), 500))
-					b.touch("new", time.Minute)
+					b.sshd.Write(t, "new", bytes.Repeat([]byte("x"), 500))
+					b.touch(t, "new", time.Minute)
 					require.NoError(t, os.Rename(b.sshd.Path("new"), path))
 				}
 				if closing {
@@ -335,13 +335,13 @@ func TestReplacedWhileItIsReadIsNotDeleted(t *testing.T) {
 				} else {
 					b.whenRead(replace)
 				}
-				require.Empty(t, b.fetchers()[mode](f))
+				require.Empty(t, b.fetchers()[mode](t, f))
 				if mode == "staged" {
-					require.Empty(t, b.verify(f))
-					require.Empty(t, b.upload(f))
+					require.Empty(t, b.verify(t, f))
+					require.Empty(t, b.upload(t, f))
 				}
-				require.Empty(t, b.notify(f))
-				require.Empty(t, b.run(activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID}))
+				require.Empty(t, b.notify(t, f))
+				require.Empty(t, b.run(t, activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID}))
 				require.FileExists(t, b.sshd.Path("a.bin"))
 			})
 		}

@@ -22,17 +22,17 @@ import (
 const shortTimeout = 10 * time.Second
 
 // addLatency puts a proxy with a round trip of 60 ms before the bench's server.
-func (b *bench) addLatency() {
-	b.T.Helper()
-	b.proxy().AddToxic("latency", map[string]int{"latency": 60})
+func (b *bench) addLatency(t *testing.T) {
+	t.Helper()
+	b.proxy(t).AddToxic(t, "latency", map[string]int{"latency": 60})
 	b.acts.NoProgress = shortTimeout
 }
 
 // proxy puts a proxy before the bench's server.
-func (b *bench) proxy() *sandbox.Proxy {
-	b.T.Helper()
-	proxy := sandbox.NewProxy(b.T, b.server.Host, b.server.Port)
-	b.server = b.Edit(b.server.UUID, func(s *ingest.Server) { s.Port = proxy.Port })
+func (b *bench) proxy(t *testing.T) *sandbox.Proxy {
+	t.Helper()
+	proxy := sandbox.NewProxy(t, b.server.Host, b.server.Port)
+	b.server = b.Edit(t, b.server.UUID, func(s *ingest.Server) { s.Port = proxy.Port })
 	return proxy
 }
 
@@ -43,9 +43,9 @@ func TestAListingOfEmptyFoldersIsNoStall(t *testing.T) {
 	for i := range 120 {
 		require.NoError(t, os.MkdirAll(b.sshd.Path(fmt.Sprintf("day-%03d", i)), 0o755))
 	}
-	b.addLatency()
+	b.addLatency(t)
 	began := time.Now()
-	require.Empty(t, b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
+	require.Empty(t, b.run(t, activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
 	assert.Greater(t, time.Since(began), shortTimeout, "the connection is too fast for this test")
 }
 
@@ -57,14 +57,14 @@ func TestALargeFolderIsNoStall(t *testing.T) {
 	for i := range names {
 		require.NoError(t, os.Symlink("nowhere", b.sshd.Path(fmt.Sprintf("%05d", i))))
 	}
-	_, err := b.Store.EditServer(b.Ctx, b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
+	_, err := b.Store.EditServer(b.Context(t), b.server.UUID, func(s ingest.Server) (ingest.Server, error) {
 		s.Exclude = []string{"*"}
 		return s, nil
 	})
 	require.NoError(t, err)
-	b.addLatency()
+	b.addLatency(t)
 	began := time.Now()
-	require.Empty(t, b.run(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
+	require.Empty(t, b.run(t, activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))
 	assert.Greater(t, time.Since(began), shortTimeout, "the connection is too fast for this test")
 }
 
@@ -74,14 +74,14 @@ func TestARecheckOfManyFilesIsNoStall(t *testing.T) {
 	var seen []ingest.Observation
 	for i := range 400 { // less than a page, so that the end of a page does not count
 		name := fmt.Sprintf("%03d.csv", i)
-		b.sshd.Write(name, []byte("x"))
+		b.sshd.Write(t, name, []byte("x"))
 		seen = append(seen, ingest.Observation{Path: b.sshd.Path(name), Size: 7})
 	}
-	_, err := b.Store.Observe(b.Ctx, b.server.UUID, "manual", seen)
+	_, err := b.Store.Observe(b.Context(t), b.server.UUID, "manual", seen)
 	require.NoError(t, err)
-	b.addLatency()
+	b.addLatency(t)
 	began := time.Now()
-	require.Empty(t, b.run(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
+	require.Empty(t, b.run(t, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
 	assert.Greater(t, time.Since(began), shortTimeout, "the connection is too fast for this test")
 }
 
@@ -103,23 +103,23 @@ func withStoreProxy(t *testing.T) (*bench, *sandbox.Proxy) {
 func TestASlowStoreIsNoStall(t *testing.T) {
 	t.Parallel()
 	b, proxy := withStoreProxy(t)
-	f := b.ready("large.bin", sandbox.Random(32<<20)) // two parts
-	require.Empty(t, b.download(f))
-	require.Empty(t, b.verify(f))
+	f := b.ready(t, "large.bin", sandbox.Random(32<<20)) // two parts
+	require.Empty(t, b.download(t, f))
+	require.Empty(t, b.verify(t, f))
 
-	proxy.AddToxicUp("bandwidth", map[string]int{"rate": 700})
+	proxy.AddToxicUp(t, "bandwidth", map[string]int{"rate": 700})
 	b.acts.NoProgress = shortTimeout
 	began := time.Now()
-	require.Empty(t, b.upload(f))
+	require.Empty(t, b.upload(t, f))
 	assert.Greater(t, time.Since(began), 2*shortTimeout, "the connection is too fast for this test")
-	assert.Equal(t, ingest.StatusUploaded, b.status(f))
+	assert.Equal(t, ingest.StatusUploaded, b.status(t, f))
 }
 
 // TestASilentServerIsReported: the error fits the step.
 func TestASilentServerIsReported(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	b.proxy().AddToxic("timeout", map[string]int{"timeout": 0})
+	b.proxy(t).AddToxic(t, "timeout", map[string]int{"timeout": 0})
 	b.acts.NoProgress = time.Millisecond
 	_, err := b.env.ExecuteActivity(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID})
 	require.ErrorContains(t, err, "server acme did not respond for 1ms")
@@ -129,12 +129,12 @@ func TestASilentServerIsReported(t *testing.T) {
 
 // nextDelay runs a failing step and returns the requested delay of the next attempt; 0 leaves
 // it to the retry policy.
-func (b *bench) nextDelay(name string, in any) time.Duration {
-	b.T.Helper()
+func (b *bench) nextDelay(t *testing.T, name string, in any) time.Duration {
+	t.Helper()
 	_, err := b.env.ExecuteActivity(name, in)
 	var app *temporal.ApplicationError
-	require.ErrorAs(b.T, err, &app)
-	require.Equal(b.T, string(ingest.KindTransient), app.Type(), "%v", err)
+	require.ErrorAs(t, err, &app)
+	require.Equal(t, string(ingest.KindTransient), app.Type(), "%v", err)
 	return app.NextRetryDelay()
 }
 
@@ -143,30 +143,30 @@ func (b *bench) nextDelay(name string, in any) time.Duration {
 func TestADownloadWithProgressIsRetriedSoon(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
-	f := b.ready("large.bin", sandbox.Random(8<<20))
-	proxy := b.proxy()
-	proxy.AddToxic("limit_data", map[string]int{"bytes": 3 << 20})
+	f := b.ready(t, "large.bin", sandbox.Random(8<<20))
+	proxy := b.proxy(t)
+	proxy.AddToxic(t, "limit_data", map[string]int{"bytes": 3 << 20})
 	in := activities.DownloadInput{FileUUID: f.UUID}
-	assert.Equal(t, time.Second, b.nextDelay(activities.NameDownload, in))
-	assert.Equal(t, time.Second, b.nextDelay(activities.NameDownload, in), "progress since the checkpoint")
+	assert.Equal(t, time.Second, b.nextDelay(t, activities.NameDownload, in))
+	assert.Equal(t, time.Second, b.nextDelay(t, activities.NameDownload, in), "progress since the checkpoint")
 	proxy.Cut()
-	assert.Zero(t, b.nextDelay(activities.NameDownload, in), "no byte came")
-	proxy.Restore()
-	proxy.RemoveToxic("limit_data") // how much each attempt kept depends on the machine
-	require.Empty(t, b.download(f))
-	require.Empty(t, b.verify(f))
+	assert.Zero(t, b.nextDelay(t, activities.NameDownload, in), "no byte came")
+	proxy.Restore(t)
+	proxy.RemoveToxic(t, "limit_data") // how much each attempt kept depends on the machine
+	require.Empty(t, b.download(t, f))
+	require.Empty(t, b.verify(t, f))
 }
 
 func TestAnUploadWithProgressIsRetriedSoon(t *testing.T) {
 	t.Parallel()
 	b, proxy := withStoreProxy(t)
-	f := b.ready("large.bin", sandbox.Random(17<<20)) // a large part and a small one
-	require.Empty(t, b.download(f))
-	require.Empty(t, b.verify(f))
-	proxy.AddToxicUp("limit_data", map[string]int{"bytes": 3 << 20})
+	f := b.ready(t, "large.bin", sandbox.Random(17<<20)) // a large part and a small one
+	require.Empty(t, b.download(t, f))
+	require.Empty(t, b.verify(t, f))
+	proxy.AddToxicUp(t, "limit_data", map[string]int{"bytes": 3 << 20})
 	in := activities.UploadInput{FileUUID: f.UUID}
-	assert.Equal(t, time.Second, b.nextDelay(activities.NameUpload, in), "the small part is stored")
-	assert.Zero(t, b.nextDelay(activities.NameUpload, in), "the large one is interrupted each time")
-	proxy.RemoveToxic("limit_data")
-	require.Empty(t, b.upload(f))
+	assert.Equal(t, time.Second, b.nextDelay(t, activities.NameUpload, in), "the small part is stored")
+	assert.Zero(t, b.nextDelay(t, activities.NameUpload, in), "the large one is interrupted each time")
+	proxy.RemoveToxic(t, "limit_data")
+	require.Empty(t, b.upload(t, f))
 }

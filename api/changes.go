@@ -55,7 +55,7 @@ func (h handlers) begin(ctx context.Context, req openapi.ListChangesRequestObjec
 
 // changes is the response to ListChanges.
 type changes struct {
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // of the request: the generated Visit method has none
 	events   operations.Events
 	stopping <-chan struct{}
 	last     int64

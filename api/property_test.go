@@ -43,14 +43,14 @@ func TestEveryOperationIsAsSpecified(t *testing.T) {
 	t.Parallel()
 	d := newDriver(t)
 	for _, op := range d.operations {
-		d.driveGood(op)
-		d.driveWrong(op)
-		d.driveRoles(op)
-		d.driveRepeats(op)
+		d.driveGood(t, op)
+		d.driveWrong(t, op)
+		d.driveRoles(t, op)
+		d.driveRepeats(t, op)
 	}
-	d.driveOtherMethods()
-	d.driveWithoutEngine()
-	d.driveUnknownTokens() // at the end, because an address with many wrong tokens is refused
+	d.driveOtherMethods(t)
+	d.driveWithoutEngine(t)
+	d.driveUnknownTokens(t) // at the end, because an address with many wrong tokens is refused
 	for _, op := range d.operations {
 		require.Positive(t, op.succeeded, "%s never succeeded: give the test a known value for what it needs", op.OperationID)
 		require.Positive(t, op.refused, "%s never refused anything", op.OperationID)
@@ -60,7 +60,6 @@ func TestEveryOperationIsAsSpecified(t *testing.T) {
 
 // driver sends requests to the running API.
 type driver struct {
-	t          *testing.T
 	doc        *openapi3.T
 	operations []*operation
 	service    *realBundle
@@ -76,7 +75,7 @@ type driver struct {
 
 func newDriver(t *testing.T) *driver {
 	t.Helper()
-	d := &driver{t: t, doc: loadSpecification(t), service: setupReal(t), seed: 1, tokens: map[string]string{}}
+	d := &driver{doc: loadSpecification(t), service: setupReal(t), seed: 1, tokens: map[string]string{}}
 	d.service.engine.endAudit = d.service.store.EndAudit
 	switch text := os.Getenv("STEVEDORE_TEST_PROPERTY_SEED"); text {
 	case "":
@@ -92,7 +91,7 @@ func newDriver(t *testing.T) *driver {
 	t.Cleanup(server.Close)
 	d.url, d.client = server.URL, server.Client()
 	d.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	d.maker = maker{random: rand.New(rand.NewPCG(d.seed, 0)), known: d.fixtures()}
+	d.maker = maker{random: rand.New(rand.NewPCG(d.seed, 0)), known: d.fixtures(t)}
 	for _, role := range ingest.Roles {
 		created := d.service.call("POST", "/api/v1/tokens", fmt.Sprintf(`{"name":"a-%s","role":%q}`, role, role))
 		d.tokens[string(role)] = decode[openapi.NewToken](t, created).Token
@@ -101,8 +100,8 @@ func newDriver(t *testing.T) *driver {
 }
 
 // fixtures adds records to the ledger and returns references to them.
-func (d *driver) fixtures() map[string]func() any {
-	t, b := d.t, d.service
+func (d *driver) fixtures(t *testing.T) map[string]func() any {
+	t, b := t, d.service
 	b.server(t, "acme")
 	scratch := b.server(t, "scratch")
 	_, err := b.store.EditServer(t.Context(), scratch.UUID, func(s ingest.Server) (ingest.Server, error) {
@@ -140,20 +139,20 @@ func (d *driver) fixtures() map[string]func() any {
 }
 
 // send sends a request and counts the results.
-func (d *driver) send(draft draft) answer {
-	d.t.Helper()
+func (d *driver) send(t *testing.T, draft draft) answer {
+	t.Helper()
 	request, err := draft.request(d.url)
-	require.NoError(d.t, err)
-	return d.exchange(draft.op, request)
+	require.NoError(t, err)
+	return d.exchange(t, draft.op, request)
 }
 
-func (d *driver) exchange(op *operation, request *http.Request) answer {
-	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
+func (d *driver) exchange(t *testing.T, op *operation, request *http.Request) answer {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	d.requests++
 	response, err := d.client.Do(request.WithContext(ctx))
-	require.NoError(d.t, err)
+	require.NoError(t, err)
 	defer func() { _ = response.Body.Close() }()
 	streams := strings.HasPrefix(response.Header.Get("Content-Type"), "text/event-stream")
 	if streams {
@@ -161,7 +160,7 @@ func (d *driver) exchange(op *operation, request *http.Request) answer {
 	}
 	body, err := io.ReadAll(response.Body)
 	if !streams || !errors.Is(err, context.Canceled) {
-		require.NoError(d.t, err)
+		require.NoError(t, err)
 	}
 	a := answer{status: response.StatusCode, header: response.Header, body: body}
 	switch {
@@ -174,8 +173,8 @@ func (d *driver) exchange(op *operation, request *http.Request) answer {
 }
 
 // judge reports the faults of a response.
-func (d *driver) judge(op *operation, what string, a answer, more ...string) {
-	d.t.Helper()
+func (d *driver) judge(t *testing.T, op *operation, what string, a answer, more ...string) {
+	t.Helper()
 	faults := append(op.broken(d.doc, a), more...)
 	if a.status >= 500 {
 		faults = append(faults, "a fault of ours")
@@ -184,35 +183,35 @@ func (d *driver) judge(op *operation, what string, a answer, more ...string) {
 		return
 	}
 	if d.faults++; d.faults > shownFaults {
-		d.t.FailNow()
+		t.FailNow()
 	}
 	shown := a.body[:min(len(a.body), 400)]
-	d.t.Errorf("%s, %s (STEVEDORE_TEST_PROPERTY_SEED=%d): %d %s\n  %s", op.OperationID, what, d.seed, a.status, shown, strings.Join(faults, "\n  "))
+	t.Errorf("%s, %s (STEVEDORE_TEST_PROPERTY_SEED=%d): %d %s\n  %s", op.OperationID, what, d.seed, a.status, shown, strings.Join(faults, "\n  "))
 }
 
 // driveGood sends requests that must succeed, and requests that match the
 // specification with arbitrary values.
-func (d *driver) driveGood(op *operation) {
+func (d *driver) driveGood(t *testing.T, op *operation) {
 	for i := range rounds {
-		a := d.send(d.maker.good(op))
+		a := d.send(t, d.maker.good(op))
 		var faults []string
 		if a.status >= 300 {
 			faults = append(faults, "should have succeeded")
 		}
-		d.judge(op, "good", a, faults...)
+		d.judge(t, op, "good", a, faults...)
 		if i > 0 && len(op.parameters) == 0 && op.body == nil {
 			return // the operation has only one request
 		}
-		d.judge(op, "random", d.send(d.maker.draft(op, false)))
+		d.judge(t, op, "random", d.send(t, d.maker.draft(op, false)))
 	}
 }
 
 // driveWrong makes good requests invalid, each in one way.
-func (d *driver) driveWrong(op *operation) {
+func (d *driver) driveWrong(t *testing.T, op *operation) {
 	for _, wrong := range d.maker.wrongs(op) {
 		draft := d.maker.good(op).clone()
 		wrong.spoil(&draft)
-		a := d.exchange(op, d.encoded(draft))
+		a := d.exchange(t, op, d.encoded(t, draft))
 		var faults []string
 		if wrong.status != 0 && a.status != wrong.status {
 			faults = append(faults, fmt.Sprintf("%d is due", wrong.status))
@@ -223,30 +222,30 @@ func (d *driver) driveWrong(op *operation) {
 				faults = append(faults, "the problem does not name "+wrong.field)
 			}
 		}
-		d.judge(op, wrong.what, a, faults...)
+		d.judge(t, op, wrong.what, a, faults...)
 	}
 }
 
 // encoded replaces text in the body with bytes that encoders would not write.
-func (d *driver) encoded(draft draft) *http.Request {
+func (d *driver) encoded(t *testing.T, draft draft) *http.Request {
 	request, err := draft.request(d.url)
-	require.NoError(d.t, err)
+	require.NoError(t, err)
 	if draft.body != nil && draft.raw == nil {
 		body, err := io.ReadAll(request.Body)
-		require.NoError(d.t, err)
+		require.NoError(t, err)
 		draft.raw = bytes.ReplaceAll(body, []byte(notUTF8), []byte{0xff})
 		request, err = draft.request(d.url)
-		require.NoError(d.t, err)
+		require.NoError(t, err)
 	}
 	return request
 }
 
 // driveRoles sends requests without a token and with a token of each role.
-func (d *driver) driveRoles(op *operation) {
+func (d *driver) driveRoles(t *testing.T, op *operation) {
 	for _, role := range []string{"", "viewer", "operator", "admin"} {
 		draft := d.maker.good(op)
 		draft.token = d.tokens[role]
-		a := d.send(draft)
+		a := d.send(t, draft)
 		want := 0
 		switch {
 		case op.role == "":
@@ -259,24 +258,24 @@ func (d *driver) driveRoles(op *operation) {
 		if want != 0 && a.status != want || want == 0 && a.status >= 300 {
 			faults = append(faults, fmt.Sprintf("x-role is %q: %d is due", op.role, want))
 		}
-		d.judge(op, "as "+strconv.Quote(role), a, faults...)
+		d.judge(t, op, "as "+strconv.Quote(role), a, faults...)
 	}
 }
 
 // driveRepeats sends a request twice under one Idempotency-Key, and then
 // another request under the same key.
-func (d *driver) driveRepeats(op *operation) {
+func (d *driver) driveRepeats(t *testing.T, op *operation) {
 	if !slices.ContainsFunc(op.parameters, func(p *openapi3.Parameter) bool { return p.Name == "Idempotency-Key" }) {
 		return
 	}
 	draft := d.maker.good(op)
 	draft.header.Set("Idempotency-Key", "key of "+op.OperationID)
-	first, again := d.send(draft), d.send(draft)
+	first, again := d.send(t, draft), d.send(t, draft)
 	var faults []string
 	if first.status != again.status || !bytes.Equal(first.body, again.body) || again.header.Get("Idempotency-Replayed") != "true" {
 		faults = append(faults, "not the answer of the first one: "+string(first.body))
 	}
-	d.judge(op, "the same again", again, faults...)
+	d.judge(t, op, "the same again", again, faults...)
 	other := draft.clone()
 	other.path["server"], other.path["file_uuid"] = "other", fileUUID
 	if op.body != nil {
@@ -285,14 +284,14 @@ func (d *driver) driveRepeats(op *operation) {
 			other.body = maps.Clone(first)
 		}
 	}
-	a := d.send(other)
+	a := d.send(t, other)
 	if a.status != 422 && a.status != 400 { // an invalid body is detected first
-		d.judge(op, "another with the key", a, "422 is due")
+		d.judge(t, op, "another with the key", a, "422 is due")
 	}
 }
 
 // driveOtherMethods sends methods that the paths do not support.
-func (d *driver) driveOtherMethods() {
+func (d *driver) driveOtherMethods(t *testing.T) {
 	for path, item := range d.doc.Paths.Map() {
 		for _, method := range []string{"GET", "POST", "PUT", "PATCH", "DELETE"} {
 			if item.GetOperation(method) != nil {
@@ -302,45 +301,45 @@ func (d *driver) driveOtherMethods() {
 			op := *draft.op
 			op.method = method
 			draft.op, draft.body, draft.query = &op, nil, nil
-			a := d.send(draft)
+			a := d.send(t, draft)
 			var faults []string
 			if a.status != 405 || a.header.Get("Allow") == "" {
 				faults = append(faults, "405 with an Allow header is due")
 			}
-			d.judge(&op, method+" "+path, a, faults...)
+			d.judge(t, &op, method+" "+path, a, faults...)
 		}
 	}
 }
 
 // driveWithoutEngine: without Temporal, operations succeed, or return 503 if the
 // specification lists it.
-func (d *driver) driveWithoutEngine() {
+func (d *driver) driveWithoutEngine(t *testing.T) {
 	d.service.engine.fail(ingest.Errorf(ingest.KindTransient, "cannot reach Temporal: check TEMPORAL_ADDRESS"))
 	for _, op := range d.operations {
-		a := d.send(d.maker.good(op))
+		a := d.send(t, d.maker.good(op))
 		faults := op.broken(d.doc, a)
 		if a.status >= 500 && (a.status != 503 || op.Responses.Status(503) == nil) {
 			faults = append(faults, "no 503 is declared")
 		}
 		if len(faults) > 0 {
-			d.t.Errorf("%s without Temporal: %d %s\n  %s", op.OperationID, a.status, a.body, strings.Join(faults, "\n  "))
+			t.Errorf("%s without Temporal: %d %s\n  %s", op.OperationID, a.status, a.body, strings.Join(faults, "\n  "))
 		}
 	}
 	d.service.engine.fail(nil)
 }
 
-func (d *driver) driveUnknownTokens() {
+func (d *driver) driveUnknownTokens(t *testing.T) {
 	for _, op := range d.operations {
 		if op.role == "" {
 			continue
 		}
 		draft := d.maker.good(op)
 		draft.token = "stv_unknown"
-		a := d.send(draft)
+		a := d.send(t, draft)
 		var faults []string
 		if a.status != 401 && a.status != 429 {
 			faults = append(faults, "401 or 429 is due")
 		}
-		d.judge(op, "with an unknown token", a, faults...)
+		d.judge(t, op, "with an unknown token", a, faults...)
 	}
 }

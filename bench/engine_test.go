@@ -46,7 +46,7 @@ func engine(t *testing.T, w Workload, run *Run) {
 	began := time.Now()
 	require.NoError(t, e.runAll(ctx, w.Files()))
 	run.Took = time.Since(began)
-	run.Files, run.CPU = w.Files(), meter.cpu()
+	run.Files, run.CPU = w.Files(), meter.cpu(t)
 	run.Rate = float64(run.Files) / run.Took.Seconds()
 	run.Histories = historiesOf(ctx, t, temporal, queue, run.Files)
 	run.TemporalWrites = writesSoFar(t) - writes

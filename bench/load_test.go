@@ -136,7 +136,7 @@ func peer(copyAll func(context.Context, *testing.T, Workload, services.S3) (Usag
 		used, err := copyAll(t.Context(), t, w, s3)
 		run.Took, run.PeakBytes = time.Since(began), used.PeakBytes
 		require.NoError(t, err)
-		run.Files, run.CPU = w.Files(), meter.cpu()
+		run.Files, run.CPU = w.Files(), meter.cpu(t)
 		if used.CPU > 0 { // by processes of its own
 			run.CPU["client"] = used.CPU
 		}

@@ -16,7 +16,6 @@ import (
 
 // meter measures the CPU time of process groups from its start on.
 type meter struct {
-	t     *testing.T
 	pids  map[string][]int
 	began map[string]time.Duration
 }
@@ -27,7 +26,7 @@ func startMeter(t *testing.T, w Workload, worker int) *meter {
 	t.Helper()
 	pids, err := ServicePids()
 	require.NoError(t, err)
-	m := &meter{t: t, pids: map[string][]int{}}
+	m := &meter{pids: map[string][]int{}}
 	for name, pid := range pids {
 		m.pids[name] = []int{pid}
 	}
@@ -37,32 +36,32 @@ func startMeter(t *testing.T, w Workload, worker int) *meter {
 	if worker != 0 {
 		m.pids["worker"] = []int{worker}
 	}
-	m.began = m.read()
+	m.began = m.read(t)
 	return m
 }
 
-func (m *meter) read() map[string]time.Duration {
-	m.t.Helper()
+func (m *meter) read(t *testing.T) map[string]time.Duration {
+	t.Helper()
 	now := map[string]time.Duration{}
 	for group, pids := range m.pids {
 		for _, pid := range pids {
 			took, err := TreeCPU(pid)
-			require.NoError(m.t, err, group)
+			require.NoError(t, err, group)
 			now[group] += took
 		}
 	}
 	if m.pids["worker"] == nil {
 		own, err := OwnCPU()
-		require.NoError(m.t, err)
+		require.NoError(t, err)
 		now["client"] = own
 	}
 	return now
 }
 
 // cpu returns the CPU time since the start.
-func (m *meter) cpu() map[string]time.Duration {
-	m.t.Helper()
-	used := m.read()
+func (m *meter) cpu(t *testing.T) map[string]time.Duration {
+	t.Helper()
+	used := m.read(t)
 	for group := range used {
 		used[group] -= m.began[group]
 	}

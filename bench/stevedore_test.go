@@ -21,35 +21,35 @@ import (
 // 0, because waiting is not work.
 func stevedore(t *testing.T, w Workload, run *Run) {
 	h := sandbox.NewCluster(t)
-	h.Ctx = t.Context() // as long as it takes
+	h.SetTimeout(3 * time.Hour) // the timeout of `make load`
 	for i, sshd := range w.Servers {
-		h.Adopt(sshd, ServerName(i), func(s *ingest.Server) { s.MaxParallel, s.Settle = PerServer, 0 })
+		h.Adopt(t, sshd, ServerName(i), func(s *ingest.Server) { s.MaxParallel, s.Settle = PerServer, 0 })
 	}
 	all := strconv.Itoa(Servers * PerServer)
-	worker := h.StartProcess(sandbox.ProcessOptions{Env: []string{
+	worker := h.StartProcess(t, sandbox.ProcessOptions{Env: []string{
 		"STEVEDORE_WORKER_MAX_DOWNLOADS=" + all, "STEVEDORE_WORKER_MAX_UPLOADS=" + all,
 	}})
-	awaitPollers(h.Ctx, t, h.Temporal, h.Queue, enumspb.TASK_QUEUE_TYPE_WORKFLOW, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
+	awaitPollers(h.Context(t), t, h.Temporal, h.Queue, enumspb.TASK_QUEUE_TYPE_WORKFLOW, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
 	dsn := h.Cfg.Database.URL.Reveal()
-	ledger, writes := readLedger(h.Ctx, t, dsn), writesSoFar(t)
+	ledger, writes := readLedger(h.Context(t), t, dsn), writesSoFar(t)
 	meter := startMeter(t, w, worker.Pid())
-	h.ScanAndWait()
-	run.Files, run.CPU = w.Files(), meter.cpu()
+	h.ScanAndWait(t)
+	run.Files, run.CPU = w.Files(), meter.cpu(t)
 
-	files := h.Files()
+	files := h.Files(t)
 	require.Len(t, files, len(w.sizes))
 	last := slices.MaxFunc(files, func(a, b ingest.File) int { return a.CompletedAt.Compare(b.CompletedAt) })
 	run.Took = last.CompletedAt.Sub(scanStart(t, h))
 	run.Rate = w.Units / run.Took.Seconds()
-	run.PeakBytes = worker.PeakMemory()
-	run.Histories = historiesOf(h.Ctx, t, h.Temporal, h.Queue, len(files))
+	run.PeakBytes = worker.PeakMemory(t)
+	run.Histories = historiesOf(h.Context(t), t, h.Temporal, h.Queue, len(files))
 	run.TemporalWrites = writesSoFar(t) - writes
 	run.LedgerEvents, run.HistoryEvents = eventsOf(t, h, last)
-	run.Steps = stepsOf(h, files)
-	worker.Terminate()
-	after := readLedger(h.Ctx, t, dsn)
+	run.Steps = stepsOf(t, h, files)
+	worker.Terminate(t)
+	after := readLedger(h.Context(t), t, dsn)
 	run.Commits, run.WALSyncs = after.commits-ledger.commits, after.walSyncs-ledger.walSyncs
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 	require.NoError(t, Empty(t.Context(), h.S3))
 }
 
@@ -68,7 +68,7 @@ func awaitPollers(ctx context.Context, t *testing.T, temporal client.Client, que
 // which is also the database's.
 func scanStart(t *testing.T, h *sandbox.Cluster) time.Time {
 	t.Helper()
-	scan, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, h.LastScan, "")
+	scan, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), h.LastScan, "")
 	require.NoError(t, err)
 	return scan.GetWorkflowExecutionInfo().GetStartTime().AsTime()
 }
@@ -77,17 +77,17 @@ func scanStart(t *testing.T, h *sandbox.Cluster) time.Time {
 // its workflow.
 func eventsOf(t *testing.T, h *sandbox.Cluster, f ingest.File) (ledger, history int) {
 	t.Helper()
-	flow, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(f.UUID), "")
+	flow, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(f.UUID), "")
 	require.NoError(t, err)
-	return len(h.Events(f.UUID)), int(flow.GetWorkflowExecutionInfo().GetHistoryLength())
+	return len(h.Events(t, f.UUID)), int(flow.GetWorkflowExecutionInfo().GetHistoryLength())
 }
 
 // stepsOf returns the median time before each event.
-func stepsOf(h *sandbox.Cluster, files []ingest.File) (steps []Step) {
+func stepsOf(t *testing.T, h *sandbox.Cluster, files []ingest.File) (steps []Step) {
 	var order []ingest.EventType
 	took := map[ingest.EventType][]float64{}
 	for _, f := range files {
-		events := h.Events(f.UUID)
+		events := h.Events(t, f.UUID)
 		for i := 1; i < len(events); i++ {
 			of := events[i].Type
 			if took[of] == nil {

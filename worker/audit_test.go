@@ -20,20 +20,20 @@ import (
 )
 
 // audit runs an audit of all servers and returns its record and discrepancies.
-func (h *cluster) audit() (ingest.AuditRun, []ingest.Discrepancy) {
-	h.T.Helper()
+func (h *cluster) audit(t *testing.T) (ingest.AuditRun, []ingest.Discrepancy) {
+	t.Helper()
 	id := uuid.NewString()
-	require.NoError(h.T, h.Store.AddAuditRun(h.Ctx, ingest.AuditRun{UUID: id, Actor: "ann"}))
-	run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{
+	require.NoError(t, h.Store.AddAuditRun(h.Context(t), ingest.AuditRun{UUID: id, Actor: "ann"}))
+	run, err := h.Temporal.ExecuteWorkflow(h.Context(t), client.StartWorkflowOptions{
 		ID: ingest.AuditWorkflowID(id), TaskQueue: h.Queue,
 	}, workflows.NameAuditServers, workflows.AuditServersInput{RunUUID: id})
-	require.NoError(h.T, err)
-	_ = run.Get(h.Ctx, nil) // the result is in the ledger
-	h.record("audit", ingest.AuditWorkflowID(id))
-	ended, err := h.Store.AuditRun(h.Ctx, id)
-	require.NoError(h.T, err)
-	found, err := h.Store.ListDiscrepancies(h.Ctx, id, 0, 100)
-	require.NoError(h.T, err)
+	require.NoError(t, err)
+	_ = run.Get(h.Context(t), nil) // the result is in the ledger
+	h.record(t, "audit", ingest.AuditWorkflowID(id))
+	ended, err := h.Store.AuditRun(h.Context(t), id)
+	require.NoError(t, err)
+	found, err := h.Store.ListDiscrepancies(h.Context(t), id, 0, 100)
+	require.NoError(t, err)
 	return ended, found
 }
 
@@ -58,25 +58,25 @@ func TestAudit(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
 	var attempts atomic.Int32
-	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+	h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
 		d.Auditor = failFirst{d.Auditor, &attempts}
 		return d
 	})
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.csv", []byte("a"))
-	acme.Write("b.csv", []byte("b"))
-	h.ScanAndWait()
-	lost := h.Completed(acme.Path("a.csv"))
-	h.AwaitIngest(h.Completed(acme.Path("b.csv")).UUID)
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.csv", []byte("a"))
+	acme.Write(t, "b.csv", []byte("b"))
+	h.ScanAndWait(t)
+	lost := h.Completed(t, acme.Path("a.csv"))
+	h.AwaitIngest(t, h.Completed(t, acme.Path("b.csv")).UUID)
 
-	run, found := h.audit()
+	run, found := h.audit(t)
 	require.Equal(t, ingest.AuditCompleted, run.State, run.Error)
 	require.Empty(t, found, "the results of the failed attempt are discarded")
 	require.EqualValues(t, 2, attempts.Load())
 	assert.Equal(t, ingest.AuditCounts{Sources: 2, Files: 2, Objects: 2, Bytes: 2}, run.AuditCounts)
 
-	require.NoError(t, h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, lost.ObjectKey, minio.RemoveObjectOptions{}))
-	run, found = h.audit()
+	require.NoError(t, h.S3.Core.RemoveObject(h.Context(t), h.S3.Bucket, lost.ObjectKey, minio.RemoveObjectOptions{}))
+	run, found = h.audit(t)
 	require.Equal(t, ingest.AuditCompleted, run.State, run.Error)
 	require.Len(t, found, 1)
 	assert.Equal(t, ingest.AuditMissing, found[0].Mark)
@@ -94,11 +94,11 @@ func (failingAuditor) Audit(context.Context, []string, bool, func(ingest.Discrep
 func TestAFailedAuditReportsTheReason(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+	h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
 		d.Auditor = failingAuditor{}
 		return d
 	})
-	run, _ := h.audit()
+	run, _ := h.audit(t)
 	require.Equal(t, ingest.AuditFailed, run.State)
 	require.Contains(t, run.Error, "the object store refuses the key")
 }
@@ -119,7 +119,7 @@ func TestATerminatedAuditDoesNotBlockTheNext(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
 	auditor := blockingAuditor{make(chan struct{}, 2), make(chan struct{}, 2)}
-	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+	h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
 		d.Auditor = auditor
 		return d
 	})
@@ -127,39 +127,39 @@ func TestATerminatedAuditDoesNotBlockTheNext(t *testing.T) {
 		Ledger: h.Store, NewUUID: uuid.NewString,
 		Orchestrator: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
 	})
-	first, err := ops.StartAudit(h.Ctx, nil, false)
+	first, err := ops.StartAudit(h.Context(t), nil, false)
 	require.NoError(t, err)
 	<-auditor.begun
-	_, err = ops.StartAudit(h.Ctx, nil, false)
+	_, err = ops.StartAudit(h.Context(t), nil, false)
 	require.ErrorContains(t, err, "is running, and only one may run at a time")
 
-	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.AuditWorkflowID(first.UUID), "", "too long"))
-	second, err := ops.StartAudit(h.Ctx, nil, false)
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.AuditWorkflowID(first.UUID), "", "too long"))
+	second, err := ops.StartAudit(h.Context(t), nil, false)
 	require.NoError(t, err)
-	ended, err := ops.GetAudit(h.Ctx, first.UUID)
+	ended, err := ops.GetAudit(h.Context(t), first.UUID)
 	require.NoError(t, err)
 	require.Equal(t, ingest.AuditFailed, ended.State)
 	require.Contains(t, ended.Error, "ended from outside")
 	<-auditor.begun
 	<-auditor.ended // the first attempt was cancelled
 
-	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.AuditWorkflowID(second.UUID), "", "too long"))
-	page, err := ops.ListAudits(h.Ctx, 0, 10)
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.AuditWorkflowID(second.UUID), "", "too long"))
+	page, err := ops.ListAudits(h.Context(t), 0, 10)
 	require.NoError(t, err)
 	require.Len(t, page.Items, 2)
 	require.Equal(t, ingest.AuditFailed, page.Items[0].State, "listing detects it, without a new audit")
 	<-auditor.ended
 
 	lost := uuid.NewString() // recorded, but its workflow was never started
-	require.NoError(t, h.Store.AddAuditRun(h.Ctx, ingest.AuditRun{UUID: lost, Actor: "ann"}))
-	run, err := ops.GetAudit(h.Ctx, lost)
+	require.NoError(t, h.Store.AddAuditRun(h.Context(t), ingest.AuditRun{UUID: lost, Actor: "ann"}))
+	run, err := ops.GetAudit(h.Context(t), lost)
 	require.NoError(t, err)
 	require.Equal(t, ingest.AuditRunning, run.State, "its workflow may start any moment")
 	later := operations.New(operations.Deps{
 		Ledger: h.Store, NewUUID: uuid.NewString, Now: func() time.Time { return time.Now().Add(2 * time.Minute) },
 		Orchestrator: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
 	})
-	run, err = later.GetAudit(h.Ctx, lost)
+	run, err = later.GetAudit(h.Context(t), lost)
 	require.NoError(t, err)
 	require.Equal(t, ingest.AuditFailed, run.State)
 }

@@ -31,35 +31,35 @@ import (
 func TestEverythingArrivesExactlyOnce(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
-	acme, globex := h.AddServer("acme", nil), h.AddServer("globex", nil)
-	acme.Write("orders.csv", sandbox.Random(48_213))
-	acme.Write("empty.flag", nil)
-	acme.Write("nested/deep/deeper/report.xml", sandbox.Random(9_001))
-	acme.Write("north/daily.csv", sandbox.Random(1_200))
-	acme.Write("south/daily.csv", sandbox.Random(1_200)) // the same bytes under the same name are two files
-	acme.Write("large.bin", sandbox.Random(70<<20))
-	acme.Write("signed/payments.dat", sandbox.Random(700_000))
-	acme.Write("signed/payments.dat.sha256", []byte(sandbox.Digest(sandbox.Random(700_000))+"  payments.dat\n"))
-	globex.Write("Отчёты/итоги за ноябрь.txt", sandbox.Random(20_480))
-	globex.Write("with spaces/my file (final) v2.pdf", sandbox.Random(333_333))
-	globex.Write("not utf-8 \xff\xfe.bin", sandbox.Random(10))
-	globex.Write("daily.csv", sandbox.Random(1_300))
+	h.StartWorker(t)
+	acme, globex := h.AddServer(t, "acme", nil), h.AddServer(t, "globex", nil)
+	acme.Write(t, "orders.csv", sandbox.Random(48_213))
+	acme.Write(t, "empty.flag", nil)
+	acme.Write(t, "nested/deep/deeper/report.xml", sandbox.Random(9_001))
+	acme.Write(t, "north/daily.csv", sandbox.Random(1_200))
+	acme.Write(t, "south/daily.csv", sandbox.Random(1_200)) // the same bytes under the same name are two files
+	acme.Write(t, "large.bin", sandbox.Random(70<<20))
+	acme.Write(t, "signed/payments.dat", sandbox.Random(700_000))
+	acme.Write(t, "signed/payments.dat.sha256", []byte(sandbox.Digest(sandbox.Random(700_000))+"  payments.dat\n"))
+	globex.Write(t, "Отчёты/итоги за ноябрь.txt", sandbox.Random(20_480))
+	globex.Write(t, "with spaces/my file (final) v2.pdf", sandbox.Random(333_333))
+	globex.Write(t, "not utf-8 \xff\xfe.bin", sandbox.Random(10))
+	globex.Write(t, "daily.csv", sandbox.Random(1_300))
 
-	h.ScanAndWait()
+	h.ScanAndWait(t)
 
-	h.RequireExactlyOnceSoFar()
-	signed := h.File(acme.Path("signed/payments.dat"), func(ingest.File) bool { return true })
-	assert.Equal(t, "payments.dat.sha256", sandbox.Detail(h.Events(signed.UUID), ingest.EventVerified, "source"))
+	h.RequireExactlyOnceSoFar(t)
+	signed := h.File(t, acme.Path("signed/payments.dat"), func(ingest.File) bool { return true })
+	assert.Equal(t, "payments.dat.sha256", sandbox.Detail(h.Events(t, signed.UUID), ingest.EventVerified, "source"))
 
-	h.record("file_ingest", ingest.IngestWorkflowID(signed.UUID))
-	large := h.File(acme.Path("large.bin"), func(ingest.File) bool { return true })
-	h.record("file_ingest_large", ingest.IngestWorkflowID(large.UUID))
-	h.record("discover_files", ingest.DiscoverWorkflowID(large.ServerUUID))
+	h.record(t, "file_ingest", ingest.IngestWorkflowID(signed.UUID))
+	large := h.File(t, acme.Path("large.bin"), func(ingest.File) bool { return true })
+	h.record(t, "file_ingest_large", ingest.IngestWorkflowID(large.UUID))
+	h.record(t, "discover_files", ingest.DiscoverWorkflowID(large.ServerUUID))
 
-	before := h.Files()
-	h.ScanAndWait()
-	assert.Equal(t, before, h.Files(), "a second scan changes nothing")
+	before := h.Files(t)
+	h.ScanAndWait(t)
+	assert.Equal(t, before, h.Files(t), "a second scan changes nothing")
 	assert.Empty(t, h.AMQP.Messages(t), "and publishes nothing")
 }
 
@@ -78,29 +78,29 @@ func (c whileSettling) Settling(ctx context.Context, server string, after int64,
 func TestAGrowingFileIsIngestedOnceSettled(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	acme := h.AddServer("acme", nil)
-	acme.Write("growing.log", sandbox.Random(1000))
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "growing.log", sandbox.Random(1000))
 	grown := sandbox.Random(5000)
 	var first []ingest.File
-	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+	h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
 		d.Catalog = whileSettling{d.Catalog, &sync.Once{}, func() {
 			var err error
-			first, err = h.Store.Files(h.Ctx, ingest.FileFilter{Limit: 2})
+			first, err = h.Store.Files(h.Context(t), ingest.FileFilter{Limit: 2})
 			assert.NoError(t, err)
-			acme.Write("growing.log", grown)
+			acme.Write(t, "growing.log", grown)
 		}}
 		return d
 	})
-	h.ScanAndWait()
+	h.ScanAndWait(t)
 
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 	require.Len(t, first, 1)
 	assert.EqualValues(t, 1000, first[0].Size)
 	assert.Equal(t, ingest.StatusDiscovered, first[0].Status)
-	file := h.Completed(acme.Path("growing.log"))
+	file := h.Completed(t, acme.Path("growing.log"))
 	assert.Equal(t, first[0].ID, file.ID, "a file that grows while settling is one version")
 	assert.Equal(t, sandbox.Digest(grown), file.Hash)
-	assert.Len(t, h.Files(), 1)
+	assert.Len(t, h.Files(t), 1)
 }
 
 // TestNewContentUnderAnOldNameIsAnotherVersion: deduplication by path alone
@@ -108,13 +108,13 @@ func TestAGrowingFileIsIngestedOnceSettled(t *testing.T) {
 func TestNewContentUnderAnOldNameIsAnotherVersion(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", nil)
-	acme.Write("daily.csv", sandbox.Random(100))
-	h.ScanAndWait()
-	acme.Write("daily.csv", sandbox.Random(101))
-	h.ScanAndWait()
-	files := h.Files()
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "daily.csv", sandbox.Random(100))
+	h.ScanAndWait(t)
+	acme.Write(t, "daily.csv", sandbox.Random(101))
+	h.ScanAndWait(t)
+	files := h.Files(t)
 	require.Len(t, files, 2)
 	for _, f := range files {
 		assert.Equal(t, ingest.StatusCompleted, f.Status)
@@ -126,44 +126,44 @@ func TestNewContentUnderAnOldNameIsAnotherVersion(t *testing.T) {
 func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel = 1 })
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) { s.MaxParallel = 1 })
 	bad := sandbox.Random(3000)
-	acme.Write("a-bad.dat", bad)
-	acme.Write("a-bad.dat.sha256", []byte(sandbox.Digest([]byte("something else"))+"  a-bad.dat\n"))
+	acme.Write(t, "a-bad.dat", bad)
+	acme.Write(t, "a-bad.dat.sha256", []byte(sandbox.Digest([]byte("something else"))+"  a-bad.dat\n"))
 	for _, name := range []string{"b.dat", "c.dat", "d.dat"} {
-		acme.Write(name, sandbox.Random(2000))
+		acme.Write(t, name, sandbox.Random(2000))
 	}
-	h.Scan()
-	parked := h.File(acme.Path("a-bad.dat"), func(f ingest.File) bool { return f.Status == ingest.StatusError })
+	h.Scan(t)
+	parked := h.File(t, acme.Path("a-bad.dat"), func(f ingest.File) bool { return f.Status == ingest.StatusError })
 	assert.Equal(t, ingest.KindHashMismatch, parked.ErrorKind)
 	assert.Contains(t, parked.ErrorMessage, "a-bad.dat.sha256")
 	for _, name := range []string{"b.dat", "c.dat", "d.dat"} {
-		h.File(acme.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+		h.File(t, acme.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	}
 
 	id := ingest.IngestWorkflowID(parked.UUID)
-	value, err := h.Temporal.QueryWorkflow(h.Ctx, id, "", workflows.QueryStatus)
+	value, err := h.Temporal.QueryWorkflow(h.Context(t), id, "", workflows.QueryStatus)
 	require.NoError(t, err)
 	var status workflows.IngestStatus
 	require.NoError(t, value.Get(&status))
 	require.NotNil(t, status.Parked)
 
-	acme.Write("a-bad.dat.sha256", []byte(sandbox.Digest(bad)+"  a-bad.dat\n"))
-	update, err := h.Temporal.UpdateWorkflow(h.Ctx, client.UpdateWorkflowOptions{
+	acme.Write(t, "a-bad.dat.sha256", []byte(sandbox.Digest(bad)+"  a-bad.dat\n"))
+	update, err := h.Temporal.UpdateWorkflow(h.Context(t), client.UpdateWorkflowOptions{
 		WorkflowID: id, UpdateName: workflows.UpdateRetry, WaitForStage: client.WorkflowUpdateStageCompleted,
 		Args: []any{workflows.OperatorAction{From: ingest.StepDownload, Actor: "ann", Reason: "partner sent a new checksum"}},
 	})
 	require.NoError(t, err)
-	require.NoError(t, update.Get(h.Ctx, nil))
-	h.File(acme.Path("a-bad.dat"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	assert.Equal(t, "ann", sandbox.Detail(h.Events(parked.UUID), ingest.EventOperatorAction, "actor"))
-	last := h.Temporal.GetWorkflow(h.Ctx, id, "")
-	require.NoError(t, last.Get(h.Ctx, nil))
+	require.NoError(t, update.Get(h.Context(t), nil))
+	h.File(t, acme.Path("a-bad.dat"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+	assert.Equal(t, "ann", sandbox.Detail(h.Events(t, parked.UUID), ingest.EventOperatorAction, "actor"))
+	last := h.Temporal.GetWorkflow(h.Context(t), id, "")
+	require.NoError(t, last.Get(h.Context(t), nil))
 	assert.NotEqual(t, update.RunID(), last.GetRunID(), "a new workflow, which holds a slot, fetches it again")
-	h.RequireExactlyOnce()
-	h.recordRun("file_ingest_parked", id, update.RunID())
-	h.record("discover_files_parked", ingest.DiscoverWorkflowID(parked.ServerUUID))
+	h.RequireExactlyOnce(t)
+	h.recordRun(t, "file_ingest_parked", id, update.RunID())
+	h.record(t, "discover_files_parked", ingest.DiscoverWorkflowID(parked.ServerUUID))
 }
 
 // TestBrokenServersDelayNoOther scans one good server among broken ones of every kind. All
@@ -171,28 +171,28 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 func TestBrokenServersDelayNoOther(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
-	good := h.AddServer("good", nil)
-	good.Write("a.csv", sandbox.Random(100))
+	h.StartWorker(t)
+	good := h.AddServer(t, "good", nil)
+	good.Write(t, "a.csv", sandbox.Random(100))
 
 	locked := services.StartSSHD(t, services.SSHDOptions{Password: "right"})
-	wrongPassword := h.Register(locked, "wrong-password", func(s *ingest.Server) {
-		s.PasswordEncrypted = h.Seal(*s, "password", []byte("wrong"))
+	wrongPassword := h.Register(t, locked, "wrong-password", func(s *ingest.Server) {
+		s.PasswordEncrypted = h.Seal(t, *s, "password", []byte("wrong"))
 	})
 	rekeyed := services.StartSSHD(t, services.SSHDOptions{})
-	changedKey := h.Register(rekeyed, "changed-key", nil)
-	rekeyed.RotateHostKey()
-	unpinned := h.Register(rekeyed, "unpinned", func(s *ingest.Server) { s.HostKeys = nil })
+	changedKey := h.Register(t, rekeyed, "changed-key", nil)
+	rekeyed.RotateHostKey(t)
+	unpinned := h.Register(t, rekeyed, "unpinned", func(s *ingest.Server) { s.HostKeys = nil })
 	gone := services.StartSSHD(t, services.SSHDOptions{})
-	dead := h.Register(gone, "dead", nil)
-	gone.Kill()
-	noFolder := h.Register(services.StartSSHD(t, services.SSHDOptions{}), "no-folder", func(s *ingest.Server) { s.RootPath = "/nowhere" })
+	dead := h.Register(t, gone, "dead", nil)
+	gone.Kill(t)
+	noFolder := h.Register(t, services.StartSSHD(t, services.SSHDOptions{}), "no-folder", func(s *ingest.Server) { s.RootPath = "/nowhere" })
 
-	summary := h.Scan()
+	summary := h.Scan(t)
 	require.Equal(t, 6, summary.Started)
-	h.record("scan_all_servers", h.LastScan)
-	h.File(good.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	h.AwaitScans(summary)
+	h.record(t, "scan_all_servers", h.LastScan)
+	h.File(t, good.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+	h.AwaitScans(t, summary)
 
 	for _, c := range []struct {
 		server ingest.Server
@@ -205,24 +205,24 @@ func TestBrokenServersDelayNoOther(t *testing.T) {
 		{dead, ingest.ServerOK, "127.0.0.1"},
 		{noFolder, ingest.ServerOK, "/nowhere"},
 	} {
-		now, err := h.Store.Server(h.Ctx, c.server.UUID)
+		now, err := h.Store.Server(h.Context(t), c.server.UUID)
 		require.NoError(t, err)
 		assert.Equal(t, c.state, now.State, c.server.Name)
 		assert.Contains(t, now.LastError, c.reason, c.server.Name)
 		assert.NotContains(t, now.LastError, "\n")
 
-		result, status := h.scanned(c.server.UUID)
+		result, status := h.scanned(t, c.server.UUID)
 		require.NotNil(t, result.Failure, c.server.Name)
 		assert.Equal(t, now.LastError, result.Failure.Message)
 		assert.Equal(t, string(ingest.StatusError), status, c.server.Name)
-		run, err := orchestrator.Client{Connect: operations.Provide[client.Client](h.Temporal)}.DescribeServer(h.Ctx, c.server.UUID)
+		run, err := orchestrator.Client{Connect: operations.Provide[client.Client](h.Temporal)}.DescribeServer(h.Context(t), c.server.UUID)
 		require.NoError(t, err)
 		assert.EqualError(t, run.Err, now.LastError)
 	}
-	h.record("discover_files_broken", ingest.DiscoverWorkflowID(dead.UUID))
+	h.record(t, "discover_files_broken", ingest.DiscoverWorkflowID(dead.UUID))
 	for _, server := range summary.Servers {
 		if server.Name == "good" {
-			result, status := h.scanned(server.UUID)
+			result, status := h.scanned(t, server.UUID)
 			assert.Nil(t, result.Failure)
 			assert.Empty(t, status)
 		}
@@ -231,13 +231,13 @@ func TestBrokenServersDelayNoOther(t *testing.T) {
 
 // scanned returns the result of a server's DiscoverFiles, which must have completed, and
 // its StevedoreStatus.
-func (h *cluster) scanned(serverUUID string) (result workflows.DiscoverSummary, status string) {
-	h.T.Helper()
+func (h *cluster) scanned(t *testing.T, serverUUID string) (result workflows.DiscoverSummary, status string) {
+	t.Helper()
 	id := ingest.DiscoverWorkflowID(serverUUID)
-	require.NoError(h.T, h.Temporal.GetWorkflow(h.Ctx, id, "").Get(h.Ctx, &result))
-	run, err := h.Temporal.DescribeWorkflow(h.Ctx, id, "")
-	require.NoError(h.T, err)
-	require.Equal(h.T, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, run.Status)
+	require.NoError(t, h.Temporal.GetWorkflow(h.Context(t), id, "").Get(h.Context(t), &result))
+	run, err := h.Temporal.DescribeWorkflow(h.Context(t), id, "")
+	require.NoError(t, err)
+	require.Equal(t, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, run.Status)
 	status, _ = run.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(ingest.SearchStatus))
 	return result, status
 }
@@ -245,37 +245,37 @@ func (h *cluster) scanned(serverUUID string) (result workflows.DiscoverSummary, 
 func TestAMissingBucketIsRetriedAndReported(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.csv", sandbox.Random(100))
-	require.NoError(t, h.S3.Core.RemoveBucket(h.Ctx, h.S3.Bucket))
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.csv", sandbox.Random(100))
+	require.NoError(t, h.S3.Core.RemoveBucket(h.Context(t), h.S3.Bucket))
 
-	scan := h.Scan()
-	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindMissing })
+	scan := h.Scan(t)
+	waiting := h.File(t, acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindMissing })
 	assert.Contains(t, waiting.ErrorMessage, h.S3.Bucket)
-	assert.NotNil(t, sandbox.Detail(h.Events(waiting.UUID), ingest.EventRetryScheduled, "message"))
+	assert.NotNil(t, sandbox.Detail(h.Events(t, waiting.UUID), ingest.EventRetryScheduled, "message"))
 
-	require.NoError(t, h.S3.Core.MakeBucket(h.Ctx, h.S3.Bucket, minio.MakeBucketOptions{}))
-	h.AwaitScans(scan)
-	h.RequireExactlyOnce()
+	require.NoError(t, h.S3.Core.MakeBucket(h.Context(t), h.S3.Bucket, minio.MakeBucketOptions{}))
+	h.AwaitScans(t, scan)
+	h.RequireExactlyOnce(t)
 }
 
 func TestFullStagingIsWaitedForVisibly(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
 	h.Cfg.Staging.ReserveBytes = 1 << 60
-	stop := h.StartWorker()
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("a.csv", sandbox.Random(100))
-	scan := h.Scan()
-	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindStagingFull })
+	stop := h.StartWorker(t)
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "a.csv", sandbox.Random(100))
+	scan := h.Scan(t)
+	waiting := h.File(t, acme.Path("a.csv"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindStagingFull })
 	assert.Contains(t, waiting.ErrorMessage, "STEVEDORE_STAGING_RESERVE_BYTES")
 
 	stop()
 	h.Cfg.Staging.ReserveBytes = 0
-	h.StartWorker()
-	h.AwaitScans(scan)
-	h.RequireExactlyOnce()
+	h.StartWorker(t)
+	h.AwaitScans(t, scan)
+	h.RequireExactlyOnce(t)
 }
 
 // TestAStoppedDownloadIsResumed: a shutdown during a download keeps every staged
@@ -284,23 +284,23 @@ func TestAStoppedDownloadIsResumed(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
 	var line *sandbox.Proxy
-	acme := h.AddServer("acme", func(s *ingest.Server) {
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) {
 		line = sandbox.NewProxy(t, s.Host, s.Port)
 		s.Port = line.Port
 	})
-	line.AddToxic("bandwidth", map[string]int{"rate": 1 << 10}) // 20 s are left when the worker stops
-	acme.Write("large.bin", sandbox.Random(24<<20))
-	stop := h.StartWorker()
-	scan := h.Scan()
+	line.AddToxic(t, "bandwidth", map[string]int{"rate": 1 << 10}) // 20 s are left when the worker stops
+	acme.Write(t, "large.bin", sandbox.Random(24<<20))
+	stop := h.StartWorker(t)
+	scan := h.Scan(t)
 	staged := filepath.Join(h.Cfg.Staging.Dir, "files")
 	sandbox.Eventually(t, func() bool { return stagedBytes(staged) > 4<<20 }, sandbox.Timeout, 20*time.Millisecond)
 	stop()
-	line.RemoveToxic("bandwidth")
-	h.StartWorker()
-	h.AwaitScans(scan)
-	h.RequireExactlyOnce()
-	file := h.File(acme.Path("large.bin"), func(ingest.File) bool { return true })
-	offset, _ := sandbox.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
+	line.RemoveToxic(t, "bandwidth")
+	h.StartWorker(t)
+	h.AwaitScans(t, scan)
+	h.RequireExactlyOnce(t)
+	file := h.File(t, acme.Path("large.bin"), func(ingest.File) bool { return true })
+	offset, _ := sandbox.LastDetail(h.Events(t, file.UUID), ingest.EventDownloadResumed, "offset").(float64)
 	assert.Greater(t, offset, float64(4<<20), "at least what had been staged was kept")
 }
 
@@ -318,16 +318,16 @@ func stagedBytes(dir string) (most int64) {
 func TestTheSourceIsMovedAfterIngest(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", func(s *ingest.Server) {
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) {
 		s.RootPath += "/in"
 		s.AfterIngest = ingest.AfterIngest("move:" + filepath.Dir(s.RootPath) + "/done")
 	})
-	acme.Write("in/a.csv", sandbox.Random(100))
-	acme.Write("done/a.csv", []byte("of an earlier day"))
-	h.ScanAndWait()
-	file := h.File(acme.Path("in/a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	require.NoError(t, h.Temporal.GetWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "").Get(h.Ctx, nil))
+	acme.Write(t, "in/a.csv", sandbox.Random(100))
+	acme.Write(t, "done/a.csv", []byte("of an earlier day"))
+	h.ScanAndWait(t)
+	file := h.File(t, acme.Path("in/a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+	require.NoError(t, h.Temporal.GetWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "").Get(h.Context(t), nil))
 	assert.NoFileExists(t, acme.Path("in/a.csv"))
 	old, err := os.ReadFile(acme.Path("done/a.csv"))
 	require.NoError(t, err)
@@ -344,16 +344,16 @@ func TestASmallFileNeedsFewEvents(t *testing.T) {
 	t.Parallel()
 	const aim, tries = 25, 3
 	h := newCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", nil)
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", nil)
 	least := math.MaxInt
 	for i := 0; i < tries && least > aim; i++ {
 		name := fmt.Sprintf("small-%d.csv", i)
-		acme.Write(name, sandbox.Random(100+i))
-		h.ScanAndWait()
-		file := h.Completed(acme.Path(name))
-		h.AwaitIngest(file.UUID)
-		n := h.events(ingest.IngestWorkflowID(file.UUID))
+		acme.Write(t, name, sandbox.Random(100+i))
+		h.ScanAndWait(t)
+		file := h.Completed(t, acme.Path(name))
+		h.AwaitIngest(t, file.UUID)
+		n := h.events(t, ingest.IngestWorkflowID(file.UUID))
 		t.Logf("figure: a small file: %d history events", n)
 		least = min(least, n)
 	}
@@ -361,12 +361,12 @@ func TestASmallFileNeedsFewEvents(t *testing.T) {
 }
 
 // events returns the number of events in a workflow's history.
-func (h *cluster) events(workflowID string) (n int) {
-	h.T.Helper()
-	history := h.Temporal.GetWorkflowHistory(h.Ctx, workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+func (h *cluster) events(t *testing.T, workflowID string) (n int) {
+	t.Helper()
+	history := h.Temporal.GetWorkflowHistory(h.Context(t), workflowID, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		_, err := history.Next()
-		require.NoError(h.T, err)
+		require.NoError(t, err)
 		n++
 	}
 	return n

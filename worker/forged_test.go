@@ -38,52 +38,52 @@ func (r refusing) Publish(ctx context.Context, a ingest.Notification) (ingest.Re
 // forgery sends a message to Temporal that does not come from stevedore's API.
 type forgery func(h *cluster, file ingest.File) error
 
-func forgedSignal(name string) forgery {
+func forgedSignal(t *testing.T, name string) forgery {
 	return func(h *cluster, file ingest.File) error {
-		return h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", name, workflows.OperatorAction{Actor: "ann", Reason: "forged"})
+		return h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", name, workflows.OperatorAction{Actor: "ann", Reason: "forged"})
 	}
 }
 
-func forgedUpdate(name string) forgery {
+func forgedUpdate(t *testing.T, name string) forgery {
 	return func(h *cluster, file ingest.File) error {
-		return h.SendUpdate(file.UUID, name, workflows.OperatorAction{Actor: "ann", Reason: "forged"})
+		return h.SendUpdate(t, file.UUID, name, workflows.OperatorAction{Actor: "ann", Reason: "forged"})
 	}
 }
 
 // forgedStart completes the file, deletes its object and starts its workflow again.
-func forgedStart(ask func(*workflows.FileIngestInput, *workflows.OperatorAction)) forgery {
+func forgedStart(t *testing.T, ask func(*workflows.FileIngestInput, *workflows.OperatorAction)) forgery {
 	return func(h *cluster, file ingest.File) error {
-		if err := h.SendUpdate(file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "forged"}); err != nil {
+		if err := h.SendUpdate(t, file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "forged"}); err != nil {
 			return err
 		}
-		completed := h.Completed(file.RemotePath)
-		h.AwaitIngest(file.UUID)
-		if err := h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, completed.ObjectKey, minio.RemoveObjectOptions{}); err != nil {
+		completed := h.Completed(t, file.RemotePath)
+		h.AwaitIngest(t, file.UUID)
+		if err := h.S3.Core.RemoveObject(h.Context(t), h.S3.Bucket, completed.ObjectKey, minio.RemoveObjectOptions{}); err != nil {
 			return err
 		}
 		in := workflows.FileIngestInput{FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size}
 		ask(&in, &workflows.OperatorAction{Actor: "ann", Reason: "forged"})
-		run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{
+		run, err := h.Temporal.ExecuteWorkflow(h.Context(t), client.StartWorkflowOptions{
 			ID: ingest.IngestWorkflowID(file.UUID), TaskQueue: h.Queue,
 		}, workflows.NameFileIngest, in)
 		if err != nil {
 			return err
 		}
-		return run.Get(h.Ctx, nil)
+		return run.Get(h.Context(t), nil)
 	}
 }
 
 // forgeries returns, by operator action, every message that can carry the action to a
 // file. The signals of DiscoverFiles carry no actions.
-func forgeries() map[string][]forgery {
+func forgeries(t *testing.T) map[string][]forgery {
 	return map[string][]forgery{
-		workflows.UpdateRetry: {forgedSignal(workflows.UpdateRetry), forgedUpdate(workflows.UpdateRetry)},
-		workflows.UpdateSkip:  {forgedSignal(workflows.UpdateSkip), forgedUpdate(workflows.UpdateSkip)},
+		workflows.UpdateRetry: {forgedSignal(t, workflows.UpdateRetry), forgedUpdate(t, workflows.UpdateRetry)},
+		workflows.UpdateSkip:  {forgedSignal(t, workflows.UpdateSkip), forgedUpdate(t, workflows.UpdateSkip)},
 		workflows.UpdateRenotify: {
-			forgedSignal(workflows.UpdateRenotify), forgedUpdate(workflows.UpdateRenotify),
-			forgedStart(func(in *workflows.FileIngestInput, d *workflows.OperatorAction) { in.Renotify = d }),
+			forgedSignal(t, workflows.UpdateRenotify), forgedUpdate(t, workflows.UpdateRenotify),
+			forgedStart(t, func(in *workflows.FileIngestInput, d *workflows.OperatorAction) { in.Renotify = d }),
 		},
-		workflows.UpdateReprocess: {forgedStart(func(in *workflows.FileIngestInput, d *workflows.OperatorAction) { in.Reprocess = d })},
+		workflows.UpdateReprocess: {forgedStart(t, func(in *workflows.FileIngestInput, d *workflows.OperatorAction) { in.Reprocess = d })},
 	}
 }
 
@@ -92,33 +92,33 @@ func forgeries() map[string][]forgery {
 // unverified.
 func TestForgedActionsAreUnverified(t *testing.T) {
 	t.Parallel()
-	all := forgeries()
+	all := forgeries(t)
 	assert.ElementsMatch(t, updatesOfFiles(t), slices.Collect(maps.Keys(all)), "an update of a file that this test does not forge")
 	h := newCluster(t)
 	var allowed sync.Map
-	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+	h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
 		d.Publisher = refusing{d.Publisher, &allowed}
 		return d
 	})
-	acme := h.AddServer("acme", nil)
+	acme := h.AddServer(t, "acme", nil)
 	var names []string
 	for action, ways := range all {
 		for i := range ways {
 			name := action + strings.Repeat("+", i)
 			names = append(names, name)
-			acme.Write(name, sandbox.Random(100+len(names)))
+			acme.Write(t, name, sandbox.Random(100+len(names)))
 		}
 	}
-	h.Scan()
+	h.Scan(t)
 	for action, ways := range all {
 		for i, forge := range ways {
 			path := acme.Path(action + strings.Repeat("+", i))
-			file := h.Parked(path)
+			file := h.Parked(t, path)
 			allowed.Store(file.UUID, true)
 			require.NoError(t, forge(h, file), path)
 			var last ingest.StoredEvent
 			sandbox.Eventually(t, func() bool {
-				for _, e := range h.Events(file.UUID) {
+				for _, e := range h.Events(t, file.UUID) {
 					if e.Type == ingest.EventOperatorAction {
 						last = e
 					}
@@ -126,7 +126,7 @@ func TestForgedActionsAreUnverified(t *testing.T) {
 				return last.Details["action"] == action
 			}, sandbox.Timeout, 50*time.Millisecond, path)
 			assert.Equal(t, false, last.Details["verified"], path)
-			entries, err := h.Store.AuditLog(h.Ctx, ingest.AuditFilter{Limit: 100})
+			entries, err := h.Store.AuditLog(h.Context(t), ingest.AuditFilter{Limit: 100})
 			require.NoError(t, err)
 			assert.True(t, slices.ContainsFunc(entries, func(e ingest.AuditEntry) bool {
 				return e.Actor == ingest.Unverified && e.Target == file.UUID && e.Action == "file."+action && e.Details["claimed_actor"] == "ann"
@@ -134,10 +134,10 @@ func TestForgedActionsAreUnverified(t *testing.T) {
 		}
 	}
 	for _, signal := range []string{workflows.SignalRescan, workflows.SignalFileReady} {
-		before, err := h.Store.AuditLog(h.Ctx, ingest.AuditFilter{Limit: 100})
+		before, err := h.Store.AuditLog(h.Context(t), ingest.AuditFilter{Limit: 100})
 		require.NoError(t, err)
-		_ = h.Temporal.SignalWorkflow(h.Ctx, ingest.DiscoverWorkflowID(h.Files()[0].ServerUUID), "", signal, map[string]any{"actor": "ann"})
-		after, err := h.Store.AuditLog(h.Ctx, ingest.AuditFilter{Limit: 100})
+		_ = h.Temporal.SignalWorkflow(h.Context(t), ingest.DiscoverWorkflowID(h.Files(t)[0].ServerUUID), "", signal, map[string]any{"actor": "ann"})
+		after, err := h.Store.AuditLog(h.Context(t), ingest.AuditFilter{Limit: 100})
 		require.NoError(t, err)
 		assert.Len(t, after, len(before), "%s carries no operator action", signal)
 	}

@@ -74,10 +74,10 @@ func TestMetrics(t *testing.T) {
 	require.NoError(t, err)
 	cfg, err := config.Load(config.Options{Environ: append(h.Env, "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"))})
 	require.NoError(t, err)
-	temporal, err := orchestrator.DialMeasured(h.Ctx, cfg, services.Logger(t), metrics.Temporal())
+	temporal, err := orchestrator.DialMeasured(h.Context(t), cfg, services.Logger(t), metrics.Temporal())
 	require.NoError(t, err)
 	defer temporal.Close()
-	ctx, stop := context.WithCancel(h.Ctx)
+	ctx, stop := context.WithCancel(h.Context(t))
 	ended := make(chan error, 1)
 	go func() {
 		ended <- worker.RunWith(ctx, cfg, temporal, services.Logger(t), worker.Wiring{
@@ -95,12 +95,12 @@ func TestMetrics(t *testing.T) {
 		require.Error(t, err, "the listener is closed")
 	}()
 
-	acme, globex := h.AddServer("acme", sandbox.Staged), h.AddServer("globex", nil)
-	acme.Write("canary-one.csv", sandbox.Random(100_000))
-	acme.Write("two.csv", sandbox.Random(1_000))
-	globex.Write("three.csv", sandbox.Random(500))
-	h.ScanAndWait()
-	h.RequireExactlyOnceSoFar()
+	acme, globex := h.AddServer(t, "acme", sandbox.Staged), h.AddServer(t, "globex", nil)
+	acme.Write(t, "canary-one.csv", sandbox.Random(100_000))
+	acme.Write(t, "two.csv", sandbox.Random(1_000))
+	globex.Write(t, "three.csv", sandbox.Random(500))
+	h.ScanAndWait(t)
+	h.RequireExactlyOnceSoFar(t)
 
 	url := "http://" + listener.Addr().String()
 	status, text := scraped(t, url+"/livez", "")
@@ -111,7 +111,7 @@ func TestMetrics(t *testing.T) {
 		require.NotContains(t, text, "stevedore_")
 	}
 	_, token, err := access.New(h.Store).
-		CreateToken(h.Ctx, access.NewToken{Name: "prometheus", Role: ingest.RoleViewer})
+		CreateToken(h.Context(t), access.NewToken{Name: "prometheus", Role: ingest.RoleViewer})
 	require.NoError(t, err)
 	status, text = scraped(t, url+"/metrics", "Bearer "+token)
 	require.Equal(t, http.StatusOK, status, text)
@@ -143,7 +143,7 @@ func TestMetrics(t *testing.T) {
 	for _, secret := range []string{"canary", token, h.S3.SecretKey, cfg.Database.URL.Reveal()} {
 		require.NotContains(t, text, secret)
 	}
-	for _, f := range h.Files() {
+	for _, f := range h.Files(t) {
 		require.False(t, strings.Contains(text, f.UUID) || strings.Contains(text, f.Filename), "no label identifies a file")
 	}
 }

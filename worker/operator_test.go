@@ -17,25 +17,25 @@ import (
 func TestRenotifyKeepsTheMessageID(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.csv", sandbox.Random(100))
-	h.ScanAndWait()
-	file := h.Completed(acme.Path("a.csv"))
-	h.AwaitIngest(file.UUID)
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.csv", sandbox.Random(100))
+	h.ScanAndWait(t)
+	file := h.Completed(t, acme.Path("a.csv"))
+	h.AwaitIngest(t, file.UUID)
 	first := h.AMQP.Messages(t)
 
-	run, err := h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{
+	run, err := h.Temporal.ExecuteWorkflow(h.Context(t), client.StartWorkflowOptions{
 		ID: ingest.IngestWorkflowID(file.UUID), TaskQueue: h.Queue,
 	}, workflows.NameFileIngest, workflows.FileIngestInput{
 		FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size,
 		Renotify: &workflows.OperatorAction{Actor: "ann", Reason: "the consumer lost its queue"},
 	})
 	require.NoError(t, err)
-	require.NoError(t, run.Get(h.Ctx, nil))
+	require.NoError(t, run.Get(h.Context(t), nil))
 	assert.Equal(t, first, h.AMQP.Messages(t))
-	assert.Equal(t, "renotify", sandbox.Detail(h.Events(file.UUID), ingest.EventOperatorAction, "action"))
-	assert.Equal(t, "ann", sandbox.Detail(h.Events(file.UUID), ingest.EventOperatorAction, "actor"))
+	assert.Equal(t, "renotify", sandbox.Detail(h.Events(t, file.UUID), ingest.EventOperatorAction, "action"))
+	assert.Equal(t, "ann", sandbox.Detail(h.Events(t, file.UUID), ingest.EventOperatorAction, "actor"))
 }
 
 // parkTwo brings two files into status error by wrong checksum files, then corrects
@@ -44,18 +44,18 @@ func parkTwo(t *testing.T, h *cluster) (paths []string) { return parkTwoOn(t, h,
 
 func parkTwoOn(t *testing.T, h *cluster, server string) (paths []string) {
 	t.Helper()
-	acme := h.AddServer(server, nil)
+	acme := h.AddServer(t, server, nil)
 	for _, name := range []string{"a.csv", "b.csv"} {
-		acme.Write(name, sandbox.Random(100))
-		acme.Write(name+".sha256", []byte(sandbox.Digest([]byte("other"))+"  "+name+"\n"))
+		acme.Write(t, name, sandbox.Random(100))
+		acme.Write(t, name+".sha256", []byte(sandbox.Digest([]byte("other"))+"  "+name+"\n"))
 		paths = append(paths, acme.Path(name))
 	}
-	h.Scan()
+	h.Scan(t)
 	for _, path := range paths {
-		h.Parked(path)
+		h.Parked(t, path)
 	}
 	for _, name := range []string{"a.csv", "b.csv"} {
-		acme.Write(name+".sha256", []byte(sandbox.Digest(sandbox.Random(100))+"  "+name+"\n"))
+		acme.Write(t, name+".sha256", []byte(sandbox.Digest(sandbox.Random(100))+"  "+name+"\n"))
 	}
 	return paths
 }
@@ -65,20 +65,20 @@ func parkTwoOn(t *testing.T, h *cluster, server string) (paths []string) {
 func TestASignalFromTheTemporalCLIActs(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
+	h.StartWorker(t)
 	paths := parkTwo(t, h)
-	a, b := h.Parked(paths[0]), h.Parked(paths[1])
-	require.NoError(t, h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(a.UUID), "", workflows.UpdateRetry, nil))
-	require.NoError(t, h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(b.UUID), "", workflows.UpdateSkip,
+	a, b := h.Parked(t, paths[0]), h.Parked(t, paths[1])
+	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(a.UUID), "", workflows.UpdateRetry, nil))
+	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(b.UUID), "", workflows.UpdateSkip,
 		map[string]string{"actor": "ann", "reason": "not needed"}))
-	h.Completed(paths[0])
-	h.File(paths[1], func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
-	assert.Equal(t, "signal", sandbox.Detail(h.Events(a.UUID), ingest.EventOperatorAction, "actor"))
-	assert.Equal(t, "not needed", sandbox.Detail(h.Events(b.UUID), ingest.EventOperatorAction, "reason"))
+	h.Completed(t, paths[0])
+	h.File(t, paths[1], func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
+	assert.Equal(t, "signal", sandbox.Detail(h.Events(t, a.UUID), ingest.EventOperatorAction, "actor"))
+	assert.Equal(t, "not needed", sandbox.Detail(h.Events(t, b.UUID), ingest.EventOperatorAction, "reason"))
 
 	// The actor was not authenticated: ledger and audit log mark it as unverified.
-	assert.Equal(t, false, sandbox.Detail(h.Events(b.UUID), ingest.EventOperatorAction, "verified"))
-	entries, err := h.Store.AuditLog(h.Ctx, ingest.AuditFilter{Limit: 10})
+	assert.Equal(t, false, sandbox.Detail(h.Events(t, b.UUID), ingest.EventOperatorAction, "verified"))
+	entries, err := h.Store.AuditLog(h.Context(t), ingest.AuditFilter{Limit: 10})
 	require.NoError(t, err)
 	require.Len(t, entries, 2)
 	for _, entry := range entries {
@@ -93,27 +93,27 @@ func TestASignalFromTheTemporalCLIActs(t *testing.T) {
 func TestAnAuditEntryVerifiesOneAction(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
+	h.StartWorker(t)
 	paths := parkTwo(t, h)
-	a, b := h.Parked(paths[0]), h.Parked(paths[1])
+	a, b := h.Parked(t, paths[0]), h.Parked(t, paths[1])
 	entry := ingest.AuditEntry{Key: uuid.NewString(), Actor: "ann", Role: ingest.RoleOperator, Action: "file.retry", Target: a.UUID}
-	require.NoError(t, h.Store.Record(h.Ctx, entry))
+	require.NoError(t, h.Store.Record(h.Context(t), entry))
 	decision := workflows.OperatorAction{Actor: "ann", Reason: "again", Entry: entry.Key}
 	verified := func(f ingest.File) any {
-		return sandbox.LastDetail(h.Events(f.UUID), ingest.EventOperatorAction, "verified")
+		return sandbox.LastDetail(h.Events(t, f.UUID), ingest.EventOperatorAction, "verified")
 	}
 
-	require.NoError(t, h.SendUpdate(b.UUID, workflows.UpdateSkip, decision))
-	h.File(paths[1], func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
+	require.NoError(t, h.SendUpdate(t, b.UUID, workflows.UpdateSkip, decision))
+	h.File(t, paths[1], func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
 	assert.Equal(t, false, verified(b), "the entry is about another file and action")
 
-	require.NoError(t, h.SendUpdate(a.UUID, workflows.UpdateRetry, decision))
-	h.Completed(paths[0])
+	require.NoError(t, h.SendUpdate(t, a.UUID, workflows.UpdateRetry, decision))
+	h.Completed(t, paths[0])
 	assert.Equal(t, true, verified(a))
-	valid, err := h.Store.VerifyAction(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "ann", Entry: entry.Key, Key: "another run"})
+	valid, err := h.Store.VerifyAction(h.Context(t), a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "ann", Entry: entry.Key, Key: "another run"})
 	require.NoError(t, err)
 	assert.False(t, valid, "it was used")
-	valid, err = h.Store.VerifyAction(h.Ctx, a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "eve", Entry: entry.Key, Key: "a third"})
+	valid, err = h.Store.VerifyAction(h.Context(t), a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "eve", Entry: entry.Key, Key: "a third"})
 	require.NoError(t, err)
 	assert.False(t, valid)
 }
@@ -121,8 +121,8 @@ func TestAnAuditEntryVerifiesOneAction(t *testing.T) {
 func TestInvalidOperatorActionsAreRefused(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
-	file := h.Parked(parkTwo(t, h)[0])
+	h.StartWorker(t)
+	file := h.Parked(t, parkTwo(t, h)[0])
 	for message, d := range map[string]struct {
 		update   string
 		decision workflows.OperatorAction
@@ -132,8 +132,8 @@ func TestInvalidOperatorActionsAreRefused(t *testing.T) {
 		"no notification to publish":   {workflows.UpdateRenotify, workflows.OperatorAction{Actor: "ann"}},
 		"use one of [download verify]": {workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", From: "lunch"}},
 	} {
-		assert.ErrorContains(t, h.SendUpdate(file.UUID, d.update, d.decision), message)
+		assert.ErrorContains(t, h.SendUpdate(t, file.UUID, d.update, d.decision), message)
 	}
-	assert.False(t, slices.ContainsFunc(h.Events(file.UUID), func(e ingest.StoredEvent) bool { return e.Type == ingest.EventOperatorAction }))
-	assert.Error(t, h.SendUpdate(uuid.NewString(), workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}), "no such file")
+	assert.False(t, slices.ContainsFunc(h.Events(t, file.UUID), func(e ingest.StoredEvent) bool { return e.Type == ingest.EventOperatorAction }))
+	assert.Error(t, h.SendUpdate(t, uuid.NewString(), workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}), "no such file")
 }

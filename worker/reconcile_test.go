@@ -19,10 +19,10 @@ import (
 )
 
 // reconcile runs a reconciliation and records its history.
-func (h *cluster) reconcile() ingest.Reconciliation {
-	h.T.Helper()
-	found := h.Reconcile()
-	h.record("reconcile", sandbox.ReconcileID(h.Cluster))
+func (h *cluster) reconcile(t *testing.T) ingest.Reconciliation {
+	t.Helper()
+	found := h.Reconcile(t)
+	h.record(t, "reconcile", sandbox.ReconcileID(h.Cluster))
 	return found
 }
 
@@ -51,31 +51,31 @@ func TestReconcileRequeuesFilesWithoutAWorkflow(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
 	reached, release := make(chan string, 1), make(chan struct{})
-	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+	h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
 		d.Objects = stall{d.Objects, reached, release}
 		return d
 	})
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("a.csv", sandbox.Random(1000))
-	summary := h.Scan()
-	file := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "a.csv", sandbox.Random(1000))
+	summary := h.Scan(t)
+	file := h.File(t, acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
 	<-reached
 	// Otherwise the dispatcher would requeue the file itself.
-	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.DiscoverWorkflowID(summary.Servers[0].UUID), "", "test"))
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.DiscoverWorkflowID(summary.Servers[0].UUID), "", "test"))
 	id := ingest.IngestWorkflowID(file.UUID)
-	assert.Zero(t, h.reconcile().Requeued, "it has a workflow")
-	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, id, "", "test"))
+	assert.Zero(t, h.reconcile(t).Requeued, "it has a workflow")
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), id, "", "test"))
 
-	found := h.reconcile()
+	found := h.reconcile(t)
 	assert.EqualValues(t, 1, found.Requeued)
 	assert.Contains(t, strings.Join(found.Findings, "\n"), "a.csv was uploading without a workflow")
-	assert.Zero(t, h.reconcile().Requeued, "it is requeued once")
+	assert.Zero(t, h.reconcile(t).Requeued, "it is requeued once")
 	close(release)
-	h.ScanAndWait()
-	h.Completed(acme.Path("a.csv"))
-	assert.NotNil(t, sandbox.Detail(h.Events(file.UUID), ingest.EventRequeued, "reason"))
-	h.RequireExactlyOnce()
-	runs, err := h.Store.ReconciliationsBefore(h.Ctx, 0, 10)
+	h.ScanAndWait(t)
+	h.Completed(t, acme.Path("a.csv"))
+	assert.NotNil(t, sandbox.Detail(h.Events(t, file.UUID), ingest.EventRequeued, "reason"))
+	h.RequireExactlyOnce(t)
+	runs, err := h.Store.ReconciliationsBefore(h.Context(t), 0, 10)
 	require.NoError(t, err)
 	assert.Len(t, runs, 3, "each run is recorded")
 }
@@ -83,47 +83,47 @@ func TestReconcileRequeuesFilesWithoutAWorkflow(t *testing.T) {
 func TestReconcileRestartsTheWorkflowOfAParkedFile(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
+	h.StartWorker(t)
 	path := parkTwo(t, h)[0]
-	file := h.Parked(path)
-	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", "test"))
-	require.ErrorContains(t, h.SendUpdate(file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}), "")
+	file := h.Parked(t, path)
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", "test"))
+	require.ErrorContains(t, h.SendUpdate(t, file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}), "")
 
-	assert.EqualValues(t, 1, h.reconcile().Restarted)
-	assert.Zero(t, h.reconcile().Restarted)
-	require.NoError(t, h.SendUpdate(file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}))
-	h.Completed(path)
+	assert.EqualValues(t, 1, h.reconcile(t).Restarted)
+	assert.Zero(t, h.reconcile(t).Restarted)
+	require.NoError(t, h.SendUpdate(t, file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}))
+	h.Completed(t, path)
 }
 
 func TestReconcileNotifiesUploadedFiles(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
 	h.AMQP.Delete(t)
-	stop := h.StartWorker()
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.csv", sandbox.Random(1000))
-	h.Scan()
-	file := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploaded && f.ErrorMessage != "" })
+	stop := h.StartWorker(t)
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.csv", sandbox.Random(1000))
+	h.Scan(t)
+	file := h.File(t, acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploaded && f.ErrorMessage != "" })
 	stop() // a running attempt would publish as soon as the queue exists
-	require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", "test"))
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", "test"))
 	h.AMQP.Declare(t)
-	h.StartWorker()
-	assert.EqualValues(t, 1, h.reconcile().Restarted)
-	h.Completed(acme.Path("a.csv"))
-	h.AwaitIngest(file.UUID)
-	h.RequireExactlyOnce()
+	h.StartWorker(t)
+	assert.EqualValues(t, 1, h.reconcile(t).Restarted)
+	h.Completed(t, acme.Path("a.csv"))
+	h.AwaitIngest(t, file.UUID)
+	h.RequireExactlyOnce(t)
 }
 
 func TestReconcileRemovesOrphansOnly(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.csv", sandbox.Random(1000))
-	h.ScanAndWait()
-	done := h.Completed(acme.Path("a.csv"))
-	h.AwaitIngest(done.UUID)
-	parked := h.Parked(parkTwoOn(t, h, "other")[0])
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.csv", sandbox.Random(1000))
+	h.ScanAndWait(t)
+	done := h.Completed(t, acme.Path("a.csv"))
+	h.AwaitIngest(t, done.UUID)
+	parked := h.Parked(t, parkTwoOn(t, h, "other")[0])
 
 	folder := func(fileUUID string) string { return filepath.Join(h.Cfg.Staging.Dir, "files", fileUUID) }
 	unknown := uuid.NewString()
@@ -132,7 +132,7 @@ func TestReconcileRemovesOrphansOnly(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(folder(fileUUID), "data"), []byte("orphan"), 0o600))
 	}
 	begin := func(key string) (uploadID string) {
-		uploadID, err := h.S3.Core.NewMultipartUpload(h.Ctx, h.S3.Bucket, key, minio.PutObjectOptions{})
+		uploadID, err := h.S3.Core.NewMultipartUpload(h.Context(t), h.S3.Bucket, key, minio.PutObjectOptions{})
 		require.NoError(t, err)
 		return uploadID
 	}
@@ -143,7 +143,7 @@ func TestReconcileRemovesOrphansOnly(t *testing.T) {
 	adopted := strings.Replace(done.ObjectKey, done.UUID, unknown, 1)
 	kept := begin(adopted)
 
-	found := h.reconcile()
+	found := h.reconcile(t)
 
 	assert.EqualValues(t, 1, found.StagingRemoved)
 	assert.NoDirExists(t, folder(done.UUID))
@@ -152,12 +152,12 @@ func TestReconcileRemovesOrphansOnly(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(strings.Join(found.Findings, "\n"), "not in the ledger"))
 	assert.EqualValues(t, 1, found.UploadsAborted)
 	assert.Equal(t, 3, h.S3.OpenUploads(t))
-	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, adopted, kept))
-	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, spared, live))
-	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Ctx, h.S3.Bucket, "other/application.bin", foreign))
+	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Context(t), h.S3.Bucket, adopted, kept))
+	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Context(t), h.S3.Bucket, spared, live))
+	assert.NoError(t, h.S3.Core.AbortMultipartUpload(h.Context(t), h.S3.Bucket, "other/application.bin", foreign))
 
-	require.NoError(t, h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, done.ObjectKey, minio.RemoveObjectOptions{}))
-	found = h.reconcile()
+	require.NoError(t, h.S3.Core.RemoveObject(h.Context(t), h.S3.Bucket, done.ObjectKey, minio.RemoveObjectOptions{}))
+	found = h.reconcile(t)
 	assert.EqualValues(t, 1, found.ObjectsMissing)
 	assert.Contains(t, strings.Join(found.Findings, "\n"), "is missing")
 	assert.Zero(t, found.StagingRemoved+found.UploadsAborted)

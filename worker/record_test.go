@@ -3,6 +3,7 @@ package worker_test
 import (
 	"os"
 	"path/filepath"
+	"testing"
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -16,27 +17,27 @@ const recordVariable = "STEVEDORE_TEST_RECORD"
 
 // record writes the history of a workflow's latest run, if histories are being
 // recorded.
-func (h *cluster) record(name, workflowID string) {
-	h.T.Helper()
-	h.recordRun(name, workflowID, "")
+func (h *cluster) record(t *testing.T, name, workflowID string) {
+	t.Helper()
+	h.recordRun(t, name, workflowID, "")
 }
 
 // recordRun is record for one run of the workflow.
-func (h *cluster) recordRun(name, workflowID, runID string) {
-	h.T.Helper()
+func (h *cluster) recordRun(t *testing.T, name, workflowID, runID string) {
+	t.Helper()
 	dir := os.Getenv(recordVariable)
 	if dir == "" {
 		return
 	}
 	var history historypb.History
-	events := h.Temporal.GetWorkflowHistory(h.Ctx, workflowID, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := h.Temporal.GetWorkflowHistory(h.Context(t), workflowID, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
-		require.NoError(h.T, err)
+		require.NoError(t, err)
 		history.Events = append(history.Events, event)
 	}
 	text, err := protojson.MarshalOptions{Multiline: true}.Marshal(&history)
-	require.NoError(h.T, err)
-	require.NoError(h.T, os.MkdirAll(dir, 0o755))
-	require.NoError(h.T, os.WriteFile(filepath.Join(dir, name+".json"), text, 0o644))
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, name+".json"), text, 0o644))
 }

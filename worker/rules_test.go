@@ -19,78 +19,78 @@ import (
 func TestAFileWaitsForItsDoneMarker(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.DoneMarker = "*.done" })
-	acme.Write("a.csv", sandbox.Random(100))
-	acme.Write("b.csv", sandbox.Random(200))
-	acme.Write("b.csv.done", nil)
-	scan := h.Scan()
-	h.Completed(acme.Path("b.csv"))
-	waiting := h.File(acme.Path("a.csv"), func(f ingest.File) bool { return f.WaitsFor != "" })
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) { s.DoneMarker = "*.done" })
+	acme.Write(t, "a.csv", sandbox.Random(100))
+	acme.Write(t, "b.csv", sandbox.Random(200))
+	acme.Write(t, "b.csv.done", nil)
+	scan := h.Scan(t)
+	h.Completed(t, acme.Path("b.csv"))
+	waiting := h.File(t, acme.Path("a.csv"), func(f ingest.File) bool { return f.WaitsFor != "" })
 	assert.Equal(t, ingest.StatusDiscovered, waiting.Status)
 	assert.Contains(t, waiting.WaitsFor, "a.csv.done")
 
-	acme.Write("a.csv.done", nil)
-	h.AwaitScans(scan)
-	h.Completed(acme.Path("a.csv"))
-	assert.Len(t, h.Files(), 2, "markers are not ingested")
+	acme.Write(t, "a.csv.done", nil)
+	h.AwaitScans(t, scan)
+	h.Completed(t, acme.Path("a.csv"))
+	assert.Len(t, h.Files(t), 2, "markers are not ingested")
 	require.NoError(t, os.Remove(acme.Path("a.csv.done")))
 	require.NoError(t, os.Remove(acme.Path("b.csv.done")))
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 func TestAFileWaitsForItsChecksumFileUntilTheTimeout(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
+	h.StartWorker(t)
 	waiting := func(wait time.Duration) func(*ingest.Server) {
 		return func(s *ingest.Server) { s.SidecarWait = wait }
 	}
-	patient := h.AddServer("patient", waiting(time.Hour))
-	hasty := h.AddServer("hasty", waiting(2*time.Second))
-	patient.Write("a.csv", sandbox.Random(100))
-	hasty.Write("b.csv", sandbox.Random(200))
-	scan := h.Scan()
-	b := h.Completed(hasty.Path("b.csv"))
-	assert.Equal(t, "transfer", sandbox.Detail(h.Events(b.UUID), ingest.EventVerified, "source"))
-	h.File(patient.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
+	patient := h.AddServer(t, "patient", waiting(time.Hour))
+	hasty := h.AddServer(t, "hasty", waiting(2*time.Second))
+	patient.Write(t, "a.csv", sandbox.Random(100))
+	hasty.Write(t, "b.csv", sandbox.Random(200))
+	scan := h.Scan(t)
+	b := h.Completed(t, hasty.Path("b.csv"))
+	assert.Equal(t, "transfer", sandbox.Detail(h.Events(t, b.UUID), ingest.EventVerified, "source"))
+	h.File(t, patient.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
 
-	patient.Write("a.csv.sha256", []byte(sandbox.Digest(sandbox.Random(100))+"  a.csv\n"))
-	a := h.Completed(patient.Path("a.csv"))
-	assert.Equal(t, "a.csv.sha256", sandbox.Detail(h.Events(a.UUID), ingest.EventVerified, "source"))
-	h.AwaitScans(scan)
-	h.RequireExactlyOnce()
+	patient.Write(t, "a.csv.sha256", []byte(sandbox.Digest(sandbox.Random(100))+"  a.csv\n"))
+	a := h.Completed(t, patient.Path("a.csv"))
+	assert.Equal(t, "a.csv.sha256", sandbox.Detail(h.Events(t, a.UUID), ingest.EventVerified, "source"))
+	h.AwaitScans(t, scan)
+	h.RequireExactlyOnce(t)
 }
 
 func TestOnCollision(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
+	h.StartWorker(t)
 	moved := func(collision ingest.Collision) func(*ingest.Server) {
 		return func(s *ingest.Server) {
 			s.RootPath += "/in"
 			s.AfterIngest, s.OnCollision = ingest.AfterIngest("move:"+filepath.Dir(s.RootPath)+"/done"), collision
 		}
 	}
-	overwrite := h.AddServer("overwrite", moved(ingest.CollisionOverwrite))
-	keep := h.AddServer("keep", moved(ingest.CollisionKeep))
+	overwrite := h.AddServer(t, "overwrite", moved(ingest.CollisionOverwrite))
+	keep := h.AddServer(t, "keep", moved(ingest.CollisionKeep))
 	content := sandbox.Random(100)
-	overwrite.Write("in/a.csv", content)
-	keep.Write("in/a.csv", content)
-	overwrite.Write("done/a.csv", []byte("old"))
-	keep.Write("done/a.csv", []byte("old"))
-	h.ScanAndWait()
-	h.AwaitIngest(h.Completed(overwrite.Path("in/a.csv")).UUID)
-	kept := h.Completed(keep.Path("in/a.csv"))
-	h.AwaitIngest(kept.UUID)
+	overwrite.Write(t, "in/a.csv", content)
+	keep.Write(t, "in/a.csv", content)
+	overwrite.Write(t, "done/a.csv", []byte("old"))
+	keep.Write(t, "done/a.csv", []byte("old"))
+	h.ScanAndWait(t)
+	h.AwaitIngest(t, h.Completed(t, overwrite.Path("in/a.csv")).UUID)
+	kept := h.Completed(t, keep.Path("in/a.csv"))
+	h.AwaitIngest(t, kept.UUID)
 
 	assert.NoFileExists(t, overwrite.Path("in/a.csv"))
 	assert.Equal(t, content, read(t, overwrite.Path("done/a.csv")))
 	assert.Equal(t, content, read(t, keep.Path("in/a.csv")))
 	assert.Equal(t, "old", string(read(t, keep.Path("done/a.csv"))))
-	assert.Contains(t, sandbox.Detail(h.Events(kept.UUID), ingest.EventSourceDone, "found"), "the source was not moved")
-	h.ScanAndWait()
-	assert.Len(t, h.Files(), 2, "the remaining source is not ingested again")
+	assert.Contains(t, sandbox.Detail(h.Events(t, kept.UUID), ingest.EventSourceDone, "found"), "the source was not moved")
+	h.ScanAndWait(t)
+	assert.Len(t, h.Files(t), 2, "the remaining source is not ingested again")
 }
 
 func read(t *testing.T, path string) []byte {
@@ -105,22 +105,22 @@ func read(t *testing.T, path string) []byte {
 func TestAFailedAfterIngestActionRepeatsNothing(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.AfterIngest = "move:/proc/nowhere" })
-	acme.Write("a.csv", sandbox.Random(100))
-	h.ScanAndWait()
-	file := h.Completed(acme.Path("a.csv"))
-	h.File(acme.Path("a.csv"), func(f ingest.File) bool {
-		return sandbox.Detail(h.Events(f.UUID), ingest.EventError, "step") != nil ||
-			sandbox.Detail(h.Events(f.UUID), ingest.EventRetryScheduled, "step") != nil
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) { s.AfterIngest = "move:/proc/nowhere" })
+	acme.Write(t, "a.csv", sandbox.Random(100))
+	h.ScanAndWait(t)
+	file := h.Completed(t, acme.Path("a.csv"))
+	h.File(t, acme.Path("a.csv"), func(f ingest.File) bool {
+		return sandbox.Detail(h.Events(t, f.UUID), ingest.EventError, "step") != nil ||
+			sandbox.Detail(h.Events(t, f.UUID), ingest.EventRetryScheduled, "step") != nil
 	})
 	assert.FileExists(t, acme.Path("a.csv"))
-	h.ScanAndWait()
-	assert.Len(t, h.Files(), 1)
-	now, err := h.Store.File(h.Ctx, file.UUID)
+	h.ScanAndWait(t)
+	assert.Len(t, h.Files(t), 1)
+	now, err := h.Store.File(h.Context(t), file.UUID)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.StatusCompleted, now.Status)
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // onceSource removes a file when it is opened, as read-once servers do. The open
@@ -160,25 +160,25 @@ func TestFault23_AReadOnceServerIsOpenedOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := newCluster(t)
-			acme := h.AddServer("acme", func(s *ingest.Server) { s.ReadOnce = c.readOnce })
+			acme := h.AddServer(t, "acme", func(s *ingest.Server) { s.ReadOnce = c.readOnce })
 			content := sandbox.Random(300_000)
-			acme.Write("a.bin", content)
+			acme.Write(t, "a.bin", content)
 			var opens atomic.Int32
-			h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+			h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
 				d.Sources = onceSources{d.Sources, func(path string) {
 					opens.Add(1)
 					assert.NoError(t, os.Remove(path))
 				}}
 				return d
 			})
-			h.ScanAndWait()
-			file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == c.ends })
-			h.AwaitIngest(file.UUID)
+			h.ScanAndWait(t)
+			file := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == c.ends })
+			h.AwaitIngest(t, file.UUID)
 			assert.EqualValues(t, 1, opens.Load())
 			if c.readOnce {
-				acme.Write("a.bin", content) // the exactly-once check compares with the source
+				acme.Write(t, "a.bin", content) // the exactly-once check compares with the source
 			}
-			h.RequireExactlyOnce()
+			h.RequireExactlyOnce(t)
 		})
 	}
 }

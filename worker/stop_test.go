@@ -50,15 +50,15 @@ func TestAStoppedListingIsHandedOff(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
 	var line *sandbox.Proxy
-	acme := h.AddServer("acme", func(s *ingest.Server) {
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) {
 		line = sandbox.NewProxy(t, s.Host, s.Port)
 		s.Port = line.Port
 	})
 	for i := range 300 {
 		require.NoError(t, os.MkdirAll(acme.Path(fmt.Sprintf("%03d", i)), 0o755))
 	}
-	acme.Write("a.csv", sandbox.Random(100))
-	line.AddToxic("latency", map[string]int{"latency": 100}) // the listing takes two minutes at least
+	acme.Write(t, "a.csv", sandbox.Random(100))
+	line.AddToxic(t, "latency", map[string]int{"latency": 100}) // the listing takes two minutes at least
 	begun := make(chan struct{})
 	once := sync.OnceFunc(func() { close(begun) })
 	var times atomic.Int64
@@ -69,32 +69,32 @@ func TestAStoppedListingIsHandedOff(t *testing.T) {
 	}
 	cfg := h.Cfg
 	cfg.Worker.StopTimeout = time.Minute
-	stop := h.StartWorkerWith(cfg, func(d activities.Deps) activities.Deps {
+	stop := h.StartWorkerWith(t, cfg, func(d activities.Deps) activities.Deps {
 		d.Sources = listings{d.Sources, second}
 		return d
 	})
-	scan := h.Scan()
+	scan := h.Scan(t)
 	select {
 	case <-begun:
-	case <-h.Ctx.Done():
+	case <-h.Context(t).Done():
 		t.Fatal("nothing was listed")
 	}
 	began := time.Now()
 	stop()
 	assert.Less(t, time.Since(began), 30*time.Second, "it does not wait for the timeout")
-	line.RemoveToxic("latency")
-	server, err := h.Store.ServerByName(h.Ctx, "acme")
+	line.RemoveToxic(t, "latency")
+	server, err := h.Store.ServerByName(h.Context(t), "acme")
 	require.NoError(t, err)
 	assert.Empty(t, server.LastError, "a shutdown is not an error of the server")
-	stopped, err := h.Store.LatestScan(h.Ctx, server.UUID)
+	stopped, err := h.Store.LatestScan(h.Context(t), server.UUID)
 	require.NoError(t, err)
 	assert.NotZero(t, stopped.FinishedAt)
 
-	h.StartWorker()
-	h.AwaitScans(scan)
-	h.RequireExactlyOnce()
+	h.StartWorker(t)
+	h.AwaitScans(t, scan)
+	h.RequireExactlyOnce(t)
 	failures, attempts := 0, int32(0)
-	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.DiscoverWorkflowID(server.UUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := h.Temporal.GetWorkflowHistory(h.Context(t), ingest.DiscoverWorkflowID(server.UUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
 		require.NoError(t, err)
@@ -130,9 +130,9 @@ func TestAStoppedUploadIsHandedOff(t *testing.T) {
 	require.NoError(t, err)
 	line := sandbox.NewProxy(t, host, port)
 	h.Cfg.S3.Endpoint = line.Address()
-	acme := h.AddServer("acme", nil)
-	acme.Write("large.bin", sandbox.Random(parts*16<<20))
-	line.AddToxicUp("bandwidth", map[string]int{"rate": 2 << 10})
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "large.bin", sandbox.Random(parts*16<<20))
+	line.AddToxicUp(t, "bandwidth", map[string]int{"rate": 2 << 10})
 	var stored atomic.Int64
 	begun, stopped := make(chan struct{}), make(chan struct{})
 	once := sync.OnceFunc(func() { close(begun) })
@@ -149,11 +149,11 @@ func TestAStoppedUploadIsHandedOff(t *testing.T) {
 	}
 	cfg := h.Cfg
 	cfg.Worker.StopTimeout = time.Minute
-	stop := h.StartWorkerWith(cfg, watching)
-	scan := h.Scan()
+	stop := h.StartWorkerWith(t, cfg, watching)
+	scan := h.Scan(t)
 	select {
 	case <-begun:
-	case <-h.Ctx.Done():
+	case <-h.Context(t).Done():
 		t.Fatal("no part was stored")
 	}
 	began := time.Now()
@@ -161,15 +161,15 @@ func TestAStoppedUploadIsHandedOff(t *testing.T) {
 	assert.Less(t, time.Since(began), 50*time.Second, "it does not wait for the timeout")
 	close(stopped)
 	assert.Less(t, stored.Load(), int64(parts), "it was stopped in the middle")
-	file := h.File(acme.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
-	described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(file.UUID), "")
+	file := h.File(t, acme.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
+	described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(file.UUID), "")
 	require.NoError(t, err)
 	require.Len(t, described.GetPendingActivities(), 1)
 	assert.Equal(t, activities.TypeStopped, described.GetPendingActivities()[0].GetLastFailure().GetApplicationFailureInfo().GetType())
 
-	line.RemoveToxic("bandwidth")
-	h.StartWorkerWith(h.Cfg, watching)
-	h.AwaitScans(scan)
-	h.RequireExactlyOnce()
+	line.RemoveToxic(t, "bandwidth")
+	h.StartWorkerWith(t, h.Cfg, watching)
+	h.AwaitScans(t, scan)
+	h.RequireExactlyOnce(t)
 	assert.LessOrEqual(t, stored.Load(), int64(parts), "no part was sent twice")
 }

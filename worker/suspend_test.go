@@ -32,35 +32,35 @@ func (s onFirst) Reserve(ctx context.Context, fileUUID string, size int64) error
 func TestAServersFaultSuspendsItAlone(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel, s.Transfer = 2, ingest.TransferStaged })
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) { s.MaxParallel, s.Transfer = 2, ingest.TransferStaged })
 	for i := range 6 {
-		acme.Write(fmt.Sprintf("%d.csv", i), sandbox.Random(1000+i))
+		acme.Write(t, fmt.Sprintf("%d.csv", i), sandbox.Random(1000+i))
 	}
-	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
-		d.Staging = onFirst{d.Staging, &sync.Once{}, acme.RotateHostKey}
+	h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
+		d.Staging = onFirst{d.Staging, &sync.Once{}, func() { acme.RotateHostKey(t) }}
 		return d
 	})
-	h.ScanAndWait()
+	h.ScanAndWait(t)
 
-	server, err := h.Store.ServerByName(h.Ctx, "acme")
+	server, err := h.Store.ServerByName(h.Context(t), "acme")
 	require.NoError(t, err)
 	assert.Equal(t, ingest.ServerSuspended, server.State)
 	assert.Contains(t, server.LastError, "which is not pinned")
 	counts := map[ingest.Status]int{}
-	for _, f := range h.Files() {
+	for _, f := range h.Files(t) {
 		counts[f.Status]++
 	}
 	assert.LessOrEqual(t, counts[ingest.StatusError], 2, "%v: no more files than slots fail", counts)
 	assert.Equal(t, 6, counts[ingest.StatusError]+counts[ingest.StatusReady], "%v", counts)
-	globex := h.AddServer("globex", nil)
-	globex.Write("other.csv", sandbox.Random(77))
-	h.Scan()
-	h.Completed(globex.Path("other.csv"))
+	globex := h.AddServer(t, "globex", nil)
+	globex.Write(t, "other.csv", sandbox.Random(77))
+	h.Scan(t)
+	h.Completed(t, globex.Path("other.csv"))
 
-	h.Pin(server.UUID, acme.HostKeyLine)
-	h.ScanAndWait()
-	for _, f := range h.Files() {
-		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+	h.Pin(t, server.UUID, acme.HostKeyLine)
+	h.ScanAndWait(t)
+	for _, f := range h.Files(t) {
+		h.AwaitIngest(t, h.Completed(t, f.RemotePath).UUID)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }

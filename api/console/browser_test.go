@@ -40,8 +40,7 @@ var axe string
 // user drives a browser against a complete stevedore on real services.
 type user struct {
 	*sandbox.Cluster
-	t    *testing.T
-	ctx  context.Context
+	ctx  context.Context //nolint:containedctx // chromedp identifies the browser by it
 	base string
 	// album is the folder of the screenshots.
 	album string
@@ -50,9 +49,9 @@ type user struct {
 // newUser starts the API and a browser; a worker is not running yet.
 func newUser(t *testing.T) *user {
 	t.Helper()
-	p := &user{Cluster: sandbox.NewCluster(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
-	p.serve(nil)
-	p.browse()
+	p := &user{Cluster: sandbox.NewCluster(t), album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
+	p.serve(t, nil)
+	p.browse(t)
 	return p
 }
 
@@ -60,17 +59,17 @@ func newUser(t *testing.T) *user {
 // database.
 func newUserWithProxies(t *testing.T) (p *user, web, database *sandbox.Proxy) {
 	t.Helper()
-	p = &user{Cluster: sandbox.NewCluster(t), t: t, album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
+	p = &user{Cluster: sandbox.NewCluster(t), album: os.Getenv("STEVEDORE_TEST_SCREENSHOTS")}
 	dsn, err := url.Parse(p.Cfg.Database.URL.Reveal())
 	require.NoError(t, err)
 	database = proxied(t, dsn)
 	dsn.Host = database.Address()
-	p.serve([]string{"STEVEDORE_DATABASE_URL=" + dsn.String()})
+	p.serve(t, []string{"STEVEDORE_DATABASE_URL=" + dsn.String()})
 	served, err := url.Parse(p.base)
 	require.NoError(t, err)
 	web = proxied(t, served)
 	p.base = "http://" + web.Address()
-	p.browse()
+	p.browse(t)
 	return p, web, database
 }
 
@@ -83,47 +82,47 @@ func proxied(t *testing.T, service *url.URL) *sandbox.Proxy {
 }
 
 // serve starts the API with additional settings.
-func (p *user) serve(settings []string) {
-	p.t.Helper()
+func (p *user) serve(t *testing.T, settings []string) {
+	t.Helper()
 	environ := append(append(slices.Clone(p.Env), "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS")), settings...)
 	cfg, err := config.Load(config.Options{Environ: environ})
-	require.NoError(p.t, err)
-	parts, err := wiring.New(cfg, services.Logger(p.t), wiring.Options{TaskQueue: p.Queue})
-	require.NoError(p.t, err)
-	p.t.Cleanup(parts.Close)
+	require.NoError(t, err)
+	parts, err := wiring.New(cfg, services.Logger(t), wiring.Options{TaskQueue: p.Queue})
+	require.NoError(t, err)
+	t.Cleanup(parts.Close)
 	stopping, stop := context.WithCancel(context.Background())
 	served := httptest.NewServer(api.NewHandler(api.Deps{
-		Operations: parts.Operations(), Access: parts.Access(), Token: token, Log: services.Logger(p.t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default", S3Console: "http://127.0.0.1:9003",
+		Operations: parts.Operations(), Access: parts.Access(), Token: token, Log: services.Logger(t), Stopping: stopping.Done(), TemporalUI: "http://127.0.0.1:8233/namespaces/default", S3Console: "http://127.0.0.1:9003",
 	}))
-	p.t.Cleanup(served.Close)
-	p.t.Cleanup(stop)
+	t.Cleanup(served.Close)
+	t.Cleanup(stop)
 	p.base = served.URL
 }
 
 // browse starts a browser.
-func (p *user) browse() {
-	p.t.Helper()
-	program := services.Chromium(p.t)
+func (p *user) browse(t *testing.T) {
+	t.Helper()
+	program := services.Chromium(t)
 	if p.album == "" {
-		p.album = p.t.TempDir()
+		p.album = t.TempDir()
 	}
-	require.NoError(p.t, os.MkdirAll(p.album, 0o755))
+	require.NoError(t, os.MkdirAll(p.album, 0o755))
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox)
-	ctx, cancel := chromedp.NewExecAllocator(p.Ctx, options...)
-	p.t.Cleanup(cancel)
+	ctx, cancel := chromedp.NewExecAllocator(p.Context(t), options...)
+	t.Cleanup(cancel)
 	p.ctx, cancel = chromedp.NewContext(ctx)
-	p.t.Cleanup(cancel)
+	t.Cleanup(cancel)
 	// The browser lives as long as the context of its first action.
-	require.NoError(p.t, chromedp.Do(p.ctx, chromedp.EmulateViewport(width, height)))
+	require.NoError(t, chromedp.Do(p.ctx, chromedp.EmulateViewport(width, height)))
 }
 
-func (p *user) do(steps ...chromedp.Action[chromedp.Void]) {
-	p.t.Helper()
+func (p *user) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, sandbox.Timeout)
 	defer cancel()
 	if err := chromedp.Do(ctx, steps...); err != nil {
-		p.photo("failure")
-		require.NoError(p.t, err, "%s", p.text())
+		p.photo(t, "failure")
+		require.NoError(t, err, "%s", p.text())
 	}
 }
 
@@ -134,33 +133,33 @@ func (p *user) is(condition string) bool {
 }
 
 // until waits for a condition of the page.
-func (p *user) until(condition string) {
-	p.t.Helper()
-	if !assert.Eventually(p.t, func() bool { return p.is(condition) }, sandbox.Timeout, tick, condition) {
-		p.photo("failure")
-		require.Fail(p.t, condition, p.text())
+func (p *user) until(t *testing.T, condition string) {
+	t.Helper()
+	if !assert.Eventually(t, func() bool { return p.is(condition) }, sandbox.Timeout, tick, condition) {
+		p.photo(t, "failure")
+		require.Fail(t, condition, p.text())
 	}
 }
 
 // sees waits until the page shows a text.
-func (p *user) sees(text string) {
-	p.t.Helper()
-	p.until("document.body.innerText.includes(" + strconv.Quote(text) + ")")
+func (p *user) sees(t *testing.T, text string) {
+	t.Helper()
+	p.until(t, "document.body.innerText.includes("+strconv.Quote(text)+")")
 }
 
-func (p *user) evaluate(script string) {
-	p.t.Helper()
-	p.do(chromedp.Evaluate[chromedp.Void](script + "; void 0"))
+func (p *user) evaluate(t *testing.T, script string) {
+	t.Helper()
+	p.do(t, chromedp.Evaluate[chromedp.Void](script+"; void 0"))
 }
 
 // endSessions deletes all sessions, as expiry does.
-func (p *user) endSessions() error {
-	conn, err := pgx.Connect(p.Ctx, p.Cfg.Database.URL.Reveal())
+func (p *user) endSessions(t *testing.T) error {
+	conn, err := pgx.Connect(p.Context(t), p.Cfg.Database.URL.Reveal())
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close(p.Ctx) }()
-	_, err = conn.Exec(p.Ctx, "DELETE FROM console_sessions")
+	defer func() { _ = conn.Close(p.Context(t)) }()
+	_, err = conn.Exec(p.Context(t), "DELETE FROM console_sessions")
 	return err
 }
 
@@ -169,49 +168,49 @@ func (p *user) text() string {
 	return text
 }
 
-func (p *user) open(path string) {
-	p.t.Helper()
-	p.do(chromedp.Navigate(p.base + path))
-	p.until("document.readyState === 'complete'")
+func (p *user) open(t *testing.T, path string) {
+	t.Helper()
+	p.do(t, chromedp.Navigate(p.base+path))
+	p.until(t, "document.readyState === 'complete'")
 }
 
 // press clicks the button or link with the text.
-func (p *user) press(text string) {
-	p.t.Helper()
+func (p *user) press(t *testing.T, text string) {
+	t.Helper()
 	selector := fmt.Sprintf(`//main//*[self::button or self::a][normalize-space()=%q]`, text)
-	p.do(chromedp.Click(selector, chromedp.NodeVisible))
+	p.do(t, chromedp.Click(selector, chromedp.NodeVisible))
 }
 
-func (p *user) fill(field, value string) {
-	p.t.Helper()
-	p.do(chromedp.SetValue(fmt.Sprintf(`[name=%q]`, field), value, chromedp.NodeReady))
+func (p *user) fill(t *testing.T, field, value string) {
+	t.Helper()
+	p.do(t, chromedp.SetValue(fmt.Sprintf(`[name=%q]`, field), value, chromedp.NodeReady))
 }
 
-func (p *user) logIn() {
-	p.t.Helper()
-	p.open("/login")
-	p.do(chromedp.SendKeys("#token", token), chromedp.Submit("#token"), chromedp.WaitVisible("header.top"))
+func (p *user) logIn(t *testing.T) {
+	t.Helper()
+	p.open(t, "/login")
+	p.do(t, chromedp.SendKeys("#token", token), chromedp.Submit("#token"), chromedp.WaitVisible("header.top"))
 }
 
 // photo saves a screenshot.
-func (p *user) photo(name string) {
+func (p *user) photo(t *testing.T, name string) {
 	picture, err := chromedp.Run(p.ctx, chromedp.FullScreenshot(100))
 	if err == nil {
 		err = os.WriteFile(filepath.Join(p.album, name+".png"), picture, 0o644)
 	}
-	assert.NoError(p.t, err)
+	assert.NoError(t, err)
 }
 
-func (p *user) wide() { p.do(chromedp.EmulateViewport(width, height)) }
+func (p *user) wide(t *testing.T) { p.do(t, chromedp.EmulateViewport(width, height)) }
 
-func (p *user) phone() { p.do(chromedp.EmulateViewport(390, 844)) }
+func (p *user) phone(t *testing.T) { p.do(t, chromedp.EmulateViewport(390, 844)) }
 
-func (p *user) prefers(scheme string) {
-	p.t.Helper()
+func (p *user) prefers(t *testing.T, scheme string) {
+	t.Helper()
 	_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 		Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
 	})
-	require.NoError(p.t, err)
+	require.NoError(t, err)
 }
 
 // violation is an accessibility problem found by axe-core.
@@ -221,21 +220,21 @@ type violation struct {
 }
 
 // accessible fails for serious and critical problems found by axe-core.
-func (p *user) accessible(page string) {
-	p.t.Helper()
+func (p *user) accessible(t *testing.T, page string) {
+	t.Helper()
 	_, err := chromedp.Run(p.ctx, chromedp.Evaluate[chromedp.Void](axe+";void 0"))
-	require.NoError(p.t, err)
+	require.NoError(t, err)
 	faults, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]violation](
 		`axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v => ({ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map(n => ({HTML: n.html}))})))`,
 		chromedp.EvalAwaitPromise))
-	require.NoError(p.t, err)
+	require.NoError(t, err)
 	for _, f := range faults {
 		where := ""
 		for _, node := range f.Nodes[:min(3, len(f.Nodes))] {
 			where += "\n  " + node.HTML
 		}
 		serious := f.Impact == "serious" || f.Impact == "critical"
-		assert.False(p.t, serious, "%s: %s (%s, %s)%s", page, f.Help, f.ID, f.Impact, where)
+		assert.False(t, serious, "%s: %s (%s, %s)%s", page, f.Help, f.ID, f.Impact, where)
 	}
 }
 

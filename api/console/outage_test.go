@@ -17,32 +17,32 @@ const (
 func TestOpenPageShowsThatItIsStale(t *testing.T) {
 	t.Parallel()
 	p, web, database := newUserWithProxies(t)
-	p.AddServer("acme", nil)
-	p.logIn()
-	p.open("/servers")
-	p.until(staleNoMore)
+	p.AddServer(t, "acme", nil)
+	p.logIn(t)
+	p.open(t, "/servers")
+	p.until(t, staleNoMore)
 
 	web.Cut()
-	p.until(staleSince)
-	p.photo("stale")
-	p.accessible("stale page")
-	web.Restore()
-	p.until(staleNoMore)
+	p.until(t, staleSince)
+	p.photo(t, "stale")
+	p.accessible(t, "stale page")
+	web.Restore(t)
+	p.until(t, staleNoMore)
 
 	database.Cut()
-	p.sees("PostgreSQL: unavailable")
-	p.until(`/since \d\d:\d\d:\d\d UTC: the server returned an error/.test(document.getElementById("stale").innerText)`)
-	p.sees("acme") // the content stays
-	p.photo("database-away")
-	p.accessible("page without PostgreSQL")
-	p.evaluate(`window.shown = document.getElementById("down-postgres"); window.asked = 0;
+	p.sees(t, "PostgreSQL: unavailable")
+	p.until(t, `/since \d\d:\d\d:\d\d UTC: the server returned an error/.test(document.getElementById("stale").innerText)`)
+	p.sees(t, "acme") // the content stays
+	p.photo(t, "database-away")
+	p.accessible(t, "page without PostgreSQL")
+	p.evaluate(t, `window.shown = document.getElementById("down-postgres"); window.asked = 0;
 		document.addEventListener("htmx:afterSettle", (e) => { if (e.target.id === "health") window.asked++; })`)
-	p.until("window.asked > 0")
+	p.until(t, "window.asked > 0")
 	assert.True(t, p.is(`window.shown === document.getElementById("down-postgres")`), "screen readers read an unchanged line once")
-	database.Restore()
-	p.until(staleNoMore)
-	p.until(`!document.getElementById("down-postgres")`)
+	database.Restore(t)
+	p.until(t, staleNoMore)
+	p.until(t, `!document.getElementById("down-postgres")`)
 
-	require.NoError(t, p.endSessions())
-	p.until(`location.pathname === "/login" && location.search === "?next=%2Fservers"`)
+	require.NoError(t, p.endSessions(t))
+	p.until(t, `location.pathname === "/login" && location.search === "?next=%2Fservers"`)
 }

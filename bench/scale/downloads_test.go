@@ -36,21 +36,21 @@ func TestScaleDownloads(t *testing.T) {
 	h.SetTimeout(scale.Size(3*sandbox.Timeout, time.Hour))
 	enough := files * 9 / 10
 	g := newGate(t, enough)
-	doors := serveDownloads(h, g, files, size)
-	worker := h.StartProcess(sandbox.ProcessOptions{Env: []string{
+	doors := serveDownloads(t, h, g, files, size)
+	worker := h.StartProcess(t, sandbox.ProcessOptions{Env: []string{
 		"STEVEDORE_WORKER_MAX_DOWNLOADS=" + strconv.Itoa(files), "STEVEDORE_WORKER_MAX_UPLOADS=8",
 		"STEVEDORE_TRANSFER_MEMORY_LIMIT=0",
 	}})
 	began := time.Now()
-	summary := h.Scan()
-	awaitOpen(h, g)
-	scale.Figure(t, "%d downloads under way after %.1f s, memory so far %d MiB", g.held.Load(), time.Since(began).Seconds(), worker.PeakMemory()>>20)
+	summary := h.Scan(t)
+	awaitOpen(t, h, g)
+	scale.Figure(t, "%d downloads under way after %.1f s, memory so far %d MiB", g.held.Load(), time.Since(began).Seconds(), worker.PeakMemory(t)>>20)
 	fairness := fairnessOf(t, doors, int64(files/downloadServers)*int64(size))
-	h.AwaitScans(summary)
+	h.AwaitScans(t, summary)
 	took := time.Since(began)
 
-	peak := peakOf(h, "", ingest.EventDownloadStarted, ingest.EventDownloaded)
-	memory := worker.PeakMemory()
+	peak := peakOf(t, h, "", ingest.EventDownloadStarted, ingest.EventDownloaded)
+	memory := worker.PeakMemory(t)
 	scale.Figure(t, "%d files of %d bytes in %.1f s, %d at the same time; memory at most %d MiB; Jain's index %.4f",
 		files, size, took.Seconds(), peak, memory>>20, fairness)
 	require.GreaterOrEqual(t, peak, enough, "too few downloads were under way at the same time")
@@ -58,33 +58,33 @@ func TestScaleDownloads(t *testing.T) {
 	if scale.Full() {
 		require.GreaterOrEqual(t, fairness, fairEnough, "a server was starved")
 	}
-	requireNoFailures(h)
-	h.RequireExactlyOnce()
+	requireNoFailures(t, h)
+	h.RequireExactlyOnce(t)
 	require.NoError(t, bench.Empty(t.Context(), h.S3))
 }
 
 // serveDownloads starts the servers behind the gate. The files of a server share a few
 // contents, so that the sources take little disk space.
-func serveDownloads(h *sandbox.Cluster, g *gate, files, size int) (doors []*door) {
-	h.T.Helper()
+func serveDownloads(t *testing.T, h *sandbox.Cluster, g *gate, files, size int) (doors []*door) {
+	t.Helper()
 	const contents = 3
 	each := files / downloadServers
 	for i := range downloadServers {
-		sshd := services.StartSSHD(h.T, services.SSHDOptions{})
+		sshd := services.StartSSHD(t, services.SSHDOptions{})
 		for n := range each {
 			name := fmt.Sprintf("out/file_%04d.bin", n)
 			if n < contents {
-				sshd.Write(name, sandbox.Random(size + i*contents + n)[:size])
+				sshd.Write(t, name, sandbox.Random(size + i*contents + n)[:size])
 				old := time.Now().Add(-time.Hour)
-				require.NoError(h.T, os.Chtimes(sshd.Path(name), old, old))
+				require.NoError(t, os.Chtimes(sshd.Path(name), old, old))
 				continue
 			}
 			first := filepath.Join(sshd.Root, fmt.Sprintf("out/file_%04d.bin", n%contents))
-			require.NoError(h.T, os.Link(first, sshd.Path(name)))
+			require.NoError(t, os.Link(first, sshd.Path(name)))
 		}
-		d, host, port := g.door(sshd.Host, sshd.Port)
+		d, host, port := g.door(t, sshd.Host, sshd.Port)
 		doors = append(doors, d)
-		h.Adopt(sshd, bench.ServerName(i), func(s *ingest.Server) {
+		h.Adopt(t, sshd, bench.ServerName(i), func(s *ingest.Server) {
 			s.Host, s.Port, s.MaxParallel, s.Settle, s.Transfer = host, port, each, 0, ingest.TransferStaged
 		})
 	}
@@ -92,12 +92,12 @@ func serveDownloads(h *sandbox.Cluster, g *gate, files, size int) (doors []*door
 }
 
 // awaitOpen waits until enough downloads have started.
-func awaitOpen(h *sandbox.Cluster, g *gate) {
-	h.T.Helper()
+func awaitOpen(t *testing.T, h *sandbox.Cluster, g *gate) {
+	t.Helper()
 	select {
 	case <-g.open:
 	case <-time.After(scale.Size(2*sandbox.Timeout, 5*sandbox.Timeout)):
-		h.T.Fatalf("only %d downloads of %d are under way", g.held.Load(), g.enough)
+		t.Fatalf("only %d downloads of %d are under way", g.held.Load(), g.enough)
 	}
 }
 

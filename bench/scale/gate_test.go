@@ -26,7 +26,6 @@ const (
 // connection passes freeBytes, and the rest once the gate is open. So all downloads run
 // at the same time, however slowly the machine starts them.
 type gate struct {
-	t *testing.T
 	// enough is the number of waiting connections at which the gate opens.
 	enough int64
 	open   chan struct{}
@@ -36,7 +35,7 @@ type gate struct {
 }
 
 func newGate(t *testing.T, enough int) *gate {
-	return &gate{t: t, enough: int64(enough), open: make(chan struct{})}
+	return &gate{enough: int64(enough), open: make(chan struct{})}
 }
 
 // door is a proxy to one server that obeys the gate.
@@ -49,11 +48,11 @@ type door struct {
 }
 
 // door starts a proxy to a service and returns it with its host and port.
-func (g *gate) door(host string, port int) (d *door, gateHost string, gatePort int) {
-	g.t.Helper()
+func (g *gate) door(t *testing.T, host string, port int) (d *door, gateHost string, gatePort int) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(g.t, err)
-	g.t.Cleanup(func() { _ = listener.Close() })
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
 	d = &door{gate: g, listener: listener, service: net.JoinHostPort(host, strconv.Itoa(port))}
 	go d.serve()
 	address := listener.Addr().(*net.TCPAddr)

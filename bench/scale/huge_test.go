@@ -37,17 +37,17 @@ func TestScaleHuge(t *testing.T) {
 		store := services.StartS3Double(t, content)
 		h := newHuge(t, content, sandbox.Direct)
 		h.UseStore(store.S3, store.Objects)
-		h.ingest(hugeRun{
+		h.ingest(t, hugeRun{
 			step: activities.NameTransfer, kills: 3, hosts: []string{h.Cfg.Staging.Dir, t.TempDir()},
 			cost: directCost(t, content.Size()), seen: store.Received, wrong: store.Errors,
 		})
-		h.requireObject(store.Objects()[0].Checksum)
+		h.requireObject(t, store.Objects()[0].Checksum)
 	})
 	t.Run("10 GB staged into MinIO", func(t *testing.T) {
 		small(t)
 		h := newHuge(t, services.NewPattern(hugeSize(t, 100_000_000, 10_000_000_000)), sandbox.Staged)
 		requireRoom(t, 2*h.content.Size())
-		h.ingest(hugeRun{
+		h.ingest(t, hugeRun{
 			step: activities.NameDownload, kills: 1, hosts: []string{h.Cfg.Staging.Dir}, staged: true,
 			cost: transfer.DefaultCheckpointBytes + transfer.DefaultWindow*transfer.DefaultChunkSize, seen: h.file.Read,
 		})
@@ -56,11 +56,11 @@ func TestScaleHuge(t *testing.T) {
 		small(t)
 		h := newHuge(t, services.NewPattern(hugeSize(t, 150_000_000, 10_000_000_000)), sandbox.Direct)
 		requireRoom(t, h.content.Size())
-		h.ingest(hugeRun{
+		h.ingest(t, hugeRun{
 			step: activities.NameTransfer, kills: 1, hosts: []string{h.Cfg.Staging.Dir, t.TempDir()},
 			cost: directCost(t, h.content.Size()), seen: h.file.Read,
 		})
-		h.requireObject("")
+		h.requireObject(t, "")
 	})
 }
 
@@ -92,81 +92,81 @@ func directCost(t *testing.T, size int64) int64 {
 
 // ingest moves the file while its worker is killed. It requires that the file arrives
 // exactly once, within the bounds.
-func (h *huge) ingest(run hugeRun) {
+func (h *huge) ingest(t *testing.T, run hugeRun) {
 	began := time.Now()
-	scan := h.ScanAsync()
-	worker := h.start(run.hosts[0])
+	scan := h.ScanAsync(t)
+	worker := h.start(t, run.hosts[0])
 	for kill := 1; kill <= run.kills; kill++ {
-		h.kill(worker, run, kill)
-		worker = h.start(run.hosts[kill%len(run.hosts)])
+		h.kill(t, worker, run, kill)
+		worker = h.start(t, run.hosts[kill%len(run.hosts)])
 	}
-	file := h.FileWithin(h.patience, h.path, func(f ingest.File) bool {
-		run.requireRight(h.T)
+	file := h.FileWithin(t, h.patience, h.path, func(f ingest.File) bool {
+		run.requireRight(t)
 		return f.Status == ingest.StatusCompleted
 	})
 	took := time.Since(began)
-	h.AwaitIngest(file.UUID)
-	h.AwaitScans(scan())
-	h.peak = max(h.peak, worker.PeakMemory())
+	h.AwaitIngest(t, file.UUID)
+	h.AwaitScans(t, scan())
+	h.peak = max(h.peak, worker.PeakMemory(t))
 
 	size := h.content.Size()
-	assert.Equal(h.T, size, file.Size)
-	assert.Equal(h.T, h.content.SHA256(), file.Hash)
-	again := h.requireReadOn(run)
+	assert.Equal(t, size, file.Size)
+	assert.Equal(t, h.content.SHA256(), file.Hash)
+	again := h.requireReadOn(t, run)
 	if int64(run.kills)*run.cost <= size/100 { // the share that 100 GB would have
-		assert.LessOrEqual(h.T, again, size/100, "at most a hundredth is read again")
+		assert.LessOrEqual(t, again, size/100, "at most a hundredth is read again")
 	}
-	assert.LessOrEqual(h.T, h.peak, int64(hugeMemory))
-	events := h.historyOf(file.UUID)
+	assert.LessOrEqual(t, h.peak, int64(hugeMemory))
+	events := h.historyOf(t, file.UUID)
 	most := hugeHistory
 	if run.staged {
 		most = stagedHistory
 	}
-	assert.LessOrEqual(h.T, events, most)
-	scale.Figure(h.T, "%d bytes with %d kills: %.0f s, %.0f MB/s, %d bytes read again (%.2f %%; a kill costs at most %d), %d MiB of memory, %d history events",
+	assert.LessOrEqual(t, events, most)
+	scale.Figure(t, "%d bytes with %d kills: %.0f s, %.0f MB/s, %d bytes read again (%.2f %%; a kill costs at most %d), %d MiB of memory, %d history events",
 		size, run.kills, took.Seconds(), float64(size)/1e6/took.Seconds(), again, float64(again)/float64(size)*100, run.cost, h.peak>>20, events)
 	h.OtherSources = []audit.Source{{Server: "acme", Path: h.path, Size: size, SHA256: h.content.SHA256()}}
-	h.RequireExactlyOnce()
-	run.requireRight(h.T)
+	h.RequireExactlyOnce(t)
+	run.requireRight(t)
 }
 
 // kill kills the worker in the middle of the file.
-func (h *huge) kill(worker *sandbox.Process, run hugeRun, number int) {
-	h.T.Helper()
+func (h *huge) kill(t *testing.T, worker *sandbox.Process, run hugeRun, number int) {
+	t.Helper()
 	size, of := h.content.Size(), int64(run.kills+1)
 	at := size / of * int64(number)
 	// A test that is late must not find the file moved already.
 	h.file.Hold(at + size/of/2)
-	sandbox.Eventually(h.T, func() bool {
-		run.requireRight(h.T)
+	sandbox.Eventually(t, func() bool {
+		run.requireRight(t)
 		return run.seen() >= at
 	}, h.patience, time.Millisecond, "kill %d of %d never comes", number, run.kills)
-	h.peak = max(h.peak, worker.PeakMemory())
+	h.peak = max(h.peak, worker.PeakMemory(t))
 	worker.Kill()
 	h.file.Hold(0)
 	if !run.staged {
-		h.requireNothingStaged(run.hosts)
+		h.requireNothingStaged(t, run.hosts)
 	}
-	sandbox.Eventually(h.T, func() bool { return !h.file.Open() }, sandbox.Timeout, time.Millisecond, "the server holds the file of a dead client open")
+	sandbox.Eventually(t, func() bool { return !h.file.Open() }, sandbox.Timeout, time.Millisecond, "the server holds the file of a dead client open")
 	if !scale.Full() {
-		h.missWorker(run.step)
+		h.missWorker(t, run.step)
 	}
 }
 
 // requireReadOn requires that every attempt read each byte once, and began at most
 // run.cost before the end of the previous one. It returns the number of bytes that were
 // read again.
-func (h *huge) requireReadOn(run hugeRun) (again int64) {
-	h.T.Helper()
+func (h *huge) requireReadOn(t *testing.T, run hugeRun) (again int64) {
+	t.Helper()
 	readings := h.file.Readings()
-	require.Greater(h.T, len(readings), run.kills, "%v", readings)
+	require.Greater(t, len(readings), run.kills, "%v", readings)
 	reached := int64(0)
 	for _, r := range readings {
-		assert.LessOrEqual(h.T, r.Bytes, r.High-r.First, "one attempt reads a byte twice: %v", readings)
-		assert.LessOrEqual(h.T, r.First, reached, "bytes are left out: %v", readings)
-		assert.LessOrEqual(h.T, reached-r.First, run.cost, "a kill costs too much: %v", readings)
+		assert.LessOrEqual(t, r.Bytes, r.High-r.First, "one attempt reads a byte twice: %v", readings)
+		assert.LessOrEqual(t, r.First, reached, "bytes are left out: %v", readings)
+		assert.LessOrEqual(t, reached-r.First, run.cost, "a kill costs too much: %v", readings)
 		reached = r.High
 	}
-	assert.Equal(h.T, h.content.Size(), reached)
+	assert.Equal(t, h.content.Size(), reached)
 	return h.file.Read() - h.content.Size()
 }

@@ -62,44 +62,44 @@ func newHuge(t *testing.T, content *services.Pattern, mode func(*ingest.Server))
 	const slowest = 10_000_000 // bytes a second, on a busy machine
 	h.patience = sandbox.Timeout + time.Duration(content.Size()/slowest)*time.Second
 	h.SetTimeout(5*sandbox.Timeout + 2*h.patience)
-	odd := h.AddFaulty("acme", func(s *ingest.Server) { s.Settle = 0; mode(s) })
+	odd := h.AddFaulty(t, "acme", func(s *ingest.Server) { s.Settle = 0; mode(s) })
 	h.file, h.path = odd.AddGenerated("huge.bin", content), odd.Path("huge.bin")
 	go content.SHA256() // it takes a while
 	return h
 }
 
 // start starts a worker on the host with the staging folder.
-func (h *huge) start(staging string) *sandbox.Process {
-	h.T.Helper()
+func (h *huge) start(t *testing.T, staging string) *sandbox.Process {
+	t.Helper()
 	if staging != h.Cfg.Staging.Dir && len(h.OtherStaging) == 0 {
 		h.OtherStaging = []string{staging}
 	}
-	return h.StartProcess(sandbox.ProcessOptions{Env: []string{"STEVEDORE_STAGING_DIR=" + staging}})
+	return h.StartProcess(t, sandbox.ProcessOptions{Env: []string{"STEVEDORE_STAGING_DIR=" + staging}})
 }
 
 // requireNothingStaged requires that no file has bytes on a disk.
-func (h *huge) requireNothingStaged(hosts []string) {
-	h.T.Helper()
+func (h *huge) requireNothingStaged(t *testing.T, hosts []string) {
+	t.Helper()
 	for _, host := range hosts {
 		staged, err := filepath.Glob(filepath.Join(host, "files", "*"))
-		require.NoError(h.T, err)
-		assert.Empty(h.T, staged)
+		require.NoError(t, err)
+		assert.Empty(t, staged)
 	}
 }
 
 // requireObject requires that the ledger has the given checksum of the object; an empty
 // checksum accepts any.
-func (h *huge) requireObject(checksum string) {
-	h.T.Helper()
-	file := h.Completed(h.path)
-	assert.Equal(h.T, ingest.ModeDirect, file.Mode)
-	assert.NotEmpty(h.T, file.Checksum)
+func (h *huge) requireObject(t *testing.T, checksum string) {
+	t.Helper()
+	file := h.Completed(t, h.path)
+	assert.Equal(t, ingest.ModeDirect, file.Mode)
+	assert.NotEmpty(t, file.Checksum)
 	if checksum != "" {
-		assert.Equal(h.T, checksum, file.Checksum)
+		assert.Equal(t, checksum, file.Checksum)
 	}
-	_, found, err := h.Store.Transfer(h.Ctx, file.UUID)
-	require.NoError(h.T, err)
-	assert.False(h.T, found, "the checkpoint is gone")
+	_, found, err := h.Store.Transfer(h.Context(t), file.UUID)
+	require.NoError(t, err)
+	assert.False(t, found, "the checkpoint is gone")
 }
 
 // requireRoom fails the test early if the disk has too little free space.
@@ -111,35 +111,35 @@ func requireRoom(t *testing.T, bytes int64) {
 }
 
 // historyOf returns the number of events of the file's workflow.
-func (h *huge) historyOf(fileUUID string) int {
-	h.T.Helper()
-	flow, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(fileUUID), "")
-	require.NoError(h.T, err)
+func (h *huge) historyOf(t *testing.T, fileUUID string) int {
+	t.Helper()
+	flow, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(fileUUID), "")
+	require.NoError(t, err)
 	return int(flow.GetWorkflowExecutionInfo().GetHistoryLength())
 }
 
 // missWorker makes Temporal detect soon that the worker of the activity is gone, which
 // otherwise takes 30 s. No worker may run: it would be considered gone too.
-func (h *huge) missWorker(activity string) {
-	h.T.Helper()
-	id := ingest.IngestWorkflowID(h.Files()[0].UUID)
-	before := h.attempt(id, activity)
-	h.setHeartbeat(id, activity, time.Second)
+func (h *huge) missWorker(t *testing.T, activity string) {
+	t.Helper()
+	id := ingest.IngestWorkflowID(h.Files(t)[0].UUID)
+	before := h.attempt(t, id, activity)
+	h.setHeartbeat(t, id, activity, time.Second)
 	var now int32
-	sandbox.Eventually(h.T, func() bool {
-		now = h.attempt(id, activity)
+	sandbox.Eventually(t, func() bool {
+		now = h.attempt(t, id, activity)
 		return now != before
 	}, sandbox.Timeout, 20*time.Millisecond, "the dead worker is not missed")
 	if now > before { // else it was the last attempt of its round, and the file is deferred
-		h.setHeartbeat(id, activity, 30*time.Second)
+		h.setHeartbeat(t, id, activity, 30*time.Second)
 	}
 }
 
 // attempt returns the number of the activity's attempt; 0 when it is not pending.
-func (h *huge) attempt(id, activity string) int32 {
-	h.T.Helper()
-	flow, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, id, "")
-	require.NoError(h.T, err)
+func (h *huge) attempt(t *testing.T, id, activity string) int32 {
+	t.Helper()
+	flow, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), id, "")
+	require.NoError(t, err)
 	for _, pending := range flow.GetPendingActivities() {
 		if pending.GetActivityType().GetName() == activity {
 			return pending.GetAttempt()
@@ -148,13 +148,13 @@ func (h *huge) attempt(id, activity string) int32 {
 	return 0
 }
 
-func (h *huge) setHeartbeat(id, activity string, timeout time.Duration) {
-	h.T.Helper()
-	_, err := h.Temporal.WorkflowService().UpdateActivityOptions(h.Ctx, &workflowservice.UpdateActivityOptionsRequest{
+func (h *huge) setHeartbeat(t *testing.T, id, activity string, timeout time.Duration) {
+	t.Helper()
+	_, err := h.Temporal.WorkflowService().UpdateActivityOptions(h.Context(t), &workflowservice.UpdateActivityOptionsRequest{
 		Namespace: client.DefaultNamespace, Execution: &commonpb.WorkflowExecution{WorkflowId: id}, Identity: "test",
 		Activity:        &workflowservice.UpdateActivityOptionsRequest_Type{Type: activity},
 		ActivityOptions: &activitypb.ActivityOptions{HeartbeatTimeout: durationpb.New(timeout)},
 		UpdateMask:      &fieldmaskpb.FieldMask{Paths: []string{"heartbeat_timeout"}},
 	})
-	require.NoError(h.T, err)
+	require.NoError(t, err)
 }

@@ -2,6 +2,7 @@ package scale_test
 
 import (
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -19,14 +20,14 @@ type edge struct {
 // peakOf returns the maximum number of files of the server that were between two events
 // at the same time; an empty name means all servers. The ledger records the time at which
 // a transaction begins, so an end counts before the beginnings that it allowed.
-func peakOf(h *sandbox.Cluster, server string, from, to ingest.EventType) (peak int) {
-	h.T.Helper()
+func peakOf(t *testing.T, h *sandbox.Cluster, server string, from, to ingest.EventType) (peak int) {
+	t.Helper()
 	var edges []edge
-	for _, f := range h.Files() {
+	for _, f := range h.Files(t) {
 		if server != "" && f.ServerName != server {
 			continue
 		}
-		for _, e := range h.Events(f.UUID) {
+		for _, e := range h.Events(t, f.UUID) {
 			switch e.Type {
 			case from:
 				edges = append(edges, edge{e.Timestamp, 1})
@@ -50,13 +51,13 @@ func peakOf(h *sandbox.Cluster, server string, from, to ingest.EventType) (peak 
 }
 
 // requireNoFailures fails if any attempt of any file has failed.
-func requireNoFailures(h *sandbox.Cluster) {
-	h.T.Helper()
-	for _, f := range h.Files() {
-		for _, e := range h.Events(f.UUID) {
+func requireNoFailures(t *testing.T, h *sandbox.Cluster) {
+	t.Helper()
+	for _, f := range h.Files(t) {
+		for _, e := range h.Events(t, f.UUID) {
 			switch e.Type {
 			case ingest.EventRetryScheduled, ingest.EventError, ingest.EventDeferred, ingest.EventRequeued:
-				require.Fail(h.T, "an attempt failed", "%s: %s %v", f.RemotePath, e.Type, e.Details)
+				require.Fail(t, "an attempt failed", "%s: %s %v", f.RemotePath, e.Type, e.Details)
 			}
 		}
 	}

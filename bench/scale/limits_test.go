@@ -3,6 +3,7 @@ package scale_test
 import (
 	"context"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -28,22 +29,22 @@ const (
 
 // requireLimits follows all runs of a workflow that has ended, from its latest
 // back to its first, and fails if one has too many or too large events.
-func requireLimits(h *sandbox.Cluster, workflowID string) {
-	h.T.Helper()
+func requireLimits(t *testing.T, h *sandbox.Cluster, workflowID string) {
+	t.Helper()
 	runs, runID := 0, ""
 	var events, size int64
 	largest := 0
 	for {
 		runs++
-		described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, workflowID, runID)
-		require.NoError(h.T, err)
+		described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), workflowID, runID)
+		require.NoError(t, err)
 		info := described.GetWorkflowExecutionInfo()
 		events, size = max(events, info.GetHistoryLength()), max(size, info.GetHistorySizeBytes())
-		history := h.Temporal.GetWorkflowHistory(h.Ctx, workflowID, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		history := h.Temporal.GetWorkflowHistory(h.Context(t), workflowID, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		runID = ""
 		for history.HasNext() {
 			event, err := history.Next()
-			require.NoError(h.T, err)
+			require.NoError(t, err)
 			largest = max(largest, proto.Size(event)) // no payload is larger than its event
 			runID = max(runID, continuedFrom(event))
 		}
@@ -51,10 +52,10 @@ func requireLimits(h *sandbox.Cluster, workflowID string) {
 			break
 		}
 	}
-	scale.Figure(h.T, "%s: %d runs, at most %d events, %d bytes of history and %d bytes in one event", workflowID, runs, events, size, largest)
-	require.Less(h.T, events, int64(limitEvents))
-	require.Less(h.T, size, int64(limitHistory))
-	require.Less(h.T, largest, limitPayload)
+	scale.Figure(t, "%s: %d runs, at most %d events, %d bytes of history and %d bytes in one event", workflowID, runs, events, size, largest)
+	require.Less(t, events, int64(limitEvents))
+	require.Less(t, size, int64(limitHistory))
+	require.Less(t, largest, limitPayload)
 }
 
 // continuedFrom returns the id of the previous run if the event is the first of its run.
@@ -72,10 +73,10 @@ type limitWatch struct {
 	looks, pending, heartbeat int
 }
 
-func watchLimits(h *sandbox.Cluster, workflowIDs ...string) *limitWatch {
-	ctx, stop := context.WithCancel(h.Ctx)
+func watchLimits(t *testing.T, h *sandbox.Cluster, workflowIDs ...string) *limitWatch {
+	ctx, stop := context.WithCancel(h.Context(t))
 	w := &limitWatch{h: h, stop: stop}
-	h.T.Cleanup(stop)
+	t.Cleanup(stop)
 	w.done.Go(func() {
 		tick := time.NewTicker(500 * time.Millisecond)
 		defer tick.Stop()
@@ -104,13 +105,13 @@ func (w *limitWatch) look(pending []*workflowpb.PendingActivityInfo) {
 }
 
 // require ends the polling. It fails if a limit was exceeded or nothing was seen.
-func (w *limitWatch) require() {
-	w.h.T.Helper()
+func (w *limitWatch) require(t *testing.T) {
+	t.Helper()
 	w.stop()
 	w.done.Wait()
-	scale.Figure(w.h.T, "at most %d pending activities of a scan, %d bytes of heartbeat details (%d looks)", w.pending, w.heartbeat, w.looks)
-	require.Positive(w.h.T, w.looks, "no pending activity was seen")
-	require.Positive(w.h.T, w.heartbeat, "no heartbeat was seen")
-	require.LessOrEqual(w.h.T, w.pending, limitPending)
-	require.Less(w.h.T, w.heartbeat, limitPayload)
+	scale.Figure(t, "at most %d pending activities of a scan, %d bytes of heartbeat details (%d looks)", w.pending, w.heartbeat, w.looks)
+	require.Positive(t, w.looks, "no pending activity was seen")
+	require.Positive(t, w.heartbeat, "no heartbeat was seen")
+	require.LessOrEqual(t, w.pending, limitPending)
+	require.Less(t, w.heartbeat, limitPayload)
 }

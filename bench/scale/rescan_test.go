@@ -40,31 +40,31 @@ func TestScaleRescan(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.SetTimeout(scale.Size(5*sandbox.Timeout, time.Hour))
-	k := &knownFiles{t: t, n: scale.Size(20_000, 1_000_000), ledger: rescanLedger(t, h)}
+	k := &knownFiles{n: scale.Size(20_000, 1_000_000), ledger: rescanLedger(t, h)}
 	k.sshd = services.StartSSHD(t, services.SSHDOptions{})
 	require.NoError(t, k.make())
-	server := h.Register(k.sshd, "acme", func(s *ingest.Server) { s.Settle = 0 })
-	k.record(server.UUID)
-	before := k.fingerprint()
+	server := h.Register(t, k.sshd, "acme", func(s *ingest.Server) { s.Settle = 0 })
+	k.record(t, server.UUID)
+	before := k.fingerprint(t)
 	require.Equal(t, k.n, before.rows)
 
-	worker := h.StartProcess(sandbox.ProcessOptions{})
-	first := rescan(h, worker, server.UUID)
+	worker := h.StartProcess(t, sandbox.ProcessOptions{})
+	first := rescan(t, h, worker, server.UUID)
 	require.Equal(t, int64(k.n), first.Seen)
 	require.Zero(t, first.New)
 	require.Zero(t, first.Started)
-	require.Equal(t, before, k.fingerprint(), "rows were changed or added")
+	require.Equal(t, before, k.fingerprint(t), "rows were changed or added")
 	require.LessOrEqual(t, first.events, rescanEvents)
-	require.LessOrEqual(t, worker.PeakMemory(), int64(rescanMemory))
+	require.LessOrEqual(t, worker.PeakMemory(t), int64(rescanMemory))
 	require.LessOrEqual(t, first.took, scale.Size(sandbox.Timeout, time.Minute))
 
-	changed := k.change()
-	second := rescan(h, worker, server.UUID)
+	changed := k.change(t)
+	second := rescan(t, h, worker, server.UUID)
 	require.Equal(t, int64(k.n+rescanChanged), second.Seen)
 	require.Equal(t, int64(len(changed)), second.New)
-	require.ElementsMatch(t, changed, k.newPaths(before.lastID))
-	require.Equal(t, before, k.fingerprintTo(before.lastID), "rows of known files were changed")
-	require.LessOrEqual(t, worker.PeakMemory(), int64(rescanMemory))
+	require.ElementsMatch(t, changed, k.newPaths(t, before.lastID))
+	require.Equal(t, before, k.fingerprintTo(t, before.lastID), "rows of known files were changed")
+	require.LessOrEqual(t, worker.PeakMemory(t), int64(rescanMemory))
 }
 
 // rescanned is the result of a DiscoverFiles that has ended.
@@ -75,20 +75,20 @@ type rescanned struct {
 }
 
 // rescan scans and measures the costs.
-func rescan(h *sandbox.Cluster, worker *sandbox.Process, serverUUID string) (r rescanned) {
-	h.T.Helper()
-	cpu := rescanCPU(h.T, worker)
-	h.Scan()
+func rescan(t *testing.T, h *sandbox.Cluster, worker *sandbox.Process, serverUUID string) (r rescanned) {
+	t.Helper()
+	cpu := rescanCPU(t, worker)
+	h.Scan(t)
 	id := ingest.DiscoverWorkflowID(serverUUID)
-	require.NoError(h.T, h.Temporal.GetWorkflow(h.Ctx, id, "").Get(h.Ctx, &r.DiscoverSummary))
-	used := rescanCPU(h.T, worker)
-	described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, id, "")
-	require.NoError(h.T, err)
+	require.NoError(t, h.Temporal.GetWorkflow(h.Context(t), id, "").Get(h.Context(t), &r.DiscoverSummary))
+	used := rescanCPU(t, worker)
+	described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), id, "")
+	require.NoError(t, err)
 	info := described.GetWorkflowExecutionInfo()
-	require.Equal(h.T, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, info.GetStatus())
+	require.Equal(t, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, info.GetStatus())
 	r.took, r.events = info.GetCloseTime().AsTime().Sub(info.GetStartTime().AsTime()), int(info.GetHistoryLength())
-	scale.Figure(h.T, "%d files seen, %d new: %.1f s, %.0f files/s, %d history events, worker %d MiB at most, CPU worker %.1f s, PostgreSQL %.1f s",
-		r.Seen, r.New, r.took.Seconds(), float64(r.Seen)/r.took.Seconds(), r.events, worker.PeakMemory()>>20,
+	scale.Figure(t, "%d files seen, %d new: %.1f s, %.0f files/s, %d history events, worker %d MiB at most, CPU worker %.1f s, PostgreSQL %.1f s",
+		r.Seen, r.New, r.took.Seconds(), float64(r.Seen)/r.took.Seconds(), r.events, worker.PeakMemory(t)>>20,
 		(used["worker"] - cpu["worker"]).Seconds(), (used["postgres"] - cpu["postgres"]).Seconds())
 	return r
 }
@@ -109,7 +109,6 @@ func rescanCPU(t *testing.T, worker *sandbox.Process) map[string]time.Duration {
 // knownFiles are n files on a server and their rows in the ledger. File i has
 // i%10 bytes and its time is a number of seconds after rescanEpoch.
 type knownFiles struct {
-	t      *testing.T
 	n      int
 	sshd   *services.SSHD
 	ledger *pgx.Conn
@@ -165,13 +164,13 @@ func (k *knownFiles) makeOne(i int, size int64) error {
 }
 
 // change changes some known files, adds as many new ones, and returns all their paths.
-func (k *knownFiles) change() (paths []string) {
-	k.t.Helper()
+func (k *knownFiles) change(t *testing.T) (paths []string) {
+	t.Helper()
 	for i := range rescanChanged {
 		added := k.n + 1 + i
-		require.NoError(k.t, k.makeOne(added, 7))
+		require.NoError(t, k.makeOne(added, 7))
 		known := 1 + i*(k.n-1)/(rescanChanged-1) // the first to the last
-		require.NoError(k.t, k.makeOne(known, 11))
+		require.NoError(t, k.makeOne(known, 11))
 		paths = append(paths, k.sshd.Path(k.path(added)), k.sshd.Path(k.path(known)))
 	}
 	return paths
@@ -188,17 +187,17 @@ CROSS JOIN LATERAL (SELECT $5 || CASE WHEN i <= $6::bigint / 2 THEN '/large/' EL
 
 // record inserts the files into the ledger as completed, and updates the tables'
 // statistics like autovacuum.
-func (k *knownFiles) record(serverUUID string) {
-	k.t.Helper()
+func (k *knownFiles) record(t *testing.T, serverUUID string) {
+	t.Helper()
 	const atOnce = 100_000
-	ctx := k.t.Context()
+	ctx := t.Context()
 	for first := 1; first <= k.n; first += atOnce {
 		last := min(first+atOnce-1, k.n)
 		_, err := k.ledger.Exec(ctx, recordKnown, serverUUID, rescanEpoch, first, last, k.sshd.Root, k.n, rescanFolders)
-		require.NoError(k.t, err)
+		require.NoError(t, err)
 	}
 	_, err := k.ledger.Exec(ctx, "VACUUM (ANALYZE) files, file_names")
-	require.NoError(k.t, err)
+	require.NoError(t, err)
 }
 
 // fingerprint identifies the versions of the ledger's rows: any update changes it, even
@@ -209,31 +208,31 @@ type fingerprint struct {
 	digest string
 }
 
-func (k *knownFiles) fingerprint() fingerprint { return k.fingerprintTo(1 << 62) }
+func (k *knownFiles) fingerprint(t *testing.T) fingerprint { return k.fingerprintTo(t, 1<<62) }
 
 // fingerprintTo returns the fingerprint of the rows up to the id.
-func (k *knownFiles) fingerprintTo(lastID int64) (f fingerprint) {
-	k.t.Helper()
-	require.NoError(k.t, k.ledger.QueryRow(k.t.Context(), `
+func (k *knownFiles) fingerprintTo(t *testing.T, lastID int64) (f fingerprint) {
+	t.Helper()
+	require.NoError(t, k.ledger.QueryRow(t.Context(), `
 SELECT count(*), max(id), sum(hashtextextended(f.xmin || f::text, 0)::numeric)::text FROM files f WHERE id <= $1`, lastID).
 		Scan(&f.rows, &f.lastID, &f.digest))
 	return f
 }
 
 // newPaths returns the paths of the rows after the id.
-func (k *knownFiles) newPaths(lastID int64) []string {
-	k.t.Helper()
-	rows, err := k.ledger.Query(k.t.Context(), "SELECT remote_path FROM files WHERE id > $1", lastID)
-	require.NoError(k.t, err)
+func (k *knownFiles) newPaths(t *testing.T, lastID int64) []string {
+	t.Helper()
+	rows, err := k.ledger.Query(t.Context(), "SELECT remote_path FROM files WHERE id > $1", lastID)
+	require.NoError(t, err)
 	paths, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	require.NoError(k.t, err)
+	require.NoError(t, err)
 	return paths
 }
 
 func rescanLedger(t *testing.T, h *sandbox.Cluster) *pgx.Conn {
 	t.Helper()
-	db, err := pgx.Connect(h.Ctx, h.Cfg.Database.URL.Reveal())
+	db, err := pgx.Connect(h.Context(t), h.Cfg.Database.URL.Reveal())
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = db.Close(context.WithoutCancel(h.Ctx)) })
+	t.Cleanup(func() { _ = db.Close(context.WithoutCancel(h.Context(t))) })
 	return db
 }

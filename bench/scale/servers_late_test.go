@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -37,24 +38,24 @@ type lateness struct {
 }
 
 // watchLateness asks the API which servers are late until stop is called.
-func (f *fleet) watchLateness() *lateness {
-	f.T.Helper()
+func (f *fleet) watchLateness(t *testing.T) *lateness {
+	t.Helper()
 	cfg, err := config.Load(config.Options{Environ: append(f.Env,
 		"TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"), "STEVEDORE_SCAN_INTERVAL="+f.size.interval.String())})
-	require.NoError(f.T, err)
+	require.NoError(t, err)
 	log := slog.New(slog.DiscardHandler)
 	parts, err := wiring.New(cfg, log, wiring.Options{TaskQueue: f.Queue})
-	require.NoError(f.T, err)
-	f.T.Cleanup(parts.Close)
+	require.NoError(t, err)
+	t.Cleanup(parts.Close)
 	l := &lateness{f: f, late: map[string]bool{}}
 	l.api = httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), Access: parts.Access(), Token: apiToken, Log: log}))
-	f.T.Cleanup(l.api.Close)
+	t.Cleanup(l.api.Close)
 	ended, stopping := make(chan struct{}), make(chan struct{})
 	l.stop = sync.OnceFunc(func() {
 		close(stopping)
 		<-ended
 	})
-	f.T.Cleanup(l.stop)
+	t.Cleanup(l.stop)
 	go func() {
 		defer close(ended)
 		for tick := time.Tick(lookEvery); ; {
@@ -62,7 +63,7 @@ func (f *fleet) watchLateness() *lateness {
 			case <-stopping:
 				return
 			case <-tick:
-				l.look()
+				l.look(t)
 			}
 		}
 	}()
@@ -73,14 +74,14 @@ func (f *fleet) watchLateness() *lateness {
 const apiToken = "scale-test-token"
 
 // look records the servers that the API's overview shows as late.
-func (l *lateness) look() {
-	request, err := http.NewRequestWithContext(l.f.Ctx, http.MethodGet, l.api.URL+"/api/v1/overview", nil)
-	if !assert.NoError(l.f.T, err) {
+func (l *lateness) look(t *testing.T) {
+	request, err := http.NewRequestWithContext(l.f.Context(t), http.MethodGet, l.api.URL+"/api/v1/overview", nil)
+	if !assert.NoError(t, err) {
 		return
 	}
 	request.Header.Set("Authorization", "Bearer "+apiToken)
 	response, err := http.DefaultClient.Do(request)
-	if !assert.NoError(l.f.T, err) {
+	if !assert.NoError(t, err) {
 		return
 	}
 	defer func() { _ = response.Body.Close() }()
@@ -90,8 +91,8 @@ func (l *lateness) look() {
 			Late bool   `json:"late"`
 		} `json:"servers"`
 	}
-	assert.NoError(l.f.T, json.NewDecoder(response.Body).Decode(&overview))
-	assert.Len(l.f.T, overview.Servers, l.f.size.servers)
+	assert.NoError(t, json.NewDecoder(response.Body).Decode(&overview))
+	assert.Len(t, overview.Servers, l.f.size.servers)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, server := range overview.Servers {
@@ -114,10 +115,10 @@ func (l *lateness) count(servers map[string]bool) (n int) {
 // require checks that each silent server has missed a tick and was shown as late, and
 // that no healthy one ever was. It ends the polling first, because without the schedule
 // all servers are late.
-func (l *lateness) require() {
-	l.f.T.Helper()
-	sandbox.Eventually(l.f.T, func() bool { return l.count(l.f.silent) == len(l.f.silent) },
+func (l *lateness) require(t *testing.T) {
+	t.Helper()
+	sandbox.Eventually(t, func() bool { return l.count(l.f.silent) == len(l.f.silent) },
 		2*l.f.size.interval+lateAfter+sandbox.Timeout, time.Second, "silent servers are not shown as late")
 	l.stop()
-	assert.Zero(l.f.T, l.count(l.f.healthy), "healthy servers were shown as late")
+	assert.Zero(t, l.count(l.f.healthy), "healthy servers were shown as late")
 }

@@ -3,6 +3,7 @@ package scale_test
 import (
 	"maps"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -30,17 +31,17 @@ type usage struct {
 	changes int64   // transactions of the whole database server that changed something
 }
 
-func (f *fleet) startMeter(worker *sandbox.Process) *meter {
-	f.T.Helper()
+func (f *fleet) startMeter(t *testing.T, worker *sandbox.Process) *meter {
+	t.Helper()
 	pids, err := bench.ServicePids()
-	require.NoError(f.T, err)
+	require.NoError(t, err)
 	m := &meter{f: f, worker: worker, pids: map[string]int{"temporal": pids["temporal"], "postgres": pids["postgres"], "worker": worker.Pid()}}
-	m.started, m.before = time.Now(), m.read()
+	m.started, m.before = time.Now(), m.read(t)
 	return m
 }
 
-func (m *meter) read() (u usage) {
-	t := m.f.T
+func (m *meter) read(t *testing.T) (u usage) {
+
 	t.Helper()
 	u.cpu = map[string]time.Duration{}
 	var err error
@@ -48,26 +49,26 @@ func (m *meter) read() (u usage) {
 		u.cpu[name], err = bench.TreeCPU(pid)
 		require.NoError(t, err, name)
 	}
-	u.writes, err = bench.PersistenceWrites(m.f.Ctx)
+	u.writes, err = bench.PersistenceWrites(m.f.Context(t))
 	require.NoError(t, err)
-	require.NoError(t, m.f.db.QueryRow(m.f.Ctx, `
+	require.NoError(t, m.f.db.QueryRow(m.f.Context(t), `
 		SELECT xact_commit, pg_snapshot_xmax(pg_current_snapshot())::text::bigint
 		FROM pg_stat_database WHERE datname = current_database()`).Scan(&u.commits, &u.changes))
 	return u
 }
 
 // report prints the cost of each scan that was started since.
-func (m *meter) report(what string) {
-	t := m.f.T
+func (m *meter) report(t *testing.T, what string) {
+
 	t.Helper()
 	scans := 0
-	for _, s := range m.f.executions(workflows.NameDiscoverFiles) {
+	for _, s := range m.f.executions(t, workflows.NameDiscoverFiles) {
 		if s.started.After(m.started) {
 			scans++
 		}
 	}
 	require.Positive(t, scans)
-	now := m.read()
+	now := m.read(t)
 	per := func(n float64) float64 { return n / float64(scans) }
 	for _, name := range slices.Sorted(maps.Keys(m.pids)) {
 		scale.Figure(t, "%s: processor time of %s for each of %d scans: %s", what, name, scans,

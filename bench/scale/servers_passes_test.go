@@ -2,6 +2,7 @@ package scale_test
 
 import (
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -28,14 +29,14 @@ type execution struct {
 }
 
 // executions returns this test's workflows of a type, ordered by start.
-func (f *fleet) executions(workflowType string) (all []execution) {
-	f.T.Helper()
+func (f *fleet) executions(t *testing.T, workflowType string) (all []execution) {
+	t.Helper()
 	query := `TaskQueue = "` + f.Queue + `" AND WorkflowType = "` + workflowType + `"`
 	for token := []byte(nil); ; {
-		page, err := f.Temporal.ListWorkflow(f.Ctx, &workflowservice.ListWorkflowExecutionsRequest{
+		page, err := f.Temporal.ListWorkflow(f.Context(t), &workflowservice.ListWorkflowExecutionsRequest{
 			Query: query, PageSize: 1000, NextPageToken: token,
 		})
-		require.NoError(f.T, err)
+		require.NoError(t, err)
 		for _, info := range page.GetExecutions() {
 			all = append(all, executionOf(info))
 		}
@@ -56,10 +57,10 @@ func executionOf(info *workflowpb.WorkflowExecutionInfo) execution {
 
 // requirePassesInTime checks that each pass starts or signals the scans of all servers,
 // and that the last scan starts in time.
-func (f *fleet) requirePassesInTime() {
-	f.T.Helper()
-	scans := f.executions(workflows.NameDiscoverFiles)
-	for i, p := range f.passes() {
+func (f *fleet) requirePassesInTime(t *testing.T) {
+	t.Helper()
+	scans := f.executions(t, workflows.NameDiscoverFiles)
+	for i, p := range f.passes(t) {
 		var last time.Duration
 		started := 0
 		for _, s := range scans {
@@ -68,35 +69,35 @@ func (f *fleet) requirePassesInTime() {
 				started++
 			}
 		}
-		scale.Figure(f.T, "pass %d over %d servers (%d silent, %d slow), interval %s: %d scans started, the last after %s; %d asked, %d failed",
+		scale.Figure(t, "pass %d over %d servers (%d silent, %d slow), interval %s: %d scans started, the last after %s; %d asked, %d failed",
 			i+1, f.size.servers, f.size.silent, f.size.slow, f.size.interval, started, last.Round(10*time.Millisecond),
 			p.summary.AlreadyRunning, p.summary.Failed)
-		assert.Zero(f.T, p.summary.Failed)
+		assert.Zero(t, p.summary.Failed)
 		if i == 0 || scale.Full() { // with a short interval, servers that were listed late are not due in the next pass
-			assert.GreaterOrEqual(f.T, p.summary.Started+p.summary.AlreadyRunning, len(f.healthy), "healthy servers were left out")
+			assert.GreaterOrEqual(t, p.summary.Started+p.summary.AlreadyRunning, len(f.healthy), "healthy servers were left out")
 		}
 		if scale.Full() {
-			assert.LessOrEqual(f.T, last, startWithin, "pass %d", i+1)
+			assert.LessOrEqual(t, last, startWithin, "pass %d", i+1)
 		}
 	}
 }
 
 // requireIntervals checks that the healthy servers are listed at their interval, even
 // while the worker was killed.
-func (f *fleet) requireIntervals() {
-	f.T.Helper()
+func (f *fleet) requireIntervals(t *testing.T) {
+	t.Helper()
 	var gaps []time.Duration
-	for _, begun := range f.listings() {
+	for _, begun := range f.listings(t) {
 		for i := 1; i < len(begun); i++ {
 			gaps = append(gaps, begun[i].Sub(begun[i-1]))
 		}
 	}
-	require.NotEmpty(f.T, gaps)
+	require.NotEmpty(t, gaps)
 	slices.Sort(gaps)
 	longest := gaps[len(gaps)-1]
-	scale.Figure(f.T, "%d healthy servers, interval %s: listed every %s at the median, %s at most",
+	scale.Figure(t, "%d healthy servers, interval %s: listed every %s at the median, %s at most",
 		len(f.healthy), f.size.interval, gaps[len(gaps)/2].Round(10*time.Millisecond), longest.Round(10*time.Millisecond))
 	if scale.Full() {
-		assert.LessOrEqual(f.T, longest, f.size.interval+intervalGrace)
+		assert.LessOrEqual(t, longest, f.size.interval+intervalGrace)
 	}
 }

@@ -57,84 +57,84 @@ func TestScaleServers(t *testing.T) {
 		),
 	}
 	f.SetTimeout(20 * time.Minute)
-	f.connect()
-	f.addServers()
-	f.measure()
-	f.RequireExactlyOnce()
+	f.connect(t)
+	f.addServers(t)
+	f.measure(t)
+	f.RequireExactlyOnce(t)
 }
 
-func (f *fleet) connect() {
-	f.T.Helper()
-	db, err := pgx.Connect(f.Ctx, f.Cfg.Database.URL.Reveal())
-	require.NoError(f.T, err)
-	f.T.Cleanup(func() { _ = db.Close(f.T.Context()) })
+func (f *fleet) connect(t *testing.T) {
+	t.Helper()
+	db, err := pgx.Connect(f.Context(t), f.Cfg.Database.URL.Reveal())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = db.Close(t.Context()) })
 	f.db = db
 }
 
 // addServers registers all servers. Half of the silent ones accept connections and send
 // nothing; the others become silent after the log-in. Some of the healthy ones are
 // folders of a real OpenSSH server; the others run in this process.
-func (f *fleet) addServers() {
-	f.T.Helper()
+func (f *fleet) addServers(t *testing.T) {
+	t.Helper()
 	never := make(chan struct{})
-	f.T.Cleanup(func() { close(never) })
-	empty, slow, mute := services.StartFaultySFTP(f.T), services.StartFaultySFTP(f.T), services.StartFaultySFTP(f.T)
+	t.Cleanup(func() { close(never) })
+	empty, slow, mute := services.StartFaultySFTP(t), services.StartFaultySFTP(t), services.StartFaultySFTP(t)
 	slow.SetFaults(services.SFTPFaults{Before: func() { time.Sleep(slowAnswer) }})
 	mute.SetFaults(services.SFTPFaults{Before: func() { <-never }})
-	port := f.blackHole()
-	sshd := services.StartSSHD(f.T, services.SSHDOptions{})
+	port := f.blackHole(t)
+	sshd := services.StartSSHD(t, services.SSHDOptions{})
 	for i := range f.size.servers {
 		switch name := fmt.Sprintf("server-%04d", i); {
 		case i < f.size.silent/2:
-			f.silent[f.add(mute, name, 0)] = true
+			f.silent[f.add(t, mute, name, 0)] = true
 		case i < f.size.silent:
-			f.silent[f.add(empty, name, port)] = true
+			f.silent[f.add(t, empty, name, port)] = true
 		case i < f.size.silent+f.size.slow:
-			f.add(slow, name, 0)
+			f.add(t, slow, name, 0)
 		case i < f.size.silent+f.size.slow+f.size.files:
-			own := services.StartFaultySFTP(f.T)
-			f.healthy[f.add(own, name, 0)] = true
+			own := services.StartFaultySFTP(t)
+			f.healthy[f.add(t, own, name, 0)] = true
 			f.WriteFaulty(own, name, "a.bin", sandbox.Random(1000+i))
 		case i >= f.size.servers-f.size.openSSH:
-			f.healthy[f.addFolder(sshd, name, sandbox.Random(1000+i))] = true
+			f.healthy[f.addFolder(t, sshd, name, sandbox.Random(1000+i))] = true
 		default:
-			f.healthy[f.add(empty, name, 0)] = true
+			f.healthy[f.add(t, empty, name, 0)] = true
 		}
 	}
 }
 
 // add registers a server at the address of odd, or at another port.
-func (f *fleet) add(odd *services.FaultySFTP, name string, port int) string {
-	f.T.Helper()
+func (f *fleet) add(t *testing.T, odd *services.FaultySFTP, name string, port int) string {
+	t.Helper()
 	server := odd.Server(name, uuid.NewString())
 	server.Settle, server.ScanInterval = time.Second, f.size.interval
 	if port != 0 {
 		server.Port = port
 	}
-	server.PasswordEncrypted = f.Seal(server, credentials.FieldPassword, []byte(odd.Password))
-	_, err := f.Store.AddServer(f.Ctx, server)
-	require.NoError(f.T, err)
+	server.PasswordEncrypted = f.Seal(t, server, credentials.FieldPassword, []byte(odd.Password))
+	_, err := f.Store.AddServer(f.Context(t), server)
+	require.NoError(t, err)
 	return server.UUID
 }
 
 // addFolder registers a folder of an OpenSSH server with one file.
-func (f *fleet) addFolder(sshd *services.SSHD, name string, content []byte) string {
-	f.T.Helper()
-	sshd.Write(name+"/a.bin", content)
+func (f *fleet) addFolder(t *testing.T, sshd *services.SSHD, name string, content []byte) string {
+	t.Helper()
+	sshd.Write(t, name+"/a.bin", content)
 	f.OtherSources = append(f.OtherSources, audit.Source{
 		Server: name, Path: sshd.Path(name + "/a.bin"), Size: int64(len(content)), SHA256: sandbox.Digest(content),
 	})
-	return f.Register(sshd, name, func(s *ingest.Server) {
+	return f.Register(t, sshd, name, func(s *ingest.Server) {
 		s.RootPath, s.Settle, s.ScanInterval = sshd.Path(name), time.Second, f.size.interval
 	}).UUID
 }
 
 // blackHole accepts connections and sends nothing.
-func (f *fleet) blackHole() (port int) {
-	f.T.Helper()
+func (f *fleet) blackHole(t *testing.T) (port int) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(f.T, err)
-	f.T.Cleanup(func() { _ = listener.Close() })
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
 	go func() {
 		for {
 			conn, err := listener.Accept()
@@ -148,35 +148,35 @@ func (f *fleet) blackHole() (port int) {
 }
 
 // measure runs the schedule for some passes and checks them.
-func (f *fleet) measure() {
-	f.T.Helper()
-	worker := f.StartProcess(sandbox.ProcessOptions{})
-	first := f.startMeter(worker)
-	schedule := f.startSchedule()
-	late := f.watchLateness()
-	f.awaitPasses(1)
-	first.report("first pass")
+func (f *fleet) measure(t *testing.T) {
+	t.Helper()
+	worker := f.StartProcess(t, sandbox.ProcessOptions{})
+	first := f.startMeter(t, worker)
+	schedule := f.startSchedule(t)
+	late := f.watchLateness(t)
+	f.awaitPasses(t, 1)
+	first.report(t, "first pass")
 	if scale.Full() {
 		worker.Kill()
-		worker = f.StartProcess(sandbox.ProcessOptions{})
+		worker = f.StartProcess(t, sandbox.ProcessOptions{})
 	}
-	later := f.startMeter(worker)
-	f.awaitPasses(f.size.passes)
-	later.report("later passes")
-	late.require()
-	require.NoError(f.T, schedule.Delete(f.Ctx))
-	f.requirePassesInTime()
-	f.requireIntervals()
-	f.requireCauses()
-	for _, file := range f.Files() {
-		f.AwaitIngest(f.Completed(file.RemotePath).UUID)
+	later := f.startMeter(t, worker)
+	f.awaitPasses(t, f.size.passes)
+	later.report(t, "later passes")
+	late.require(t)
+	require.NoError(t, schedule.Delete(f.Context(t)))
+	f.requirePassesInTime(t)
+	f.requireIntervals(t)
+	f.requireCauses(t)
+	for _, file := range f.Files(t) {
+		f.AwaitIngest(t, f.Completed(t, file.RemotePath).UUID)
 	}
 }
 
-func (f *fleet) startSchedule() client.ScheduleHandle {
-	f.T.Helper()
+func (f *fleet) startSchedule(t *testing.T) client.ScheduleHandle {
+	t.Helper()
 	f.schedule = "scan/scale-" + uuid.NewString()
-	schedule, err := f.Temporal.ScheduleClient().Create(f.Ctx, client.ScheduleOptions{
+	schedule, err := f.Temporal.ScheduleClient().Create(f.Context(t), client.ScheduleOptions{
 		ID: "scale-" + uuid.NewString(),
 		// The first pass starts immediately.
 		Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: f.size.interval, Offset: offset(f.size.interval)}}},
@@ -186,8 +186,8 @@ func (f *fleet) startSchedule() client.ScheduleHandle {
 			Args: []any{workflows.ScanAllServersInput{Source: "schedule", Tick: f.size.interval}},
 		},
 	})
-	require.NoError(f.T, err)
-	f.T.Cleanup(func() { _ = schedule.Delete(f.T.Context()) })
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = schedule.Delete(t.Context()) })
 	return schedule
 }
 
@@ -204,9 +204,9 @@ type pass struct {
 }
 
 // passes returns the scans of all servers that have ended, in order.
-func (f *fleet) passes() (all []pass) {
-	f.T.Helper()
-	begun := f.executions(workflows.NameScanAllServers)
+func (f *fleet) passes(t *testing.T) (all []pass) {
+	t.Helper()
+	begun := f.executions(t, workflows.NameScanAllServers)
 	for i, w := range begun {
 		if w.closed.IsZero() {
 			continue
@@ -215,37 +215,37 @@ func (f *fleet) passes() (all []pass) {
 		if i+1 < len(begun) {
 			p.next = begun[i+1].started
 		}
-		require.NoError(f.T, f.Temporal.GetWorkflow(f.Ctx, w.id, w.run).Get(f.Ctx, &p.summary))
+		require.NoError(t, f.Temporal.GetWorkflow(f.Context(t), w.id, w.run).Get(f.Context(t), &p.summary))
 		all = append(all, p)
 	}
 	return all
 }
 
-func (f *fleet) awaitPasses(n int) {
-	f.T.Helper()
-	sandbox.Eventually(f.T, func() bool { return len(f.passes()) >= n }, time.Duration(2*n)*f.size.interval+sandbox.Timeout,
+func (f *fleet) awaitPasses(t *testing.T, n int) {
+	t.Helper()
+	sandbox.Eventually(t, func() bool { return len(f.passes(t)) >= n }, time.Duration(2*n)*f.size.interval+sandbox.Timeout,
 		500*time.Millisecond, "pass %d does not end", n)
-	f.awaitListings(n)
+	f.awaitListings(t, n)
 }
 
 // awaitListings waits until each healthy server has been listed n times.
-func (f *fleet) awaitListings(n int) {
-	f.T.Helper()
-	sandbox.Eventually(f.T, func() bool {
-		for _, begun := range f.listings() {
+func (f *fleet) awaitListings(t *testing.T, n int) {
+	t.Helper()
+	sandbox.Eventually(t, func() bool {
+		for _, begun := range f.listings(t) {
 			if len(begun) < n {
 				return false
 			}
 		}
-		return len(f.listings()) == len(f.healthy)
+		return len(f.listings(t)) == len(f.healthy)
 	}, 2*f.size.interval+sandbox.Timeout, time.Second, "healthy servers are not listed %d times", n)
 }
 
 // listings returns the start times of the listings of each healthy server, in order.
-func (f *fleet) listings() map[string][]time.Time {
-	f.T.Helper()
-	rows, err := f.db.Query(f.Ctx, `SELECT server_uuid::text, started_at FROM scans WHERE error IS NULL AND finished_at IS NOT NULL ORDER BY started_at`)
-	require.NoError(f.T, err)
+func (f *fleet) listings(t *testing.T) map[string][]time.Time {
+	t.Helper()
+	rows, err := f.db.Query(f.Context(t), `SELECT server_uuid::text, started_at FROM scans WHERE error IS NULL AND finished_at IS NOT NULL ORDER BY started_at`)
+	require.NoError(t, err)
 	begun := map[string][]time.Time{}
 	var server string
 	var at time.Time
@@ -255,17 +255,17 @@ func (f *fleet) listings() map[string][]time.Time {
 		}
 		return nil
 	})
-	require.NoError(f.T, err)
+	require.NoError(t, err)
 	return begun
 }
 
 // requireCauses checks that silent servers are shown with the cause.
-func (f *fleet) requireCauses() {
-	f.T.Helper()
-	sandbox.Eventually(f.T, func() bool {
+func (f *fleet) requireCauses(t *testing.T) {
+	t.Helper()
+	sandbox.Eventually(t, func() bool {
 		for id := range f.silent {
-			server, err := f.Store.Server(f.Ctx, id)
-			require.NoError(f.T, err)
+			server, err := f.Store.Server(f.Context(t), id)
+			require.NoError(t, err)
 			if server.LastError == "" {
 				return false
 			}
@@ -273,8 +273,8 @@ func (f *fleet) requireCauses() {
 		return true
 	}, 4*time.Minute, time.Second, "silent servers have no cause on record")
 	for id := range f.silent {
-		server, err := f.Store.Server(f.Ctx, id)
-		require.NoError(f.T, err)
-		assert.Contains(f.T, strings.ToLower(server.LastError), server.Name)
+		server, err := f.Store.Server(f.Context(t), id)
+		require.NoError(t, err)
+		assert.Contains(t, strings.ToLower(server.LastError), server.Name)
 	}
 }

@@ -47,8 +47,8 @@ func TestScaleSteady(t *testing.T) {
 		lasts, every = time.Duration(n*float64(time.Minute)), 2*time.Second
 	}
 	s := newSteady(t, lasts)
-	samples := s.run(lasts, every)
-	s.finish()
+	samples := s.run(t, lasts, every)
+	s.finish(t)
 	requireFlat(t, samples, lasts >= 5*time.Minute)
 	picture := os.Getenv(pictureVariable)
 	if picture == "" {
@@ -81,40 +81,40 @@ func newSteady(t *testing.T, lasts time.Duration) *steady {
 	s.SetTimeout(lasts + 10*sandbox.Timeout)
 	// The order matters: in a short run, write sends all large files to the second.
 	for i, mode := range []ingest.TransferSetting{ingest.TransferStaged, ingest.TransferDirect} {
-		sshd := s.AddServer([]string{"acme", "globex"}[i], func(v *ingest.Server) { v.Transfer, v.Settle = mode, time.Second })
+		sshd := s.AddServer(t, []string{"acme", "globex"}[i], func(v *ingest.Server) { v.Transfer, v.Settle = mode, time.Second })
 		s.sshds = append(s.sshds, sshd)
 		s.peers[sshd.Port] = "SSH"
 	}
-	s.watch("S3", s.Cfg.S3.Endpoint)
-	s.watch("Temporal", os.Getenv("TEMPORAL_ADDRESS"))
+	s.watch(t, "S3", s.Cfg.S3.Endpoint)
+	s.watch(t, "Temporal", os.Getenv("TEMPORAL_ADDRESS"))
 	for name, address := range map[string]string{"PostgreSQL": s.Cfg.Database.URL.Reveal(), "AMQP": s.Cfg.AMQP.URL.Reveal()} {
 		u, err := url.Parse(address)
 		require.NoError(t, err)
-		s.watch(name, u.Host)
+		s.watch(t, name, u.Host)
 	}
-	s.worker = s.StartProcess(sandbox.ProcessOptions{})
+	s.worker = s.StartProcess(t, sandbox.ProcessOptions{})
 	return s
 }
 
 // watch counts connections to the address under the name.
-func (s *steady) watch(name, address string) {
-	s.T.Helper()
+func (s *steady) watch(t *testing.T, name, address string) {
+	t.Helper()
 	_, text, err := net.SplitHostPort(address)
-	require.NoError(s.T, err)
+	require.NoError(t, err)
 	port, err := strconv.Atoi(text)
-	require.NoError(s.T, err)
+	require.NoError(t, err)
 	s.peers[port] = name
 }
 
 // run applies the load and returns the samples. The first sample is taken after the first
 // files have arrived.
-func (s *steady) run(lasts, every time.Duration) (samples []scale.Sample) {
-	s.T.Helper()
+func (s *steady) run(t *testing.T, lasts, every time.Duration) (samples []scale.Sample) {
+	t.Helper()
 	const rate, scanEvery = 10, 5 * time.Second
 	for range 2 * rate {
-		s.write()
+		s.write(t)
 	}
-	s.ScanAndWait()
+	s.ScanAndWait(t)
 	load, sampling, scanning := time.NewTicker(time.Second/rate), time.NewTicker(every), time.NewTicker(scanEvery)
 	defer load.Stop()
 	defer sampling.Stop()
@@ -123,13 +123,13 @@ func (s *steady) run(lasts, every time.Duration) (samples []scale.Sample) {
 	for time.Since(began) < lasts {
 		select {
 		case <-load.C:
-			s.write()
+			s.write(t)
 		case <-scanning.C:
-			s.ScanAsync()
+			s.ScanAsync(t)
 		case <-sampling.C:
 			values, err := scale.ReadSample(s.worker.Pid(), s.peers)
-			require.NoError(s.T, err)
-			values[scale.GoroutinesKind] = float64(s.worker.Goroutines(""))
+			require.NoError(t, err)
+			values[scale.GoroutinesKind] = float64(s.worker.Goroutines(t, ""))
 			samples = append(samples, scale.Sample{At: time.Since(began), Values: values})
 		}
 	}
@@ -138,36 +138,36 @@ func (s *steady) run(lasts, every time.Duration) (samples []scale.Sample) {
 
 // write writes the next file, first under a temporary name. Every hundredth file has 5 to
 // 20 MiB.
-func (s *steady) write() {
+func (s *steady) write(t *testing.T) {
 	s.written++
 	size := 1000 + s.random.IntN(40_000)
 	if s.written%100 == 50 {
 		size = 5<<20 + s.random.IntN(15<<20)
 	}
 	sshd, name := s.sshds[s.written/7%2], fmt.Sprintf("%02d/%06d.bin", s.written/600, s.written)
-	sshd.Write(name+".part", sandbox.Random(size))
-	require.NoError(s.T, os.Rename(sshd.Path(name+".part"), sshd.Path(name)))
+	sshd.Write(t, name+".part", sandbox.Random(size))
+	require.NoError(t, os.Rename(sshd.Path(name+".part"), sshd.Path(name)))
 }
 
 // finish waits for the last file and checks that each one arrived once.
-func (s *steady) finish() {
-	s.T.Helper()
+func (s *steady) finish(t *testing.T) {
+	t.Helper()
 	done := map[ingest.Mode]int{}
-	sandbox.Eventually(s.T, func() bool {
-		s.ScanAndWait()
+	sandbox.Eventually(t, func() bool {
+		s.ScanAndWait(t)
 		clear(done)
-		for _, f := range s.Files() {
+		for _, f := range s.Files(t) {
 			if f.Status == ingest.StatusCompleted {
 				done[f.Mode]++
 			}
 		}
 		return done[ingest.ModeMemory]+done[ingest.ModeStaged]+done[ingest.ModeDirect] == s.written
 	}, 5*sandbox.Timeout, time.Second, "not every file arrives")
-	scale.Figure(s.T, "steady: files by transfer mode: %v", done)
+	scale.Figure(t, "steady: files by transfer mode: %v", done)
 	for _, mode := range []ingest.Mode{ingest.ModeMemory, ingest.ModeStaged, ingest.ModeDirect} {
-		assert.Positive(s.T, done[mode], "no file was moved in mode %s", mode)
+		assert.Positive(t, done[mode], "no file was moved in mode %s", mode)
 	}
-	s.RequireExactlyOnce()
+	s.RequireExactlyOnce(t)
 }
 
 // requireFlat compares the second quarter with the last one, strictly only after a long

@@ -87,7 +87,7 @@ func measureWorkers(t *testing.T, load workersLoad) (rates []float64) {
 	t.Helper()
 	for _, workers := range scale.Size([]int{2}, []int{1, 2, 3}) {
 		t.Run(strconv.Itoa(workers)+" workers", func(t *testing.T) {
-			rates = append(rates, newWorkersRound(t, load, workers).measure())
+			rates = append(rates, newWorkersRound(t, load, workers).measure(t))
 		})
 	}
 	if t.Failed() {
@@ -113,24 +113,24 @@ func newWorkersRound(t *testing.T, load workersLoad, workers int) *workersRound 
 	r := &workersRound{Cluster: sandbox.NewCluster(t), load: load}
 	r.SetTimeout(scale.Size(3*sandbox.Timeout, 20*time.Minute))
 	for i := range load.servers {
-		r.serve(bench.ServerName(i))
+		r.serve(t, bench.ServerName(i))
 	}
 	for range workers {
-		r.startWorker()
+		r.startWorker(t)
 	}
-	r.awaitPollers()
+	r.awaitPollers(t)
 	return r
 }
 
 // serve starts a server, behind a proxy if the load limits the bandwidth.
-func (r *workersRound) serve(name string) {
-	r.T.Helper()
-	sshd := services.StartSSHD(r.T, services.SSHDOptions{})
-	r.Adopt(sshd, name, func(s *ingest.Server) {
+func (r *workersRound) serve(t *testing.T, name string) {
+	t.Helper()
+	sshd := services.StartSSHD(t, services.SSHDOptions{})
+	r.Adopt(t, sshd, name, func(s *ingest.Server) {
 		s.Settle, s.MaxParallel, s.Transfer = 0, r.load.parallel, r.load.transfer
 		if r.load.rate > 0 {
-			line := sandbox.NewProxy(r.T, s.Host, s.Port)
-			line.AddToxic("bandwidth", map[string]int{"rate": r.load.rate})
+			line := sandbox.NewProxy(t, s.Host, s.Port)
+			line.AddToxic(t, "bandwidth", map[string]int{"rate": r.load.rate})
 			s.Port = line.Port
 		}
 	})
@@ -138,80 +138,80 @@ func (r *workersRound) serve(name string) {
 }
 
 // write writes a pass's files, all different, spread over the servers.
-func (r *workersRound) write(pass int) {
-	r.T.Helper()
+func (r *workersRound) write(t *testing.T, pass int) {
+	t.Helper()
 	content := sandbox.Random(r.load.size)
 	for s, sshd := range r.sshds {
 		for i := range r.load.files / r.load.servers {
 			copy(content, fmt.Sprintf("%d %d %06d", pass, s, i))
-			sshd.Write(fmt.Sprintf("pass_%d/file_%06d.bin", pass, i), content)
+			sshd.Write(t, fmt.Sprintf("pass_%d/file_%06d.bin", pass, i), content)
 		}
 	}
 }
 
 // startWorker starts a worker process with its own staging folder. The first one has the
 // sandbox's.
-func (r *workersRound) startWorker() {
-	r.T.Helper()
+func (r *workersRound) startWorker(t *testing.T) {
+	t.Helper()
 	env := slices.Clone(r.load.env)
 	if len(r.processes) > 0 {
-		dir := filepath.Join(r.T.TempDir(), "staging")
+		dir := filepath.Join(t.TempDir(), "staging")
 		r.OtherStaging = append(r.OtherStaging, dir)
 		env = append(env, "STEVEDORE_STAGING_DIR="+dir)
 	}
-	r.processes = append(r.processes, r.StartProcess(sandbox.ProcessOptions{Env: env}))
+	r.processes = append(r.processes, r.StartProcess(t, sandbox.ProcessOptions{Env: env}))
 }
 
 // awaitPollers waits until every worker polls for activities.
-func (r *workersRound) awaitPollers() {
-	r.T.Helper()
-	sandbox.Eventually(r.T, func() bool {
-		found, err := r.Temporal.DescribeTaskQueue(r.Ctx, r.Queue, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
+func (r *workersRound) awaitPollers(t *testing.T) {
+	t.Helper()
+	sandbox.Eventually(t, func() bool {
+		found, err := r.Temporal.DescribeTaskQueue(r.Context(t), r.Queue, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
 		return err == nil && len(found.GetPollers()) == len(r.processes)
 	}, sandbox.Timeout, 50*time.Millisecond, "not every worker asks for activities")
 }
 
 // measure moves all files and returns the rate in files per second.
-func (r *workersRound) measure() (rate float64) {
-	r.T.Helper()
-	r.write(0)
-	before := r.cpu()
-	r.ScanAndWait()
-	cpu := r.cpu() - before
-	began, ended := r.span()
+func (r *workersRound) measure(t *testing.T) (rate float64) {
+	t.Helper()
+	r.write(t, 0)
+	before := r.cpu(t)
+	r.ScanAndWait(t)
+	cpu := r.cpu(t) - before
+	began, ended := r.span(t)
 	rate = float64(r.load.files) / ended.Sub(began).Seconds()
-	shares := r.shares()
-	scale.Figure(r.T, "workers: %d, %d files of %d bytes in %.1f s, %.2f files/s; worker CPU %.2f ms a file; files by worker: %v",
+	shares := r.shares(t)
+	scale.Figure(t, "workers: %d, %d files of %d bytes in %.1f s, %.2f files/s; worker CPU %.2f ms a file; files by worker: %v",
 		len(r.processes), r.load.files, r.load.size, ended.Sub(began).Seconds(), rate,
 		float64(cpu.Microseconds())/1000/float64(r.load.files), shares)
 	if r.load.atOnce {
-		require.NotContains(r.T, shares, 0, "a worker has moved no file")
+		require.NotContains(t, shares, 0, "a worker has moved no file")
 	}
-	r.requireParts(shares)
-	r.requireLimit()
-	r.RequireExactlyOnce()
+	r.requireParts(t, shares)
+	r.requireLimit(t)
+	r.RequireExactlyOnce(t)
 	return rate
 }
 
 // cpu returns the CPU time of all workers so far.
-func (r *workersRound) cpu() (sum time.Duration) {
-	r.T.Helper()
+func (r *workersRound) cpu(t *testing.T) (sum time.Duration) {
+	t.Helper()
 	for _, p := range r.processes {
 		used, err := bench.TreeCPU(p.Pid())
-		require.NoError(r.T, err)
+		require.NoError(t, err)
 		sum += used
 	}
 	return sum
 }
 
 // span returns the start of the first file and the completion of the last.
-func (r *workersRound) span() (began, ended time.Time) {
-	r.T.Helper()
-	files := r.Files()
-	require.Len(r.T, files, r.load.files)
+func (r *workersRound) span(t *testing.T) (began, ended time.Time) {
+	t.Helper()
+	files := r.Files(t)
+	require.Len(t, files, r.load.files)
 	for _, f := range files {
-		require.Equal(r.T, ingest.StatusCompleted, f.Status, f.RemotePath)
-		for _, e := range r.Events(f.UUID) {
+		require.Equal(t, ingest.StatusCompleted, f.Status, f.RemotePath)
+		for _, e := range r.Events(t, f.UUID) {
 			if e.Type == ingest.EventDownloadStarted && (began.IsZero() || e.Timestamp.Before(began)) {
 				began = e.Timestamp
 			}
@@ -225,24 +225,24 @@ func (r *workersRound) span() (began, ended time.Time) {
 
 // requireLimit fails if a server had more files in flight than its limit. A file holds
 // its slot from before its start until its completion.
-func (r *workersRound) requireLimit() {
-	r.T.Helper()
+func (r *workersRound) requireLimit(t *testing.T) {
+	t.Helper()
 	var peaks []int
 	for i := range r.load.servers {
-		peaks = append(peaks, peakOf(r.Cluster, bench.ServerName(i), ingest.EventDownloadStarted, ingest.EventNotified))
+		peaks = append(peaks, peakOf(t, r.Cluster, bench.ServerName(i), ingest.EventDownloadStarted, ingest.EventNotified))
 	}
-	scale.Figure(r.T, "files in flight at most, by server: %v, of %d allowed", peaks, r.load.parallel)
-	require.LessOrEqual(r.T, slices.Max(peaks), r.load.parallel, "a server's concurrency limit")
+	scale.Figure(t, "files in flight at most, by server: %v, of %d allowed", peaks, r.load.parallel)
+	require.LessOrEqual(t, slices.Max(peaks), r.load.parallel, "a server's concurrency limit")
 }
 
 // shares counts the files that each worker moved.
-func (r *workersRound) shares() []int {
-	r.T.Helper()
+func (r *workersRound) shares(t *testing.T) []int {
+	t.Helper()
 	shares := make([]int, len(r.processes))
-	for _, f := range r.Files() {
-		mover := r.mover(f.UUID)
+	for _, f := range r.Files(t) {
+		mover := r.mover(t, f.UUID)
 		at := slices.IndexFunc(r.processes, func(p *sandbox.Process) bool { return mover == p.Pid() })
-		require.GreaterOrEqual(r.T, at, 0, "file %s was moved by process %d", f.UUID, mover)
+		require.GreaterOrEqual(t, at, 0, "file %s was moved by process %d", f.UUID, mover)
 		shares[at]++
 	}
 	return shares
@@ -250,25 +250,25 @@ func (r *workersRound) shares() []int {
 
 // requireParts fails if a worker moves no file. Temporal chooses the worker of a server's
 // dispatcher in each pass, so this may take several passes.
-func (r *workersRound) requireParts(shares []int) {
-	r.T.Helper()
+func (r *workersRound) requireParts(t *testing.T, shares []int) {
+	t.Helper()
 	for pass := 1; slices.Contains(shares, 0); pass++ {
-		require.LessOrEqual(r.T, pass, workersPasses, "files by worker: %v", shares)
-		r.write(pass)
-		r.ScanAndWait()
-		shares = r.shares()
+		require.LessOrEqual(t, pass, workersPasses, "files by worker: %v", shares)
+		r.write(t, pass)
+		r.ScanAndWait(t)
+		shares = r.shares(t)
 	}
 }
 
 // mover returns the id of the process that read the file: the process of its Download, or
 // in memory mode of its first workflow task. The SDK identifies a worker by "PID@host@".
-func (r *workersRound) mover(fileUUID string) (pid int) {
-	r.T.Helper()
+func (r *workersRound) mover(t *testing.T, fileUUID string) (pid int) {
+	t.Helper()
 	var identity, step string
-	history := r.Temporal.GetWorkflowHistory(r.Ctx, ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := r.Temporal.GetWorkflowHistory(r.Context(t), ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
-		require.NoError(r.T, err)
+		require.NoError(t, err)
 		if a := event.GetWorkflowTaskCompletedEventAttributes(); a != nil && identity == "" {
 			identity = a.GetIdentity()
 		}
@@ -281,6 +281,6 @@ func (r *workersRound) mover(fileUUID string) (pid int) {
 	}
 	text, _, _ := strings.Cut(identity, "@")
 	pid, err := strconv.Atoi(text)
-	require.NoError(r.T, err, "worker identity %q", identity)
+	require.NoError(t, err, "worker identity %q", identity)
 	return pid
 }

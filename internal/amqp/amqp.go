@@ -54,7 +54,7 @@ type Publisher struct {
 	uri amqp091.URI
 
 	// life ends with Close and stops dialing and watching.
-	life context.Context
+	life context.Context //nolint:containedctx // of the Publisher: dialing outlives the caller
 	end  context.CancelFunc
 	// running counts the goroutines that open and watch connections.
 	running sync.WaitGroup

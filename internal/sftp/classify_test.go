@@ -25,7 +25,7 @@ func TestListGlobs(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	for _, name := range []string{"a.csv", "b.txt", "c.csv.part", "D.CSV.TMP", "in/d.csv", "in/e.csv.filepart", "old/f.csv", "old/x.tmp", "done/g.csv", "in/done/h.csv"} {
-		b.Write(name, nil)
+		b.Write(t, name, nil)
 	}
 	b.server.Include = []string{"**/*.csv"}
 	b.server.Exclude = []string{"old/**"}
@@ -65,7 +65,7 @@ func TestNamesInProgress(t *testing.T) {
 	}
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	for _, name := range slices.Concat(unfinished, real) {
-		b.Write(name, []byte("half"))
+		b.Write(t, name, []byte("half"))
 	}
 	seen, _ := list(t, b.open(t), b.Root)
 	aside := 0
@@ -79,7 +79,7 @@ func TestNamesInProgress(t *testing.T) {
 
 	b.server.InProgressNames = []string{"*.busy", "Hold/"}
 	for _, name := range []string{"x.BUSY", "hold/y.csv"} {
-		b.Write(name, nil)
+		b.Write(t, name, nil)
 	}
 	seen, _ = list(t, b.open(t), b.Root)
 	assert.Equal(t, ingest.IgnoredInProgress, seen["x.BUSY"].Ignored)
@@ -106,7 +106,7 @@ func TestListPairsCompanions(t *testing.T) {
 		"other/f.csv", "other/f.csv.SHA512", "other/g.csv", "other/g.b2", "other/h.csv", "other/h.txt", "other/h.sha256",
 		"other/I.CSV", "other/i.csv.MD5", "lists/j.csv", "lists/checksums.txt", "busy/SHA256SUMS", "busy/k.csv.part",
 	} {
-		b.Write(name, nil)
+		b.Write(t, name, nil)
 	}
 	b.server.Exclude = []string{"excluded/*.sha256"}
 
@@ -138,7 +138,7 @@ func TestListPairsCompanions(t *testing.T) {
 	}, aside, "a checksum file without its file is not a delivery")
 
 	b.server.Exclude, b.server.Include = nil, []string{"**/*.csv", "**/*.md5"}
-	b.Write("own/only.md5", nil)
+	b.Write(t, "own/only.md5", nil)
 	seen, _ = list(t, b.open(t), b.Root)
 	assert.Contains(t, sortedPaths(withoutAside(seen)), "own/only.md5", "an include that names the extension makes it a delivery")
 	assert.NotContains(t, sortedPaths(seen), "own/a.csv.md5", "it belongs to a file")
@@ -150,7 +150,7 @@ func TestMarkersMustBeYounger(t *testing.T) {
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	when := time.Now().Add(-time.Hour).Truncate(time.Second)
 	at := func(name string, seconds int) {
-		b.Write(name, []byte("12345"))
+		b.Write(t, name, []byte("12345"))
 		moment := when.Add(time.Duration(seconds) * time.Second)
 		require.NoError(t, os.Chtimes(b.Path(name), moment, moment))
 	}

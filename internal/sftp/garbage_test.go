@@ -115,25 +115,24 @@ func testGarbageServer(t *testing.T, seed uint64) {
 		MaxEntriesPerFolder: 1000, MaxEntries: 5000,
 	}, secrets{Password: []byte("p")})
 	server := peer.Server(fmt.Sprint("garbage ", seed), uuid.NewString())
-	g := garbageCheck{t: t, seed: seed, root: server.RootPath}
+	g := garbageCheck{seed: seed, root: server.RootPath}
 	for range 3 { // a session must not inherit a failed connection
-		g.visit(pool, server)
+		g.visit(t, pool, server)
 	}
-	g.checkErr("close the pool", pool.Close())
+	g.checkErr(t, "close the pool", pool.Close())
 	peer.Close()
 }
 
 // garbageCheck checks the results of operations on a garbage server.
 type garbageCheck struct {
-	t    *testing.T
 	seed uint64
 	root string
 }
 
 // visit opens a session and runs all operations.
-func (g garbageCheck) visit(pool *sftp.Pool, server ingest.Server) {
+func (g garbageCheck) visit(t *testing.T, pool *sftp.Pool, server ingest.Server) {
 	var session *sftp.Session
-	g.run("open", func(ctx context.Context) (err error) {
+	g.run(t, "open", func(ctx context.Context) (err error) {
 		session, err = pool.Open(ctx, server)
 		return err
 	})
@@ -141,24 +140,24 @@ func (g garbageCheck) visit(pool *sftp.Pool, server ingest.Server) {
 		return
 	}
 	defer func() { _ = session.Close() }()
-	g.run("list", func(ctx context.Context) error {
-		_, err := session.List(ctx, ingest.ListRequest{}, g.checkEntry)
+	g.run(t, "list", func(ctx context.Context) error {
+		_, err := session.List(ctx, ingest.ListRequest{}, func(o ingest.Observation) error { return g.checkEntry(t, o) })
 		return err
 	})
-	g.run("stat", func(ctx context.Context) error {
+	g.run(t, "stat", func(ctx context.Context) error {
 		seen, err := session.Stat(ctx, "/in/00.csv")
 		if err == nil && seen.Size < 0 {
-			g.t.Errorf("seed %d: size %d", g.seed, seen.Size)
+			t.Errorf("seed %d: size %d", g.seed, seen.Size)
 		}
 		return err
 	})
-	g.run("read", func(ctx context.Context) error { return g.read(ctx, session) })
-	g.run("rename", func(ctx context.Context) error { return session.Rename(ctx, "/in/02.csv", "/in/done/02.csv") })
-	g.run("remove", func(ctx context.Context) error { return session.Remove(ctx, "/in/04.csv") })
+	g.run(t, "read", func(ctx context.Context) error { return g.read(ctx, t, session) })
+	g.run(t, "rename", func(ctx context.Context) error { return session.Rename(ctx, "/in/02.csv", "/in/done/02.csv") })
+	g.run(t, "remove", func(ctx context.Context) error { return session.Remove(ctx, "/in/04.csv") })
 }
 
 // read reads a file like a transfer.
-func (g garbageCheck) read(ctx context.Context, session *sftp.Session) error {
+func (g garbageCheck) read(ctx context.Context, t *testing.T, session *sftp.Session) error {
 	file, err := session.OpenFile(ctx, "/in/deep/03.csv")
 	if err != nil {
 		return err
@@ -168,7 +167,7 @@ func (g garbageCheck) read(ctx context.Context, session *sftp.Session) error {
 	for off := int64(0); off < 1<<20; {
 		n, err := file.ReadAt(buf, off)
 		if n < 0 || n > len(buf) || n < len(buf) && err == nil {
-			g.t.Errorf("seed %d: ReadAt returned %d of %d, %v", g.seed, n, len(buf), err)
+			t.Errorf("seed %d: ReadAt returned %d of %d, %v", g.seed, n, len(buf), err)
 		}
 		if off += int64(n); errors.Is(err, io.EOF) {
 			return nil
@@ -181,38 +180,38 @@ func (g garbageCheck) read(ctx context.Context, session *sftp.Session) error {
 }
 
 // checkEntry checks that an observation is below the root folder and bounded.
-func (g garbageCheck) checkEntry(o ingest.Observation) error {
+func (g garbageCheck) checkEntry(t *testing.T, o ingest.Observation) error {
 	if !strings.HasPrefix(o.Path, g.root+"/") || strings.Contains(o.Path+"/", "/../") || o.Size < 0 || len(o.Path) > 64<<10 {
-		g.t.Errorf("seed %d: seen %.300q of %d bytes", g.seed, o.Path, o.Size)
+		t.Errorf("seed %d: seen %.300q of %d bytes", g.seed, o.Path, o.Size)
 	}
 	return nil
 }
 
 // run runs an operation and checks that it ends in time.
-func (g garbageCheck) run(what string, do func(ctx context.Context) error) {
-	ctx, cancel := context.WithCancel(g.t.Context())
+func (g garbageCheck) run(t *testing.T, what string, do func(ctx context.Context) error) {
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	began := time.Now()
 	hangs := time.AfterFunc(garbageTimeout, func() {
-		g.t.Errorf("seed %d: %s hangs", g.seed, what)
+		t.Errorf("seed %d: %s hangs", g.seed, what)
 		cancel()
 	})
 	defer hangs.Stop()
-	g.checkErr(what, do(ctx))
+	g.checkErr(t, what, do(ctx))
 	if took := time.Since(began); took > garbageTimeout/2 {
-		g.t.Logf("seed %d: %s took %s", g.seed, what, took)
+		t.Logf("seed %d: %s took %s", g.seed, what, took)
 	}
 }
 
 // checkErr checks that an error has a kind, is one line, and quotes a bounded part of the
 // server's bytes.
-func (g garbageCheck) checkErr(what string, err error) {
+func (g garbageCheck) checkErr(t *testing.T, what string, err error) {
 	var known *ingest.Error
 	switch {
 	case err == nil:
 	case !errors.As(err, &known):
-		g.t.Errorf("seed %d: %s: an error without a kind: %v", g.seed, what, err)
+		t.Errorf("seed %d: %s: an error without a kind: %v", g.seed, what, err)
 	case strings.ContainsAny(err.Error(), "\r\n\x1b") || len(err.Error()) > 4<<10:
-		g.t.Errorf("seed %d: %s: %.500q", g.seed, what, err.Error())
+		t.Errorf("seed %d: %s: %.500q", g.seed, what, err.Error())
 	}
 }

@@ -23,7 +23,7 @@ func TestListNestedAndUnusualNames(t *testing.T) {
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	names := []string{"a.csv", "in/b.csv", "in/deep/er/c.csv", "отчёт за март.csv", "caf\xe9.csv", "new\nline.csv", "пап ка/ф.csv", "e\u0301.csv", "\u00e9.csv"}
 	for _, name := range names {
-		b.Write(name, []byte(name))
+		b.Write(t, name, []byte(name))
 	}
 	when := time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC)
 	require.NoError(t, os.Chtimes(b.Path("a.csv"), when, when))
@@ -42,7 +42,7 @@ func TestListNestedAndUnusualNames(t *testing.T) {
 func TestListRejectsIrregularFiles(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
-	b.Write("real.csv", []byte("x"))
+	b.Write(t, "real.csv", []byte("x"))
 	require.NoError(t, os.Symlink("real.csv", b.Path("link.csv")))
 	require.NoError(t, os.Symlink("/etc/passwd", b.Path("out.csv")))
 	require.NoError(t, os.Symlink(".", b.Path("loop.csv")))
@@ -77,14 +77,14 @@ func TestListLimits(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{MaxEntriesPerFolder: 10, MaxEntries: 15}, services.SSHDOptions{})
 	for i := range 8 {
-		b.Write(string(rune('a'+i)), nil)
-		b.Write("in/"+string(rune('a'+i)), nil)
+		b.Write(t, string(rune('a'+i)), nil)
+		b.Write(t, "in/"+string(rune('a'+i)), nil)
 	}
 	ignore := func(ingest.Observation) error { return nil }
 	_, err := b.open(t).List(deadline(t), ingest.ListRequest{}, ignore)
 	requireKind(t, err, ingest.KindInvalid, "more than 15 entries")
 	for i := range 4 {
-		b.Write("in/more"+string(rune('a'+i)), nil)
+		b.Write(t, "in/more"+string(rune('a'+i)), nil)
 	}
 	unread, err := b.open(t).List(deadline(t), ingest.ListRequest{}, ignore)
 	require.NoError(t, err, "a too large folder does not end the listing")
@@ -99,8 +99,8 @@ func TestListLimits(t *testing.T) {
 func TestListStopsOnCallbackError(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
-	b.Write("a", nil)
-	b.Write("b", nil)
+	b.Write(t, "a", nil)
+	b.Write(t, "b", nil)
 	full := errors.New("full")
 	calls := 0
 	_, err := b.open(t).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { calls++; return full })
@@ -115,8 +115,8 @@ func TestListStopsOnCallbackError(t *testing.T) {
 func TestStatRemoveRename(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
-	b.Write("a.csv", []byte("abc"))
-	b.Write("taken.csv", []byte("other"))
+	b.Write(t, "a.csv", []byte("abc"))
+	b.Write(t, "taken.csv", []byte("other"))
 	require.NoError(t, os.Mkdir(b.Path("folder"), 0o755))
 	session, ctx := b.open(t), deadline(t)
 
@@ -145,7 +145,7 @@ func TestListReportsUnmatchedEntries(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	for _, name := range []string{"a.csv", "b.txt", "x/c.csv", "done/d.csv", ".part"} {
-		b.Write(name, []byte("1"))
+		b.Write(t, name, []byte("1"))
 	}
 	b.server.AfterIngest = ingest.AfterIngest("move:" + b.Path("done"))
 	for name, tc := range map[string]struct {
@@ -182,7 +182,7 @@ func TestListReportsUnmatchedEntries(t *testing.T) {
 func TestRootIsNoFolder(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
-	b.Write("file.csv", nil)
+	b.Write(t, "file.csv", nil)
 	require.NoError(t, os.Symlink(b.Path("nowhere"), b.Path("dangling")))
 	require.NoError(t, os.Symlink(b.Path("file.csv"), b.Path("to-file")))
 	for root, advice := range map[string]string{

@@ -47,7 +47,7 @@ func newLogin(server ingest.Server, creds ingest.Credentials, budget PasswordBud
 // goroutine.
 type loginAttempt struct {
 	login
-	ctx context.Context
+	ctx context.Context //nolint:containedctx // the callbacks of ssh have none
 	// connFailed reports whether the connection has failed.
 	connFailed func() bool
 

@@ -41,8 +41,8 @@ func TestPasswordLogin(t *testing.T) {
 	_, err = newPool(t, sftp.Config{}, secrets{Password: []byte("wrong-canary")}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth, "server acme refused the credentials of user partner", "refused password", "stevedore server test acme")
 	assert.NotContains(t, err.Error(), "canary")
-	sshd.AwaitLog("Failed password for partner")
-	assert.Equal(t, 1, strings.Count(sshd.Log(), "Failed password for partner"), "the password is sent once, because servers lock accounts")
+	sshd.AwaitLog(t, "Failed password for partner")
+	assert.Equal(t, 1, strings.Count(sshd.Log(t), "Failed password for partner"), "the password is sent once, because servers lock accounts")
 }
 
 func TestKeyLogin(t *testing.T) {
@@ -117,7 +117,7 @@ func TestChangedHostKey(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	old := b.HostKeyLine
-	b.RotateHostKey()
+	b.RotateHostKey(t)
 	_, err := tryOpen(t, b.pool, b.server)
 	requireKind(t, err, ingest.KindHostKey, "may be an attack", fingerprint(t, b.HostKeyLine))
 	requireNoAuth(t, b.SSHD)
@@ -148,8 +148,8 @@ func TestBrokenPin(t *testing.T) {
 func TestProbe(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
-	b.Write("a", nil)
-	b.Write("in/b", nil)
+	b.Write(t, "a", nil)
+	b.Write(t, "in/b", nil)
 	want := sftp.ProbeResult{Fingerprint: fingerprint(t, b.HostKeyLine), HostKeyLine: b.HostKeyLine}
 
 	unpinned := b.server
@@ -292,10 +292,10 @@ func fingerprint(t *testing.T, line string) string {
 // authenticate.
 func requireNoAuth(t *testing.T, sshd *services.SSHD) {
 	t.Helper()
-	sshd.AwaitLog("Connection from 127.0.0.1")
-	sshd.AwaitLog("[preauth]")
+	sshd.AwaitLog(t, "Connection from 127.0.0.1")
+	sshd.AwaitLog(t, "[preauth]")
 	for _, line := range []string{"userauth-request", "publickey for", "password for", "user partner"} {
-		require.NotContains(t, sshd.Log(), line)
+		require.NotContains(t, sshd.Log(t), line)
 	}
 }
 
@@ -354,11 +354,11 @@ func TestRefusalAppliesToWaitingSessions(t *testing.T) {
 	close(blocked.released)
 	require.NoError(t, all.Wait())
 	const refused = "Failed password for partner"
-	sshd.AwaitLog(refused)
-	assert.Equal(t, 1, strings.Count(sshd.Log(), refused), "%s", sshd.Log())
+	sshd.AwaitLog(t, refused)
+	assert.Equal(t, 1, strings.Count(sshd.Log(t), refused), "%s", sshd.Log(t))
 
 	_, err := pool.Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth)
-	sshd.AwaitLogged(2, refused)
-	assert.Equal(t, 2, strings.Count(sshd.Log(), refused), "later sessions try again: %s", sshd.Log())
+	sshd.AwaitLogged(t, 2, refused)
+	assert.Equal(t, 2, strings.Count(sshd.Log(t), refused), "later sessions try again: %s", sshd.Log(t))
 }

@@ -26,8 +26,8 @@ import (
 func (b *sshdFixture) requireLogins(t *testing.T, n int) {
 	t.Helper()
 	const text = "Accepted publickey for"
-	b.AwaitLogged(n, text)
-	require.Equal(t, n, strings.Count(b.Log(), text), "log-ins, see the log:\n%s", b.Log())
+	b.AwaitLogged(t, n, text)
+	require.Equal(t, n, strings.Count(b.Log(t), text), "log-ins, see the log:\n%s", b.Log(t))
 }
 
 func TestPoolReusesConnections(t *testing.T) {
@@ -90,7 +90,7 @@ func TestPoolDetectsEndedConnections(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	require.NoError(t, b.open(t).Close())
-	b.Restart()
+	b.Restart(t)
 	_, err := b.open(t).Stat(deadline(t), b.Root)
 	require.NoError(t, err)
 }
@@ -157,7 +157,7 @@ func TestConcurrentReadsThroughRekeying(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"RekeyLimit 1M"}})
 	content := random(8<<20 + 7)
-	b.Write("f", content)
+	b.Write(t, "f", content)
 	f, err := b.open(t).OpenFile(deadline(t), b.Path("f"))
 	require.NoError(t, err)
 	got, err := readAll(f, len(content))
@@ -178,14 +178,14 @@ func TestKilledWhileReading(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: config})
-			b.Write("f", random(1<<20))
+			b.Write(t, "f", random(1<<20))
 			session := b.open(t)
 			f, err := session.OpenFile(deadline(t), b.Path("f"))
 			require.NoError(t, err)
 			_, err = f.ReadAt(make([]byte, 32<<10), 0)
 			require.NoError(t, err)
 			if config == nil {
-				b.Restart()
+				b.Restart(t)
 			} else {
 				pids := b.Sessions()
 				require.NoError(t, syscall.Kill(pids[len(pids)-1], syscall.SIGKILL))
@@ -212,7 +212,7 @@ func TestKilledWhileReading(t *testing.T) {
 func TestKeepaliveDetectsStoppedServer(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{KeepaliveInterval: 2 * time.Second, NoProgress: time.Hour}, services.SSHDOptions{})
-	b.Write("f", random(100))
+	b.Write(t, "f", random(100))
 	session := b.open(t)
 	f, err := session.OpenFile(deadline(t), b.Path("f"))
 	require.NoError(t, err)
@@ -293,7 +293,7 @@ func TestRSAHostKeyIsPinnedWithSHA2(t *testing.T) {
 func TestOneSessionIsEnough(t *testing.T) {
 	t.Parallel()
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{Config: []string{"MaxSessions 1"}})
-	b.Write("f", []byte("x"))
+	b.Write(t, "f", []byte("x"))
 	session := b.open(t)
 	seen, _ := list(t, session, b.Root)
 	assert.Contains(t, seen, "f")

@@ -43,8 +43,8 @@ func TestFault64_ForbiddenHosts(t *testing.T) {
 	// sshd writes its log asynchronously, in the order of the connections: the last one
 	// is allowed.
 	open(t, newPool(t, sftp.Config{}, secrets{PrivateKey: sshd.PrivateKeyPEM}), sshd.Server("acme", uuid.NewString()))
-	sshd.AwaitLog("Accepted publickey for")
-	require.Equal(t, 1, strings.Count(sshd.Log(), "Connection from"), "a forbidden connection was made:\n%s", sshd.Log())
+	sshd.AwaitLog(t, "Accepted publickey for")
+	require.Equal(t, 1, strings.Count(sshd.Log(t), "Connection from"), "a forbidden connection was made:\n%s", sshd.Log(t))
 }
 
 // TestFault64_NameThatRebinds checks that each connection checks the address that the name
@@ -73,7 +73,7 @@ func TestFault64_NameThatRebinds(t *testing.T) {
 	// an outage permanent.
 	rebinding.answer.Store(func() [][4]byte { return [][4]byte{{127, 0, 0, 2}, {127, 0, 0, 1}} })
 	require.NoError(t, open(t, newPool(t, allowed, secrets{PrivateKey: sshd.PrivateKeyPEM}), server).Close())
-	sshd.Stop()
+	sshd.Stop(t)
 	_, err = newPool(t, allowed, secrets{PrivateKey: sshd.PrivateKeyPEM}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindTransient, "127.0.0.2", "another one is forbidden")
 }

@@ -138,7 +138,7 @@ func (s *Session) do(ctx context.Context, timeout time.Duration, op func() error
 // guard kills the connection when ctx ends or there is no progress for timeout.
 type guard struct {
 	session  *Session
-	ctx      context.Context
+	ctx      context.Context //nolint:containedctx // of the one operation that is guarded
 	timeout  time.Duration
 	timer    *time.Timer
 	timedOut atomic.Bool

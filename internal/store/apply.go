@@ -53,7 +53,7 @@ func (s *Store) record(ctx context.Context, change ingest.Change, take bool) (in
 // request is a pending change.
 type request struct {
 	// ctx is the caller's context. A request is dropped once it ends.
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // the committer serves many callers
 	id     string
 	change ingest.Change
 	facts  facts

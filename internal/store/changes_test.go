@@ -12,28 +12,25 @@ import (
 )
 
 // writer is a transaction that adds events to the only file.
-type writer struct {
-	pgx.Tx
-	t *testing.T
-}
+type writer struct{ pgx.Tx }
 
 func (b *testBundle) writer(t *testing.T) writer {
 	t.Helper()
 	tx, err := b.db.Begin(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = tx.Rollback(context.Background()) })
-	return writer{tx, t}
+	return writer{tx}
 }
 
 // add appends an event and returns its id. Its timestamp may be much older than its commit.
-func (w writer) add(name string) (id int64) {
-	w.t.Helper()
-	require.NoError(w.t, w.QueryRow(w.t.Context(), `
+func (w writer) add(t *testing.T, name string) (id int64) {
+	t.Helper()
+	require.NoError(t, w.QueryRow(t.Context(), `
 		INSERT INTO file_events (file_id, event_type, timestamp) SELECT id, $1, now() - interval '1 hour' FROM files RETURNING id`, name).Scan(&id))
 	return id
 }
 
-func (w writer) commit() { require.NoError(w.t, w.Commit(w.t.Context())) }
+func (w writer) commit(t *testing.T) { require.NoError(t, w.Commit(t.Context())) }
 
 // changes returns the types of the events that EventsAfter returns.
 func (b *testBundle) changes(t *testing.T, after int64) (types []ingest.EventType) {
@@ -56,16 +53,16 @@ func TestChangesWaitForLowerIDs(t *testing.T) {
 	require.NoError(t, err)
 
 	slow, fast := b.writer(t), b.writer(t)
-	slow.add("first")
-	fast.add("second")
-	fast.commit()
+	slow.add(t, "first")
+	fast.add(t, "second")
+	fast.commit(t)
 	require.Empty(t, b.changes(t, begin), "the first may still be committed")
 	later := b.writer(t) // keeps the table in use
-	later.add("third")
+	later.add(t, "third")
 	require.Empty(t, b.changes(t, begin))
-	slow.commit()
+	slow.commit(t)
 	require.Equal(t, []ingest.EventType{"first", "second"}, b.changes(t, begin), "although another one is open")
-	later.commit()
+	later.commit(t)
 	require.Equal(t, []ingest.EventType{"first", "second", "third"}, b.changes(t, begin))
 }
 
@@ -77,23 +74,23 @@ func TestChangesSkipRolledBackIDs(t *testing.T) {
 	begin, err := b.LastEventID(t.Context())
 	require.NoError(t, err)
 	failed, fine := b.writer(t), b.writer(t)
-	failed.add("failed")
-	fine.add("fine")
-	fine.commit()
+	failed.add(t, "failed")
+	fine.add(t, "fine")
+	fine.commit(t)
 	require.NoError(t, failed.Rollback(t.Context()))
 	require.Equal(t, []ingest.EventType{"fine"}, b.changes(t, begin), "immediately")
 
 	// With continuous writers, the watermark advances once the earlier ones have ended.
 	failed, fine = b.writer(t), b.writer(t)
-	failed.add("failed")
-	fine.add("better")
-	fine.commit()
+	failed.add(t, "failed")
+	fine.add(t, "better")
+	fine.commit(t)
 	require.NoError(t, failed.Rollback(t.Context()))
 	open := b.writer(t)
-	open.add("open")
+	open.add(t, "open")
 	require.Equal(t, []ingest.EventType{"fine"}, b.changes(t, begin))
 	another := b.writer(t)
-	another.add("another")
+	another.add(t, "another")
 	require.NoError(t, open.Rollback(t.Context()))
 	require.Equal(t, []ingest.EventType{"fine", "better"}, b.changes(t, begin))
 }
@@ -104,10 +101,10 @@ func TestReadersStartBelowOpenTransactions(t *testing.T) {
 	b := setup(t)
 	b.observe(t, seen("/in/a.csv", 1))
 	slow, fast := b.writer(t), b.writer(t)
-	first := slow.add("first")
-	second := fast.add("second")
+	first := slow.add(t, "first")
+	second := fast.add(t, "second")
 	require.Less(t, first, second)
-	fast.commit()
+	fast.commit(t)
 	begun := make(chan int64, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -120,10 +117,10 @@ func TestReadersStartBelowOpenTransactions(t *testing.T) {
 	}()
 	select {
 	case id := <-begun:
-		slow.commit()
+		slow.commit(t)
 		require.Contains(t, b.changes(t, id), ingest.EventType("first"), "began at %d", id)
 	case <-time.After(300 * time.Millisecond):
-		slow.commit()
+		slow.commit(t)
 		require.EqualValues(t, second, <-begun)
 	}
 }

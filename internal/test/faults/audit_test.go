@@ -19,18 +19,18 @@ import (
 func TestFault46_ObjectDeletedLater(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	acme := h.AddServer("acme", nil)
+	acme := h.AddServer(t, "acme", nil)
 	for i, name := range []string{"kept.bin", "deleted.bin", "damaged.bin"} {
-		acme.Write(name, sandbox.Random(1000+i))
+		acme.Write(t, name, sandbox.Random(1000+i))
 	}
-	h.StartWorker()
-	h.ScanAndWait()
-	h.RequireExactlyOnce()
+	h.StartWorker(t)
+	h.ScanAndWait(t)
+	h.RequireExactlyOnce(t)
 	parts, err := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
 	require.NoError(t, err)
 	t.Cleanup(parts.Close)
 	run := func() (found []ingest.Discrepancy) {
-		_, err := parts.Operations().Audit(h.Ctx, operations.AuditRequest{Deep: true}, func(d ingest.Discrepancy) error {
+		_, err := parts.Operations().Audit(h.Context(t), operations.AuditRequest{Deep: true}, func(d ingest.Discrepancy) error {
 			found = append(found, d)
 			return nil
 		})
@@ -39,8 +39,8 @@ func TestFault46_ObjectDeletedLater(t *testing.T) {
 	}
 	require.Empty(t, run())
 
-	deleted, damaged := h.Completed(acme.Path("deleted.bin")), h.Completed(acme.Path("damaged.bin"))
-	require.NoError(t, h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, deleted.ObjectKey, minio.RemoveObjectOptions{}))
+	deleted, damaged := h.Completed(t, acme.Path("deleted.bin")), h.Completed(t, acme.Path("damaged.bin"))
+	require.NoError(t, h.S3.Core.RemoveObject(h.Context(t), h.S3.Bucket, deleted.ObjectKey, minio.RemoveObjectOptions{}))
 	h.S3.Replace(t, damaged.ObjectKey, sandbox.Random(1003)[:1002])
 
 	marks := map[string]ingest.AuditMark{}

@@ -48,12 +48,12 @@ func brokerDown(t *testing.T, h *sandbox.Cluster, attempts int32) {
 	line.Cut()
 	scan, paths := waitForBroker(t, h, "cannot be reached", attempts)
 	assert.Zero(t, queued(t, h))
-	line.Restore()
+	line.Restore(t)
 	for _, path := range paths {
-		h.AwaitIngest(h.Completed(path).UUID)
+		h.AwaitIngest(t, h.Completed(t, path).UUID)
 	}
-	h.AwaitScans(scan)
-	h.RequireExactlyOnce()
+	h.AwaitScans(t, scan)
+	h.RequireExactlyOnce(t)
 }
 
 // waitForBroker ingests more files than their server has slots, and waits until all are
@@ -61,20 +61,20 @@ func brokerDown(t *testing.T, h *sandbox.Cluster, attempts int32) {
 // of the failure.
 func waitForBroker(t *testing.T, h *sandbox.Cluster, reason string, attempts int32) (scan workflows.ScanSummary, paths []string) {
 	t.Helper()
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.MaxParallel = 2 })
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) { s.MaxParallel = 2 })
 	for n := range 6 {
 		name := fmt.Sprintf("%d.bin", n)
-		acme.Write(name, sandbox.Random(10_000+n))
+		acme.Write(t, name, sandbox.Random(10_000+n))
 		paths = append(paths, acme.Path(name))
 	}
-	h.StartWorker()
-	scan = h.Scan()
+	h.StartWorker(t)
+	scan = h.Scan(t)
 	for _, path := range paths {
 		// On a slow machine there may be another reason first.
-		waiting := h.File(path, func(f ingest.File) bool {
+		waiting := h.File(t, path, func(f ingest.File) bool {
 			return f.Status == ingest.StatusUploaded && strings.Contains(f.ErrorMessage, reason)
 		})
-		sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= attempts },
+		sandbox.Eventually(t, func() bool { attempt, _ := runningStep(t, h, waiting.UUID); return attempt >= attempts },
 			time.Duration(attempts)*sandbox.Timeout, tick)
 		requireRetryRecorded(t, h, waiting.UUID, "")
 	}
@@ -94,15 +94,15 @@ func TestFault53_BrokerAlarm(t *testing.T) {
 			t.Parallel()
 			h := sandbox.NewCluster(t)
 			broker := newOwnBroker(t, h)
-			broker.control(strings.Fields(alarm.raise)...)
+			broker.control(t, strings.Fields(alarm.raise)...)
 			scan, paths := waitForBroker(t, h, "broker blocked: low on "+alarm.of, 3)
 			assert.Zero(t, queued(t, h))
-			broker.control(strings.Fields(alarm.clear)...)
+			broker.control(t, strings.Fields(alarm.clear)...)
 			for _, path := range paths {
-				h.AwaitIngest(h.Completed(path).UUID)
+				h.AwaitIngest(t, h.Completed(t, path).UUID)
 			}
-			h.AwaitScans(scan)
-			h.RequireExactlyOnce()
+			h.AwaitScans(t, scan)
+			h.RequireExactlyOnce(t)
 		})
 	}
 }
@@ -119,11 +119,11 @@ func TestFault54_AckLost(t *testing.T) {
 		return pass
 	})
 	h.Cfg.AMQP.URL = config.URL(dsn)
-	file := ingestOne(h, 1000)
+	file := ingestOne(t, h, 1000)
 	assert.EqualValues(t, 1, wire.cuts.Load())
 	assert.Equal(t, 2, queued(t, h), "the message is there twice")
 	requireRetryRecorded(t, h, file.UUID, "with the same message id")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault55_QueueDeleted deletes the queue before the notification and declares it
@@ -135,9 +135,9 @@ func TestFault55_QueueDeleted(t *testing.T) {
 	waiting := awaitHeld(t, h)
 	assert.Contains(t, waiting.ErrorMessage, "declare queue "+h.AMQP.Queue)
 	h.AMQP.Declare(t)
-	h.AwaitIngest(waiting.UUID)
+	h.AwaitIngest(t, waiting.UUID)
 	requireRetryRecorded(t, h, waiting.UUID, "no queue receives notifications")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault55_BindingDeleted has an exchange that accepts messages and routes them to no
@@ -152,9 +152,9 @@ func TestFault55_BindingDeleted(t *testing.T) {
 	waiting := awaitHeld(t, h)
 	assert.Contains(t, waiting.ErrorMessage, "bind a queue to exchange "+exchange)
 	require.NoError(t, h.AMQP.Channel.QueueBind(h.AMQP.Queue, "files", exchange, false, nil))
-	h.AwaitIngest(waiting.UUID)
+	h.AwaitIngest(t, waiting.UUID)
 	requireRetryRecorded(t, h, waiting.UUID, "no queue receives notifications")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault56_RestartBeforeConfirm repeatedly cuts the connection before the broker has
@@ -169,11 +169,11 @@ func TestFault56_RestartBeforeConfirm(t *testing.T) {
 		return pass
 	})
 	h.Cfg.AMQP.URL = config.URL(dsn)
-	file := ingestOne(h, 1000)
+	file := ingestOne(t, h, 1000)
 	assert.EqualValues(t, 3, wire.cuts.Load())
 	assert.Equal(t, 1, queued(t, h))
 	requireRetryRecorded(t, h, file.UUID, "with the same message id")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault56_BrokerKilledBeforeConfirm freezes a node, lets a worker publish to it,
@@ -192,9 +192,9 @@ func TestFault56_BrokerKilledBeforeConfirm(t *testing.T) {
 	})
 	h.Cfg.AMQP.URL = config.URL(dsn)
 	first, second := make(chan struct{}), false
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.bin", sandbox.Random(1000))
-	h.StartWorkerWith(h.Cfg, moments{beforeAnnounce: func() {
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.bin", sandbox.Random(1000))
+	h.StartWorkerWith(t, h.Cfg, moments{beforeAnnounce: func() {
 		select {
 		case <-first: // the present connection is used up
 			if !second {
@@ -204,31 +204,31 @@ func TestFault56_BrokerKilledBeforeConfirm(t *testing.T) {
 		default:
 		}
 	}}.wrap)
-	h.ScanAndWait()
-	h.Completed(acme.Path("a.bin"))
+	h.ScanAndWait(t)
+	h.Completed(t, acme.Path("a.bin"))
 	close(first)
-	acme.Write("b.bin", sandbox.Random(2000))
-	scan := h.Scan()
+	acme.Write(t, "b.bin", sandbox.Random(2000))
+	scan := h.Scan(t)
 	await(t, published, "nothing was published to the frozen broker")
 	broker.kill()
-	broker.start()
-	broker.openChannel(h)
-	file := h.Completed(acme.Path("b.bin"))
-	h.AwaitScans(scan)
+	broker.start(t)
+	broker.openChannel(t, h)
+	file := h.Completed(t, acme.Path("b.bin"))
+	h.AwaitScans(t, scan)
 	requireRetryRecorded(t, h, file.UUID, "the broker at")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // awaitHeld ingests a file and waits until it is stored and its notification was refused
 // three times.
 func awaitHeld(t *testing.T, h *sandbox.Cluster) ingest.File {
 	t.Helper()
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.bin", sandbox.Random(1000))
-	h.StartWorker()
-	h.Scan()
-	return h.File(acme.Path("a.bin"), func(f ingest.File) bool {
-		attempt, _ := runningStep(h, f.UUID)
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.bin", sandbox.Random(1000))
+	h.StartWorker(t)
+	h.Scan(t)
+	return h.File(t, acme.Path("a.bin"), func(f ingest.File) bool {
+		attempt, _ := runningStep(t, h, f.UUID)
 		return f.Status == ingest.StatusUploaded && attempt >= 3 && f.ErrorKind == ingest.KindMissing
 	})
 }

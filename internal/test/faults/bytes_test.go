@@ -79,30 +79,30 @@ func TestFault57_KillAtRandomBytes(t *testing.T) {
 	random := seeded(t, seeds(t)[0])
 	h := sandbox.NewCluster(t)
 	h.SetTimeout(10 * sandbox.Timeout)
-	acme, sftp := slowServer(h, "acme", 96<<10)
+	acme, sftp := slowServer(t, h, "acme", 96<<10)
 	content := sandbox.Random(int(size))
-	acme.Write("large.bin", content)
+	acme.Write(t, "large.bin", content)
 	digest := sandbox.Digest(content)
 
-	worker := h.StartProcess(sandbox.ProcessOptions{})
-	scan := h.ScanAsync()
+	worker := h.StartProcess(t, sandbox.ProcessOptions{})
+	scan := h.ScanAsync(t)
 	for i := range kills {
 		offset := i*size/kills + random.Int64N(size/kills)
 		awaitStagedWithin(t, 4*sandbox.Timeout, h.Cfg.Staging.Dir, offset)
 		worker.Kill()
 		t.Logf("killed at %d MiB of the download", stagedBytes(h.Cfg.Staging.Dir)>>20)
-		worker = h.StartProcess(sandbox.ProcessOptions{})
+		worker = h.StartProcess(t, sandbox.ProcessOptions{})
 	}
-	sftp.RemoveToxic("bandwidth")
-	file := h.FileWithin(4*sandbox.Timeout, acme.Path("large.bin"), completed)
-	h.AwaitScans(scan())
-	h.AwaitIngest(file.UUID)
-	worker.Terminate()
+	sftp.RemoveToxic(t, "bandwidth")
+	file := h.FileWithin(t, 4*sandbox.Timeout, acme.Path("large.bin"), completed)
+	h.AwaitScans(t, scan())
+	h.AwaitIngest(t, file.UUID)
+	worker.Terminate(t)
 	again := sftp.Received() - size
 	figure(t, "fault 57 download: %d kills, %.1f MiB read again, %.1f MiB a kill (SSH's own bytes included)", kills, mib(again), mib(again)/float64(kills))
 	assert.Less(t, again, size/100+kills*checkpointBytes, "at most 1 %% and a checkpoint for each kill")
 	assert.Equal(t, digest, file.Hash)
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // partsInFlight is the number of parts that an upload sends concurrently, see package
@@ -118,32 +118,32 @@ func TestAKilledUploadReadsNothingAgain(t *testing.T) {
 	random := seeded(t, seeds(t)[0])
 	h := sandbox.NewCluster(t)
 	h.SetTimeout(10 * sandbox.Timeout)
-	acme, sftp := slowServer(h, "acme", 1<<20)
-	acme.Write("large.bin", sandbox.Random(size))
+	acme, sftp := slowServer(t, h, "acme", 1<<20)
+	acme.Write(t, "large.bin", sandbox.Random(size))
 	host, port := split(t, h.S3.Endpoint)
 	store := sandbox.NewProxy(t, host, port)
-	store.AddToxicUp("bandwidth", map[string]int{"rate": 48 << 10})
+	store.AddToxicUp(t, "bandwidth", map[string]int{"rate": 48 << 10})
 	options := sandbox.ProcessOptions{Env: []string{"STEVEDORE_S3_ENDPOINT=" + store.Address()}}
-	worker := h.StartProcess(options)
-	scan := h.ScanAsync()
+	worker := h.StartProcess(t, options)
+	scan := h.ScanAsync(t)
 	for i := range int64(kills) {
 		offset := i*size/kills + random.Int64N(size/kills)
 		sandbox.Eventually(t, func() bool { return store.Sent() > offset }, 4*sandbox.Timeout, tick, "the upload does not go on")
 		worker.Kill()
 		t.Logf("killed when %.0f MiB had been sent, with %d parts in the store", mib(store.Sent()), h.S3.OpenParts(t))
-		worker = h.StartProcess(options)
+		worker = h.StartProcess(t, options)
 	}
-	store.RemoveToxic("bandwidth")
-	file := h.FileWithin(4*sandbox.Timeout, acme.Path("large.bin"), completed)
-	h.AwaitScans(scan())
-	h.AwaitIngest(file.UUID)
-	worker.Terminate()
+	store.RemoveToxic(t, "bandwidth")
+	file := h.FileWithin(t, 4*sandbox.Timeout, acme.Path("large.bin"), completed)
+	h.AwaitScans(t, scan())
+	h.AwaitIngest(t, file.UUID)
+	worker.Terminate(t)
 	readAgain, sentAgain := sftp.Received()-size, store.Sent()-size
 	figure(t, "fault 57 upload: %d kills, %.1f MiB read again, %.1f MiB sent again, %.1f MiB a kill (the protocols' own bytes included)",
 		kills, mib(readAgain), mib(sentAgain), mib(sentAgain)/kills)
 	assert.Less(t, readAgain, int64(size/100))
 	assert.Less(t, sentAgain, int64(size/100+kills*partsInFlight), "more than the parts in flight were sent again")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestRollingRestart stops two workers one after another under a load of 200 files (50
@@ -157,37 +157,37 @@ func TestRollingRestart(t *testing.T) {
 		files = 200
 	}
 	h := sandbox.NewCluster(t)
-	acme, sftp := slowServer(h, "acme", 4<<10) // the large file still takes 6 s when the wait below ends
+	acme, sftp := slowServer(t, h, "acme", 4<<10) // the large file still takes 6 s when the wait below ends
 	total := int64(0)
 	for i := range files {
 		content := sandbox.Random(20_000 + i)
-		acme.Write(fmt.Sprintf("many/%03d.bin", i), content)
+		acme.Write(t, fmt.Sprintf("many/%03d.bin", i), content)
 		total += int64(len(content))
 	}
-	acme.Write("large.bin", sandbox.Random(large))
+	acme.Write(t, "large.bin", sandbox.Random(large))
 	total += large
-	variable, other := staging(h)
-	first, second := h.StartProcess(sandbox.ProcessOptions{}), h.StartProcess(sandbox.ProcessOptions{Env: []string{variable}})
-	scan := h.Scan()
+	variable, other := staging(t, h)
+	first, second := h.StartProcess(t, sandbox.ProcessOptions{}), h.StartProcess(t, sandbox.ProcessOptions{Env: []string{variable}})
+	scan := h.Scan(t)
 	// Losing all of this would exceed the bound below.
 	sandbox.Eventually(t, func() bool { return stagedBytes(h.Cfg.Staging.Dir)+stagedBytes(other) > 40<<20 }, sandbox.Timeout, 5*time.Millisecond)
 
-	firstTook := first.Terminate()
+	firstTook := first.Terminate(t)
 	assert.Less(t, firstTook, h.Cfg.Worker.StopTimeout)
-	first = h.StartProcess(sandbox.ProcessOptions{})
-	secondTook := second.Terminate()
+	first = h.StartProcess(t, sandbox.ProcessOptions{})
+	secondTook := second.Terminate(t)
 	assert.Less(t, secondTook, h.Cfg.Worker.StopTimeout)
-	second = h.StartProcess(sandbox.ProcessOptions{Env: []string{variable}})
-	sftp.RemoveToxic("bandwidth")
-	h.AwaitScans(scan)
-	for _, f := range h.Files() {
-		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+	second = h.StartProcess(t, sandbox.ProcessOptions{Env: []string{variable}})
+	sftp.RemoveToxic(t, "bandwidth")
+	h.AwaitScans(t, scan)
+	for _, f := range h.Files(t) {
+		h.AwaitIngest(t, h.Completed(t, f.RemotePath).UUID)
 	}
-	first.Terminate()
-	second.Terminate()
+	first.Terminate(t)
+	second.Terminate(t)
 	again := sftp.Received() - total
 	figure(t, "rolling restart: %d files, %.1f MiB: workers ended in %s and %s, %.1f MiB read again (SSH's own bytes included)",
 		files+1, mib(total), seconds(firstTook), seconds(secondTook), mib(again))
 	assert.Less(t, again, total/50+checkpointBytes, "handing over costs what was on the line")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }

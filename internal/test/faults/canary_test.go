@@ -46,43 +46,42 @@ func TestFault67_CanariesStayInside(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	c := newCanaries(t, h)
-	worker := h.StartProcess(sandbox.ProcessOptions{Env: []string{"STEVEDORE_LOG_LEVEL=debug"}})
+	worker := h.StartProcess(t, sandbox.ProcessOptions{Env: []string{"STEVEDORE_LOG_LEVEL=debug"}})
 	right := services.StartSSHD(t, services.SSHDOptions{Password: c.secrets["right password"]})
-	h.Adopt(right, "right", nil)
-	right.Write("a.csv", sandbox.Random(100))
-	keyed := h.AddServer("keyed", nil)
-	keyed.Write("b.csv", sandbox.Random(200))
+	h.Adopt(t, right, "right", nil)
+	right.Write(t, "a.csv", sandbox.Random(100))
+	keyed := h.AddServer(t, "keyed", nil)
+	keyed.Write(t, "b.csv", sandbox.Random(200))
 	c.secrets["private key"] = strings.Split(string(keyed.PrivateKeyPEM), "\n")[2]
 	refused := services.StartSSHD(t, services.SSHDOptions{Password: "something else"})
-	h.Register(refused, "refused", func(s *ingest.Server) {
-		s.PasswordEncrypted = h.Seal(*s, credentials.FieldPassword, []byte(c.secrets["wrong password"]))
+	h.Register(t, refused, "refused", func(s *ingest.Server) {
+		s.PasswordEncrypted = h.Seal(t, *s, credentials.FieldPassword, []byte(c.secrets["wrong password"]))
 	})
-	h.ScanAndWait()
+	h.ScanAndWait(t)
 	for sshd, name := range map[*services.SSHD]string{right: "a.csv", keyed: "b.csv"} {
-		h.AwaitIngest(h.Completed(sshd.Path(name)).UUID)
+		h.AwaitIngest(t, h.Completed(t, sshd.Path(name)).UUID)
 	}
 
-	c.useTheAPI()
-	c.sendKeys()
-	c.useTheForm()
-	c.makeToken()
-	c.rotateKeys()
-	h.ScanAndWait() // with the new key
-	c.readTheAPI()
-	c.readTheConsole()
-	c.readTemporal()
-	c.readTheDatabase()
-	c.readNotifications()
-	c.look("the objects", fmt.Appendf(nil, "%+v", h.S3.Objects(t)))
-	c.look("the worker's log", worker.Log())
-	c.look("the API's log", c.log.bytes())
-	assert.Contains(t, string(worker.Log()), "refused the credentials", "the log is the one of the faults")
-	h.RequireExactlyOnce()
+	c.useTheAPI(t)
+	c.sendKeys(t)
+	c.useTheForm(t)
+	c.makeToken(t)
+	c.rotateKeys(t)
+	h.ScanAndWait(t) // with the new key
+	c.readTheAPI(t)
+	c.readTheConsole(t)
+	c.readTemporal(t)
+	c.readTheDatabase(t)
+	c.readNotifications(t)
+	c.look(t, "the objects", fmt.Appendf(nil, "%+v", h.S3.Objects(t)))
+	c.look(t, "the worker's log", worker.Log(t))
+	c.look(t, "the API's log", c.log.bytes())
+	assert.Contains(t, string(worker.Log(t)), "refused the credentials", "the log is the one of the faults")
+	h.RequireExactlyOnce(t)
 }
 
 // canaries searches for secrets in every encoding in which they could appear.
 type canaries struct {
-	t       *testing.T
 	h       *sandbox.Cluster
 	base    string
 	ops     *operations.Service
@@ -93,7 +92,7 @@ type canaries struct {
 
 func newCanaries(t *testing.T, h *sandbox.Cluster) *canaries {
 	t.Helper()
-	c := &canaries{t: t, h: h, log: &safeBuffer{}, secrets: map[string]string{
+	c := &canaries{h: h, log: &safeBuffer{}, secrets: map[string]string{
 		"right password":   "canary-right-" + hex.EncodeToString(sandbox.Random(8)),
 		"wrong password":   "canary-wrong-" + hex.EncodeToString(sandbox.Random(9)),
 		"new password":     "canary-new-" + hex.EncodeToString(sandbox.Random(10)),
@@ -124,25 +123,25 @@ func newCanaries(t *testing.T, h *sandbox.Cluster) *canaries {
 }
 
 // look fails the test if the text contains a secret.
-func (c *canaries) look(where string, found []byte) {
-	c.t.Helper()
+func (c *canaries) look(t *testing.T, where string, found []byte) {
+	t.Helper()
 	c.looks++
-	require.NotEmpty(c.t, found, "%s: nothing was read", where)
+	require.NotEmpty(t, found, "%s: nothing was read", where)
 	for name, secret := range c.secrets {
-		require.GreaterOrEqual(c.t, len(secret), 12, "%s is too short to be told from other text", name)
+		require.GreaterOrEqual(t, len(secret), 12, "%s is too short to be told from other text", name)
 		for _, spelling := range []string{
 			secret, url.QueryEscape(secret), hex.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte(secret))[:len(secret)],
 		} {
-			assert.False(c.t, bytes.Contains(found, []byte(spelling)), "%s shows the %s", where, name)
+			assert.False(t, bytes.Contains(found, []byte(spelling)), "%s shows the %s", where, name)
 		}
 	}
 }
 
 // call sends a request to the API and searches the response.
-func (c *canaries) call(client *http.Client, method, path, body string, header ...string) {
-	c.t.Helper()
-	request, err := http.NewRequestWithContext(c.h.Ctx, method, c.base+path, strings.NewReader(body))
-	require.NoError(c.t, err)
+func (c *canaries) call(t *testing.T, client *http.Client, method, path, body string, header ...string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(c.h.Context(t), method, c.base+path, strings.NewReader(body))
+	require.NoError(t, err)
 	if client == http.DefaultClient {
 		request.Header.Set("Authorization", "Bearer "+c.secrets["api token"])
 	}
@@ -151,16 +150,16 @@ func (c *canaries) call(client *http.Client, method, path, body string, header .
 		request.Header.Set(header[i], header[i+1])
 	}
 	answer, err := client.Do(request)
-	require.NoError(c.t, err)
+	require.NoError(t, err)
 	defer func() { _ = answer.Body.Close() }()
 	text, err := io.ReadAll(answer.Body)
-	require.NoError(c.t, err)
-	require.Less(c.t, answer.StatusCode, 500, "%s %s: %s", method, path, text)
-	c.look(method+" "+path, fmt.Appendf(text, "%d %v", answer.StatusCode, answer.Header))
+	require.NoError(t, err)
+	require.Less(t, answer.StatusCode, 500, "%s %s: %s", method, path, text)
+	c.look(t, method+" "+path, fmt.Appendf(text, "%d %v", answer.StatusCode, answer.Header))
 }
 
 // useTheAPI sends secrets to the API in valid and invalid requests.
-func (c *canaries) useTheAPI() {
+func (c *canaries) useTheAPI(t *testing.T) {
 	password := c.secrets["new password"]
 	good := `{"name":"made","host":"127.0.0.1","username":"u","password":"` + password + `"}`
 	for _, body := range []string{
@@ -171,31 +170,31 @@ func (c *canaries) useTheAPI() {
 		good[:len(good)-1],
 		`{"name":"made","password":["` + password + `"]}`,
 	} {
-		c.call(http.DefaultClient, "POST", "/api/v1/servers", body)
+		c.call(t, http.DefaultClient, "POST", "/api/v1/servers", body)
 	}
-	c.call(http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"password":"`+password+`"}`, "If-Match", "*")
-	c.call(http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"password":"`+password+`","port":99999}`, "If-Match", "*")
+	c.call(t, http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"password":"`+password+`"}`, "If-Match", "*")
+	c.call(t, http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"password":"`+password+`","port":99999}`, "If-Match", "*")
 	for _, server := range []string{"made", "refused", "right"} {
-		c.call(http.DefaultClient, "POST", "/api/v1/servers/"+server+":test", "")
-		c.call(http.DefaultClient, "POST", "/api/v1/servers/"+server+":test?sample=true", "", "Idempotency-Key", "test-"+server)
+		c.call(t, http.DefaultClient, "POST", "/api/v1/servers/"+server+":test", "")
+		c.call(t, http.DefaultClient, "POST", "/api/v1/servers/"+server+":test?sample=true", "", "Idempotency-Key", "test-"+server)
 	}
-	c.call(http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"proxy":"socks5://user:`+c.secrets["proxy's password"]+`@127.0.0.1:1"}`, "If-Match", "*")
-	c.call(http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"proxy":"http://`+c.secrets["proxy's password"]+`@127.0.0.1:1"}`, "If-Match", "*")
-	c.call(http.DefaultClient, "GET", "/api/v1/servers", "", "Authorization", "Bearer "+c.secrets["wrong token"])
+	c.call(t, http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"proxy":"socks5://user:`+c.secrets["proxy's password"]+`@127.0.0.1:1"}`, "If-Match", "*")
+	c.call(t, http.DefaultClient, "PATCH", "/api/v1/servers/made", `{"proxy":"http://`+c.secrets["proxy's password"]+`@127.0.0.1:1"}`, "If-Match", "*")
+	c.call(t, http.DefaultClient, "GET", "/api/v1/servers", "", "Authorization", "Bearer "+c.secrets["wrong token"])
 }
 
 // sendKeys sends an encrypted private key to the API: with its passphrase, a wrong one
 // and none, and with an invalid certificate.
-func (c *canaries) sendKeys() {
+func (c *canaries) sendKeys(t *testing.T) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
-	require.NoError(c.t, err)
+	require.NoError(t, err)
 	passphrase := c.secrets["passphrase"]
 	locked, err := ssh.MarshalPrivateKeyWithPassphrase(key, "", []byte(passphrase))
-	require.NoError(c.t, err)
+	require.NoError(t, err)
 	text := string(pem.EncodeToMemory(locked))
 	c.secrets["locked key"] = strings.Split(text, "\n")[2]
 	open, err := ssh.MarshalPrivateKey(key, "")
-	require.NoError(c.t, err)
+	require.NoError(t, err)
 	c.secrets["unlocked key"] = strings.Split(string(pem.EncodeToMemory(open)), "\n")[2]
 	for i, fields := range []map[string]string{
 		{"passphrase": passphrase},
@@ -205,156 +204,156 @@ func (c *canaries) sendKeys() {
 	} {
 		fields["name"], fields["host"], fields["username"], fields["private_key"] = fmt.Sprintf("keys%d", i), "127.0.0.1", "u", text
 		body, err := json.Marshal(fields)
-		require.NoError(c.t, err)
-		c.call(http.DefaultClient, "POST", "/api/v1/servers", string(body))
+		require.NoError(t, err)
+		c.call(t, http.DefaultClient, "POST", "/api/v1/servers", string(body))
 	}
-	c.call(http.DefaultClient, "POST", "/api/v1/servers/keys0:test", "")
+	c.call(t, http.DefaultClient, "POST", "/api/v1/servers/keys0:test", "")
 }
 
 // useTheForm sends secrets in a form that is refused and shown again.
-func (c *canaries) useTheForm() {
-	browser := c.browser()
-	c.call(browser, "POST", "/servers", url.Values{
+func (c *canaries) useTheForm(t *testing.T) {
+	browser := c.browser(t)
+	c.call(t, browser, "POST", "/servers", url.Values{
 		"name": {"not a name"}, "host": {"127.0.0.1"}, "username": {"u"}, "password": {c.secrets["new password"]},
 		"passphrase": {c.secrets["passphrase"]}, "private_key": {c.secrets["locked key"]}, "proxy": {"socks5://u:" + c.secrets["proxy's password"] + "@127.0.0.1:1"},
 	}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 }
 
 // makeToken creates a token, whose secret is shown once and nowhere else.
-func (c *canaries) makeToken() {
-	request, err := http.NewRequestWithContext(c.h.Ctx, http.MethodPost, c.base+"/api/v1/tokens", strings.NewReader(`{"name":"new","role":"viewer"}`))
-	require.NoError(c.t, err)
+func (c *canaries) makeToken(t *testing.T) {
+	request, err := http.NewRequestWithContext(c.h.Context(t), http.MethodPost, c.base+"/api/v1/tokens", strings.NewReader(`{"name":"new","role":"viewer"}`))
+	require.NoError(t, err)
 	request.Header.Set("Authorization", "Bearer "+c.secrets["api token"])
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Idempotency-Key", "a-token")
 	answer, err := http.DefaultClient.Do(request)
-	require.NoError(c.t, err)
+	require.NoError(t, err)
 	defer func() { _ = answer.Body.Close() }()
 	var made struct {
 		Secret string `json:"token"`
 	}
-	require.NoError(c.t, json.NewDecoder(answer.Body).Decode(&made))
-	require.NotEmpty(c.t, made.Secret)
+	require.NoError(t, json.NewDecoder(answer.Body).Decode(&made))
+	require.NotEmpty(t, made.Secret)
 	c.secrets["new token"] = made.Secret
-	c.call(http.DefaultClient, "GET", "/api/v1/files", "", "Authorization", "Bearer "+made.Secret)
+	c.call(t, http.DefaultClient, "GET", "/api/v1/files", "", "Authorization", "Bearer "+made.Secret)
 }
 
 // rotateKeys encrypts all credentials with a new key. No key of the keyset may appear
 // anywhere, before or after.
-func (c *canaries) rotateKeys() {
+func (c *canaries) rotateKeys(t *testing.T) {
 	keys := func(name string) {
 		text, err := os.ReadFile(c.h.Cfg.Credentials.KeysetFile)
-		require.NoError(c.t, err)
+		require.NoError(t, err)
 		var set struct {
 			Key []struct{ KeyData struct{ Value string } }
 		}
-		require.NoError(c.t, json.Unmarshal(text, &set))
-		require.NotEmpty(c.t, set.Key)
+		require.NoError(t, json.Unmarshal(text, &set))
+		require.NotEmpty(t, set.Key)
 		for i, key := range set.Key {
-			require.NotEmpty(c.t, key.KeyData.Value)
+			require.NotEmpty(t, key.KeyData.Value)
 			c.secrets[fmt.Sprintf("%s %d", name, i)] = strings.TrimRight(key.KeyData.Value, "=")
 		}
 	}
 	keys("key of the keyset")
-	_, err := c.ops.RotateKey(c.h.Ctx, operations.RotateRequest{})
-	require.NoError(c.t, err)
+	_, err := c.ops.RotateKey(c.h.Context(t), operations.RotateRequest{})
+	require.NoError(t, err)
 	keys("rotated key of the keyset")
 }
 
 // browser returns a client that is logged in to the console.
-func (c *canaries) browser() *http.Client {
+func (c *canaries) browser(t *testing.T) *http.Client {
 	jar, err := cookiejar.New(nil)
-	require.NoError(c.t, err)
+	require.NoError(t, err)
 	browser := &http.Client{Jar: jar}
-	c.call(browser, "POST", "/login", url.Values{"token": {c.secrets["api token"]}}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
+	c.call(t, browser, "POST", "/login", url.Values{"token": {c.secrets["api token"]}}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 	at, err := url.Parse(c.base)
-	require.NoError(c.t, err)
-	require.NotEmpty(c.t, jar.Cookies(at), "the log-in to the console failed")
+	require.NoError(t, err)
+	require.NotEmpty(t, jar.Cookies(at), "the log-in to the console failed")
 	return browser
 }
 
 // readTheAPI reads every resource of the specification.
-func (c *canaries) readTheAPI() {
+func (c *canaries) readTheAPI(t *testing.T) {
 	spec, err := openapi3.NewLoader().LoadFromFile("../../../api/openapi.yaml")
-	require.NoError(c.t, err)
-	fill := strings.NewReplacer("{server}", "right", "{file_uuid}", c.h.Files()[0].UUID, "{workflow_id}", url.PathEscape(c.h.LastScan),
+	require.NoError(t, err)
+	fill := strings.NewReplacer("{server}", "right", "{file_uuid}", c.h.Files(t)[0].UUID, "{workflow_id}", url.PathEscape(c.h.LastScan),
 		"{scan_id}", "1", "{audit_uuid}", "00000000-0000-0000-0000-000000000000", "{name}", "none")
 	for path, item := range spec.Paths.Map() {
 		if item.Get == nil || strings.HasSuffix(path, "/changes") {
 			continue // changes contain the same rows as the other responses
 		}
-		c.call(http.DefaultClient, "GET", fill.Replace(path), "")
+		c.call(t, http.DefaultClient, "GET", fill.Replace(path), "")
 	}
 }
 
 // readTheConsole reads the console's pages with a logged-in browser.
-func (c *canaries) readTheConsole() {
-	browser := c.browser()
+func (c *canaries) readTheConsole(t *testing.T) {
+	browser := c.browser(t)
 	for _, page := range []string{
-		"/", "/servers", "/servers/new", "/servers/right", "/servers/refused", "/servers/made/edit", "/files", "/files/" + c.h.Files()[0].UUID,
+		"/", "/servers", "/servers/new", "/servers/right", "/servers/refused", "/servers/made/edit", "/files", "/files/" + c.h.Files(t)[0].UUID,
 		"/scans", "/audits", "/changes", "/tokens",
 	} {
-		c.call(browser, "GET", page, "")
+		c.call(t, browser, "GET", page, "")
 	}
 }
 
 // readTemporal reads all histories in Temporal.
-func (c *canaries) readTemporal() {
+func (c *canaries) readTemporal(t *testing.T) {
 	ids := []string{c.h.LastScan}
-	servers, err := c.h.Store.Servers(c.h.Ctx, "", 100)
-	require.NoError(c.t, err)
+	servers, err := c.h.Store.Servers(c.h.Context(t), "", 100)
+	require.NoError(t, err)
 	for _, server := range servers {
 		if !server.LastScanAt.IsZero() {
 			ids = append(ids, ingest.DiscoverWorkflowID(server.UUID))
 		}
 	}
-	for _, file := range c.h.Files() {
+	for _, file := range c.h.Files(t) {
 		ids = append(ids, ingest.IngestWorkflowID(file.UUID))
 	}
 	for _, id := range ids {
-		description, err := c.h.Temporal.DescribeWorkflowExecution(c.h.Ctx, id, "")
-		require.NoError(c.t, err, id)
+		description, err := c.h.Temporal.DescribeWorkflowExecution(c.h.Context(t), id, "")
+		require.NoError(t, err, id)
 		found, err := proto.Marshal(description)
-		require.NoError(c.t, err)
-		history := c.h.Temporal.GetWorkflowHistory(c.h.Ctx, id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		require.NoError(t, err)
+		history := c.h.Temporal.GetWorkflowHistory(c.h.Context(t), id, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		for history.HasNext() {
 			event, err := history.Next()
-			require.NoError(c.t, err)
+			require.NoError(t, err)
 			found, err = proto.MarshalOptions{}.MarshalAppend(found, event)
-			require.NoError(c.t, err)
+			require.NoError(t, err)
 		}
-		c.look("workflow "+id, found)
+		c.look(t, "workflow "+id, found)
 	}
 }
 
 // readTheDatabase reads every row of every table.
-func (c *canaries) readTheDatabase() {
-	conn, err := pgx.Connect(c.h.Ctx, c.h.Cfg.Database.URL.Reveal())
-	require.NoError(c.t, err)
-	defer func() { _ = conn.Close(context.WithoutCancel(c.h.Ctx)) }()
-	rows, err := conn.Query(c.h.Ctx, `SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
+func (c *canaries) readTheDatabase(t *testing.T) {
+	conn, err := pgx.Connect(c.h.Context(t), c.h.Cfg.Database.URL.Reveal())
+	require.NoError(t, err)
+	defer func() { _ = conn.Close(context.WithoutCancel(c.h.Context(t))) }()
+	rows, err := conn.Query(c.h.Context(t), `SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
 		WHERE table_schema NOT IN ('pg_catalog', 'information_schema') AND table_type = 'BASE TABLE'`)
-	require.NoError(c.t, err)
+	require.NoError(t, err)
 	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	require.NoError(c.t, err)
-	require.Greater(c.t, len(tables), 4)
+	require.NoError(t, err)
+	require.Greater(t, len(tables), 4)
 	for _, table := range tables {
-		rows, err := conn.Query(c.h.Ctx, "SELECT row::text FROM "+table+" AS row")
-		require.NoError(c.t, err)
+		rows, err := conn.Query(c.h.Context(t), "SELECT row::text FROM "+table+" AS row")
+		require.NoError(t, err)
 		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
-		require.NoError(c.t, err)
-		c.look("table "+table, []byte(table+"\n"+strings.Join(lines, "\n")))
+		require.NoError(t, err)
+		c.look(t, "table "+table, []byte(table+"\n"+strings.Join(lines, "\n")))
 	}
 }
 
 // readNotifications reads the messages and leaves them in the queue.
-func (c *canaries) readNotifications() {
-	for range c.h.Files() {
+func (c *canaries) readNotifications(t *testing.T) {
+	for range c.h.Files(t) {
 		message, ok, err := c.h.AMQP.Channel.Get(c.h.AMQP.Queue, false)
-		require.NoError(c.t, err)
-		require.True(c.t, ok, "a file was not notified")
-		c.look("a notification", fmt.Appendf(message.Body, "%v %+v", message.Headers, message))
-		defer func() { require.NoError(c.t, message.Nack(false, true)) }()
+		require.NoError(t, err)
+		require.True(t, ok, "a file was not notified")
+		c.look(t, "a notification", fmt.Appendf(message.Body, "%v %+v", message.Headers, message))
+		defer func() { require.NoError(t, message.Nack(false, true)) }()
 	}
 }
 

@@ -46,36 +46,36 @@ func (r readingSource) OpenFile(ctx context.Context, path string) (activities.Re
 func changedWhileRead(t *testing.T, change func(acme *services.SSHD)) (h *sandbox.Cluster, rows []ingest.File) {
 	t.Helper()
 	h = sandbox.NewCluster(t)
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.bin", sandbox.Random(400_000))
-	h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.bin", sandbox.Random(400_000))
+	h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
 		d.Sources = whileReading{d.Sources, &sync.Once{}, func() { change(acme) }}
 		return d
 	})
-	h.ScanAndWait()
-	h.ScanAndWait()
-	for _, f := range h.Files() {
-		h.AwaitIngest(f.UUID)
+	h.ScanAndWait(t)
+	h.ScanAndWait(t)
+	for _, f := range h.Files(t) {
+		h.AwaitIngest(t, f.UUID)
 	}
-	return h, h.Files()
+	return h, h.Files(t)
 }
 
 func TestFault10_GrowsWhileRead(t *testing.T) {
 	t.Parallel()
-	h, rows := changedWhileRead(t, func(acme *services.SSHD) { acme.Write("a.bin", sandbox.Random(500_000)) })
+	h, rows := changedWhileRead(t, func(acme *services.SSHD) { acme.Write(t, "a.bin", sandbox.Random(500_000)) })
 	require.Len(t, rows, 2)
 	assert.Equal(t, ingest.StatusSuperseded, rows[0].Status, "half a file is not taken")
 	assert.Equal(t, ingest.StatusCompleted, rows[1].Status)
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 func TestFault11_TruncatedWhileRead(t *testing.T) {
 	t.Parallel()
-	h, rows := changedWhileRead(t, func(acme *services.SSHD) { acme.Write("a.bin", sandbox.Random(1000)) })
+	h, rows := changedWhileRead(t, func(acme *services.SSHD) { acme.Write(t, "a.bin", sandbox.Random(1000)) })
 	require.Len(t, rows, 2)
 	assert.Equal(t, ingest.StatusSuperseded, rows[0].Status)
 	assert.EqualValues(t, 1000, rows[1].Size)
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault12_ReplacedInTheSameSecond is a documented limit: no attribute of the server
@@ -83,25 +83,25 @@ func TestFault11_TruncatedWhileRead(t *testing.T) {
 func TestFault12_ReplacedInTheSameSecond(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", nil)
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", nil)
 	at := time.Now().Add(-time.Hour).Truncate(time.Second)
 	write := func(content []byte) {
-		acme.Write("a.bin", content)
+		acme.Write(t, "a.bin", content)
 		require.NoError(t, os.Chtimes(acme.Path("a.bin"), at, at))
 	}
 	first := sandbox.Random(1000)
 	write(first)
-	h.ScanAndWait()
-	file := h.Completed(acme.Path("a.bin"))
-	h.AwaitIngest(file.UUID)
+	h.ScanAndWait(t)
+	file := h.Completed(t, acme.Path("a.bin"))
+	h.AwaitIngest(t, file.UUID)
 	write([]byte(strings.Repeat("x", 1000)))
-	h.ScanAndWait()
-	require.Len(t, h.Files(), 1)
+	h.ScanAndWait(t)
+	require.Len(t, h.Files(t), 1)
 	assert.Equal(t, sandbox.Digest(first), h.S3.Objects(t)[0].SHA256)
 	assert.Equal(t, sandbox.Digest(first), file.Hash)
 	write(first) // the audit compares with the source
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // goneSources removes a file before it is opened.
@@ -135,23 +135,23 @@ func TestFault13_GoneAfterTheListing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := sandbox.NewCluster(t)
-			acme := h.AddServer("acme", nil)
-			acme.Write("a.bin", sandbox.Random(400_000))
-			acme.Write("other.bin", sandbox.Random(400_001))
+			acme := h.AddServer(t, "acme", nil)
+			acme.Write(t, "a.bin", sandbox.Random(400_000))
+			acme.Write(t, "other.bin", sandbox.Random(400_001))
 			remove := sync.OnceFunc(func() { assert.NoError(t, away(acme)) })
-			h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+			h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
 				d.Sources = goneSources{d.Sources, remove}
 				return d
 			})
-			h.ScanAndWait()
-			gone := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished })
+			h.ScanAndWait(t)
+			gone := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished })
 			assert.NotEmpty(t, gone.ErrorMessage)
 			assert.Empty(t, gone.ObjectKey)
-			h.ScanAndWait() // a new name is a new file
-			for _, f := range h.Files() {
-				h.AwaitIngest(f.UUID)
+			h.ScanAndWait(t) // a new name is a new file
+			for _, f := range h.Files(t) {
+				h.AwaitIngest(t, f.UUID)
 			}
-			h.RequireExactlyOnce()
+			h.RequireExactlyOnce(t)
 		})
 	}
 }
@@ -159,34 +159,34 @@ func TestFault13_GoneAfterTheListing(t *testing.T) {
 func TestFault14_RenamedFromATemporaryName(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.csv.part", sandbox.Random(500))
-	h.ScanAndWait()
-	assert.Empty(t, h.Files())
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.csv.part", sandbox.Random(500))
+	h.ScanAndWait(t)
+	assert.Empty(t, h.Files(t))
 	require.NoError(t, os.Rename(acme.Path("a.csv.part"), acme.Path("a.csv")))
-	h.ScanAndWait()
-	require.Len(t, h.Files(), 1)
-	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
-	h.RequireExactlyOnce()
+	h.ScanAndWait(t)
+	require.Len(t, h.Files(t), 1)
+	h.AwaitIngest(t, h.Completed(t, acme.Path("a.csv")).UUID)
+	h.RequireExactlyOnce(t)
 }
 
 func TestFault15_SameNameNewContent(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", nil)
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", nil)
 	for _, size := range []int{100, 101, 99} {
-		acme.Write("a.csv", sandbox.Random(size))
-		h.ScanAndWait()
+		acme.Write(t, "a.csv", sandbox.Random(size))
+		h.ScanAndWait(t)
 	}
-	require.Len(t, h.Files(), 3)
-	for _, f := range h.Files() {
+	require.Len(t, h.Files(t), 3)
+	for _, f := range h.Files(t) {
 		assert.Equal(t, ingest.StatusCompleted, f.Status)
 	}
 	assert.Len(t, h.S3.Objects(t), 3, "what was taken is kept")
-	for _, f := range h.Files() {
-		h.AwaitIngest(f.UUID)
+	for _, f := range h.Files(t) {
+		h.AwaitIngest(t, f.UUID)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }

@@ -56,28 +56,28 @@ func chaos(t *testing.T, seed uint64, lasts time.Duration) {
 	s := newChaosRun(t, seed)
 	s.SetTimeout(lasts + 7*sandbox.Timeout)
 	over := time.Now().Add(lasts)
-	scans := s.keepScanning()
+	scans := s.keepScanning(t)
 	for time.Now().Before(over) {
-		s.strike()
-		s.restartWorkers()
+		s.strike(t)
+		s.restartWorkers(t)
 	}
 	t.Logf("in %s: %v; %d files", lasts, s.deeds, s.written)
 	after := scans()
 	figure(t, "fault 63 seed %d: %d bad deeds in %s on %d files: all was well %s later, %d files by another host, %d by an operator",
-		seed, s.bad(), lasts, s.written, seconds(after), s.takenOver(), s.deeds["retry"])
-	s.RequireExactlyOnce()
+		seed, s.bad(), lasts, s.written, seconds(after), s.takenOver(t), s.deeds["retry"])
+	s.RequireExactlyOnce(t)
 }
 
 func newChaosRun(t *testing.T, seed uint64) *chaosRun {
 	t.Helper()
 	s := &chaosRun{Cluster: sandbox.NewCluster(t), random: seeded(t, seed), lines: map[string]*sandbox.Proxy{}, deeds: map[string]int{}}
 	for _, name := range []string{"acme", "globex"} {
-		s.sshds = append(s.sshds, s.AddServer(name, func(v *ingest.Server) {
+		s.sshds = append(s.sshds, s.AddServer(t, name, func(v *ingest.Server) {
 			line := sandbox.NewProxy(t, v.Host, v.Port)
 			s.lines[name], v.Port = line, line.Port
 		}))
 		// A large file takes some seconds, so faults hit it in the middle.
-		s.lines[name].AddToxic("bandwidth", map[string]int{"rate": 8 << 10})
+		s.lines[name].AddToxic(t, "bandwidth", map[string]int{"rate": 8 << 10})
 	}
 	address := func(part, hostport string) string {
 		host, port := split(t, hostport)
@@ -97,25 +97,25 @@ func newChaosRun(t *testing.T, seed uint64) *chaosRun {
 	s.lines["temporal"] = line
 	s.env = append(s.env, variable)
 	s.own[0] = "STEVEDORE_STAGING_DIR=" + s.Cfg.Staging.Dir
-	s.own[1], _ = staging(s.Cluster)
-	s.restartWorkers()
+	s.own[1], _ = staging(t, s.Cluster)
+	s.restartWorkers(t)
 	for range 20 {
-		s.write()
+		s.write(t)
 	}
 	return s
 }
 
 // restartWorkers restarts killed workers, like a process manager.
-func (s *chaosRun) restartWorkers() {
+func (s *chaosRun) restartWorkers(t *testing.T) {
 	for i, p := range s.workers {
 		if (p == nil || !p.Running()) && time.Now().After(s.deadUntil[i]) {
-			s.workers[i] = s.StartProcess(sandbox.ProcessOptions{Env: append([]string{s.own[i]}, s.env...)})
+			s.workers[i] = s.StartProcess(t, sandbox.ProcessOptions{Env: append([]string{s.own[i]}, s.env...)})
 		}
 	}
 }
 
 // write adds a file to a random server, under a temporary name first.
-func (s *chaosRun) write() {
+func (s *chaosRun) write(t *testing.T) {
 	s.written++
 	name := fmt.Sprintf("%03d.bin", s.written)
 	size := s.random.IntN(300_000)
@@ -123,24 +123,24 @@ func (s *chaosRun) write() {
 		size = 18<<20 + s.random.IntN(22<<20)
 	}
 	sshd := s.sshds[s.random.IntN(len(s.sshds))]
-	sshd.Write(name+".part", sandbox.Random(size+s.written))
-	require.NoError(s.T, os.Rename(sshd.Path(name+".part"), sshd.Path(name)))
+	sshd.Write(t, name+".part", sandbox.Random(size+s.written))
+	require.NoError(t, os.Rename(sshd.Path(name+".part"), sshd.Path(name)))
 }
 
 // strike injects or ends one fault and waits for a random time.
-func (s *chaosRun) strike() {
+func (s *chaosRun) strike(t *testing.T) {
 	names := []string{"acme", "globex", "postgres", "broker", "store", "temporal"}
 	deeds := []struct {
 		name string
 		do   func()
 	}{
-		{"write", s.write},
-		{"blink", func() { s.lines[names[s.random.IntN(len(names))]].CutConnections() }},
+		{"write", func() { s.write(t) }},
+		{"blink", func() { s.lines[names[s.random.IntN(len(names))]].CutConnections(t) }},
 		{"outage", func() {
 			line := s.lines[names[s.random.IntN(len(names))]]
 			line.Cut()
-			s.wait(3000)
-			line.Restore()
+			s.wait(t, 3000)
+			line.Restore(t)
 		}},
 		{"kill", func() { s.workers[s.random.IntN(2)].Kill() }},
 		{"death", func() { // long enough for the other one to take over
@@ -151,7 +151,7 @@ func (s *chaosRun) strike() {
 		{"freeze", func() {
 			p := s.workers[s.random.IntN(2)]
 			p.Signal(syscall.SIGSTOP)
-			s.wait(3000)
+			s.wait(t, 3000)
 			p.Signal(syscall.SIGCONT)
 		}},
 		{"kill sessions", func() { s.sshds[s.random.IntN(len(s.sshds))].KillSessions() }},
@@ -159,14 +159,14 @@ func (s *chaosRun) strike() {
 	deed := deeds[s.random.IntN(len(deeds))]
 	deed.do()
 	s.deeds[deed.name]++
-	s.wait(2000)
+	s.wait(t, 2000)
 }
 
 // wait waits for up to the given number of milliseconds; the pauses are part of the load.
-func (s *chaosRun) wait(most int) {
+func (s *chaosRun) wait(t *testing.T, most int) {
 	select {
 	case <-time.After(time.Duration(s.random.IntN(most)) * time.Millisecond):
-	case <-s.Ctx.Done():
+	case <-s.Context(t).Done():
 	}
 }
 
@@ -181,9 +181,9 @@ func (s *chaosRun) bad() (n int) {
 }
 
 // takenOver counts the files that were fetched again because their host was lost.
-func (s *chaosRun) takenOver() (n int) {
-	for _, f := range s.Files() {
-		if timesScheduled(s.Cluster, f.UUID, activities.NameDownload) > 1 {
+func (s *chaosRun) takenOver(t *testing.T) (n int) {
+	for _, f := range s.Files(t) {
+		if timesScheduled(t, s.Cluster, f.UUID, activities.NameDownload) > 1 {
 			n++
 		}
 	}
@@ -192,23 +192,23 @@ func (s *chaosRun) takenOver() (n int) {
 
 // help acts as the operator: it retries files that failed because their host was lost
 // repeatedly. No other file may be in error.
-func (s *chaosRun) help(f ingest.File) {
-	require.Equal(s.T, ingest.KindStagingLost, f.ErrorKind, "%s: %s", f.RemotePath, f.ErrorMessage)
-	if s.SendUpdate(f.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the chaosRun is over"}) == nil {
+func (s *chaosRun) help(t *testing.T, f ingest.File) {
+	require.Equal(t, ingest.KindStagingLost, f.ErrorKind, "%s: %s", f.RemotePath, f.ErrorMessage)
+	if s.SendUpdate(t, f.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the chaosRun is over"}) == nil {
 		s.deeds["retry"]++
 	}
 }
 
 // scan starts a scan like the schedule. It may fail; the next one follows.
-func (s *chaosRun) scan() {
-	_, _ = s.Temporal.ExecuteWorkflow(s.Ctx, client.StartWorkflowOptions{
+func (s *chaosRun) scan(t *testing.T) {
+	_, _ = s.Temporal.ExecuteWorkflow(s.Context(t), client.StartWorkflowOptions{
 		ID: ingest.ScanWorkflowID(uuid.NewString()), TaskQueue: s.Queue,
 	}, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "schedule"})
 }
 
 // keepScanning scans like a schedule. The returned function waits until every file is
 // completed and all orphans are removed, and returns the time taken.
-func (s *chaosRun) keepScanning() (wait func() time.Duration) {
+func (s *chaosRun) keepScanning(t *testing.T) (wait func() time.Duration) {
 	stop := make(chan struct{})
 	ended := make(chan struct{})
 	go func() {
@@ -216,7 +216,7 @@ func (s *chaosRun) keepScanning() (wait func() time.Duration) {
 		tick := time.NewTicker(5 * time.Second)
 		defer tick.Stop()
 		for {
-			s.scan()
+			s.scan(t)
 			select {
 			case <-stop:
 				return
@@ -225,16 +225,16 @@ func (s *chaosRun) keepScanning() (wait func() time.Duration) {
 		}
 	}()
 	return func() time.Duration {
-		s.T.Helper()
+		t.Helper()
 		began := time.Now()
 		s.deadUntil = [2]time.Time{}
-		sandbox.Eventually(s.T, func() bool {
-			s.restartWorkers()
-			files := s.Files()
+		sandbox.Eventually(t, func() bool {
+			s.restartWorkers(t)
+			files := s.Files(t)
 			all := len(files) == s.written
 			for _, f := range files {
 				if f.Status == ingest.StatusError {
-					s.help(f)
+					s.help(t, f)
 				}
 				all = all && f.Status == ingest.StatusCompleted
 			}
@@ -243,12 +243,12 @@ func (s *chaosRun) keepScanning() (wait func() time.Duration) {
 		took := time.Since(began)
 		close(stop)
 		<-ended
-		for _, f := range s.Files() {
-			s.AwaitIngest(f.UUID)
+		for _, f := range s.Files(t) {
+			s.AwaitIngest(t, f.UUID)
 		}
-		sandbox.Eventually(s.T, func() bool {
-			s.restartWorkers()
-			return s.Reconcile().HostsSilent == 0 && s.staged() == 0
+		sandbox.Eventually(t, func() bool {
+			s.restartWorkers(t)
+			return s.Reconcile(t).HostsSilent == 0 && s.staged() == 0
 		}, sandbox.Timeout, time.Second, "what was taken over is never swept")
 		return took
 	}

@@ -39,22 +39,22 @@ func withParam(t *testing.T, h *sandbox.Cluster, name, value string) string {
 // connect returns a connection to the test's database that no fault affects.
 func connect(t *testing.T, h *sandbox.Cluster) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(h.Ctx, databaseOf(h))
+	conn, err := pgx.Connect(h.Context(t), databaseOf(h))
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = conn.Close(h.T.Context()) })
+	t.Cleanup(func() { _ = conn.Close(t.Context()) })
 	return conn
 }
 
 // awaitBlockedBy waits until a session waits for a lock held by holder.
 func awaitBlockedBy(t *testing.T, h *sandbox.Cluster, holder *pgx.Conn) {
-	watcher, err := pgx.Connect(h.Ctx, databaseOf(h))
+	watcher, err := pgx.Connect(h.Context(t), databaseOf(h))
 	if !assert.NoError(t, err) {
 		return
 	}
-	defer func() { _ = watcher.Close(h.Ctx) }()
+	defer func() { _ = watcher.Close(h.Context(t)) }()
 	assert.Eventually(t, func() bool {
 		var blocked bool
-		err := watcher.QueryRow(h.Ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))`,
+		err := watcher.QueryRow(h.Context(t), `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))`,
 			int32(holder.PgConn().PID())).Scan(&blocked)
 		return assert.NoError(t, err) && blocked
 	}, sandbox.Timeout, tick, "no session waits for the lock")
@@ -68,9 +68,9 @@ func setReadOnly(t *testing.T, h *sandbox.Cluster, admin *pgx.Conn, on bool) {
 	if on {
 		statement = "ALTER DATABASE " + database + " SET default_transaction_read_only = on"
 	}
-	_, err := admin.Exec(h.Ctx, statement)
+	_, err := admin.Exec(h.Context(t), statement)
 	assert.NoError(t, err)
-	_, err = admin.Exec(h.Ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+	_, err = admin.Exec(h.Context(t), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	assert.NoError(t, err)
 }
@@ -84,9 +84,9 @@ func queued(t *testing.T, h *sandbox.Cluster) int {
 }
 
 // useDatabase replaces the ledger of the cluster.
-func useDatabase(h *sandbox.Cluster, dsn string) {
-	h.T.Helper()
-	h.UseDatabase(dsn)
+func useDatabase(t *testing.T, h *sandbox.Cluster, dsn string) {
+	t.Helper()
+	h.UseDatabase(t, dsn)
 	h.Cfg.Database.URL = config.URL(dsn)
 }
 
@@ -107,7 +107,7 @@ func copyDatabase(t *testing.T, h *sandbox.Cluster) string {
 	}
 	run("CREATE DATABASE " + backup + " TEMPLATE " + original)
 	t.Cleanup(func() { run("DROP DATABASE " + backup + " WITH (FORCE)") })
-	useDatabase(h, databaseOf(h))
+	useDatabase(t, h, databaseOf(h))
 	return strings.Replace(databaseOf(h), "/"+original, "/"+backup, 1)
 }
 

@@ -41,19 +41,19 @@ func TestFault47_ConnectionCutAtCommit(t *testing.T) {
 		}
 	})
 	h.Cfg.Database.URL = config.URL(dsn)
-	acme := h.AddServer("acme", sandbox.Staged)
-	h.StartWorker()
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	h.StartWorker(t)
 	// The number of commits per file depends on batching.
 	written := 0
 	for wire.cuts.Load() <= 8 {
 		for range 3 {
-			acme.Write(fmt.Sprintf("%d.bin", written), sandbox.Random(10_000+written))
+			acme.Write(t, fmt.Sprintf("%d.bin", written), sandbox.Random(10_000+written))
 			written++
 		}
-		h.ScanAndWait()
+		h.ScanAndWait(t)
 	}
-	assert.Len(t, h.Files(), written)
-	h.RequireExactlyOnce()
+	assert.Len(t, h.Files(t), written)
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault48_BackendsTerminatedAgainAndAgain terminates backends until all files are
@@ -61,25 +61,25 @@ func TestFault47_ConnectionCutAtCommit(t *testing.T) {
 func TestFault48_BackendsTerminatedAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	acme := h.AddServer("acme", nil)
-	h.StartWorker()
+	acme := h.AddServer(t, "acme", nil)
+	h.StartWorker(t)
 	admin := connect(t, h)
 	written, terminated := 0, 0
 	// A fast machine would finish before enough terminations, so it gets more files.
 	for terminated <= 10 {
 		for range 8 {
-			acme.Write(fmt.Sprintf("%d.bin", written), sandbox.Random(10_000+written))
+			acme.Write(t, fmt.Sprintf("%d.bin", written), sandbox.Random(10_000+written))
 			written++
 		}
-		scan := h.Scan()
-		terminated += terminateUntil(t, h, admin, func() bool { return completedFiles(h) == written })
-		h.AwaitScans(scan)
+		scan := h.Scan(t)
+		terminated += terminateUntil(t, h, admin, func() bool { return completedFiles(t, h) == written })
+		h.AwaitScans(t, scan)
 	}
 	t.Logf("%d backends terminated, %d files", terminated, written)
-	for _, f := range h.Files() {
-		h.AwaitIngest(f.UUID)
+	for _, f := range h.Files(t) {
+		h.AwaitIngest(t, f.UUID)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // terminateUntil terminates the workers' backends repeatedly until all files are
@@ -89,7 +89,7 @@ func terminateUntil(t *testing.T, h *sandbox.Cluster, admin *pgx.Conn, done func
 	blow, pause := time.Now(), 500*time.Millisecond
 	sandbox.Eventually(t, func() bool {
 		if !time.Now().Before(blow) {
-			rows, err := admin.Exec(h.Ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			rows, err := admin.Exec(h.Context(t), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 				WHERE datname = current_database() AND application_name = $1`, sandbox.WorkerName)
 			require.NoError(t, err)
 			terminated += int(rows.RowsAffected())
@@ -100,8 +100,8 @@ func terminateUntil(t *testing.T, h *sandbox.Cluster, admin *pgx.Conn, done func
 	return terminated
 }
 
-func completedFiles(h *sandbox.Cluster) (n int) {
-	for _, f := range h.Files() {
+func completedFiles(t *testing.T, h *sandbox.Cluster) (n int) {
+	for _, f := range h.Files(t) {
 		if completed(f) {
 			n++
 		}
@@ -118,31 +118,31 @@ func TestFault49_Deadlock(t *testing.T) {
 	// has a longer deadlock timeout.
 	wire, dsn := newWire(t, withParam(t, h, "deadlock_timeout", "25s"), "\x00none\x00", nil, saysDeadlock)
 	h.Cfg.Database.URL = config.URL(dsn)
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.bin", sandbox.Random(1000))
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.bin", sandbox.Random(1000))
 	admin := connect(t, h)
-	_, err := admin.Exec(h.Ctx, "SET deadlock_timeout = '2min'")
+	_, err := admin.Exec(h.Context(t), "SET deadlock_timeout = '2min'")
 	require.NoError(t, err)
 
 	reached, locked := make(chan struct{}), make(chan struct{})
 	looked := sync.OnceFunc(func() { close(reached); <-locked })
-	h.StartWorkerWith(h.Cfg, moments{beforeRecheck: looked}.wrap)
-	scan := h.Scan()
+	h.StartWorkerWith(t, h.Cfg, moments{beforeRecheck: looked}.wrap)
+	scan := h.Scan(t)
 	await(t, reached, "the settling file is not checked again")
-	tx, err := admin.Begin(h.Ctx)
+	tx, err := admin.Begin(h.Context(t))
 	require.NoError(t, err)
-	rows, err := tx.Exec(h.Ctx, "SELECT FROM files WHERE status = 'discovered' FOR UPDATE")
+	rows, err := tx.Exec(h.Context(t), "SELECT FROM files WHERE status = 'discovered' FOR UPDATE")
 	require.NoError(t, err)
 	require.EqualValues(t, 1, rows.RowsAffected())
 	close(locked)
 	awaitBlockedBy(t, h, admin)
-	_, err = tx.Exec(h.Ctx, "SELECT FROM sftp_servers FOR NO KEY UPDATE")
+	_, err = tx.Exec(h.Context(t), "SELECT FROM sftp_servers FOR NO KEY UPDATE")
 	require.NoError(t, err)
 	sandbox.Eventually(t, func() bool { return wire.heard(saysDeadlock) > 0 }, sandbox.Timeout, tick, "PostgreSQL aborted no transaction")
-	require.NoError(t, tx.Commit(h.Ctx))
+	require.NoError(t, tx.Commit(h.Context(t)))
 
-	h.AwaitScans(scan)
-	h.RequireExactlyOnce()
+	h.AwaitScans(t, scan)
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault49_SerializationFailure runs the worker's transactions at an isolation level
@@ -156,23 +156,23 @@ func TestFault49_SerializationFailure(t *testing.T) {
 	admin := connect(t, h)
 	released := make(chan error, 1)
 	hold := sync.OnceFunc(func() {
-		tx, err := admin.Begin(h.Ctx)
+		tx, err := admin.Begin(h.Context(t))
 		if err == nil {
-			_, err = tx.Exec(h.Ctx, "UPDATE files SET last_seen_at = last_seen_at")
+			_, err = tx.Exec(h.Context(t), "UPDATE files SET last_seen_at = last_seen_at")
 		}
 		assert.NoError(t, err)
 		go func() {
 			awaitBlockedBy(t, h, admin)
-			released <- tx.Commit(h.Ctx)
+			released <- tx.Commit(h.Context(t))
 		}()
 	})
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.bin", sandbox.Random(1000))
-	h.StartWorkerWith(h.Cfg, moments{beforeRecheck: hold}.wrap)
-	h.ScanAndWait()
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.bin", sandbox.Random(1000))
+	h.StartWorkerWith(t, h.Cfg, moments{beforeRecheck: hold}.wrap)
+	h.ScanAndWait(t)
 	require.NoError(t, <-released)
 	assert.Positive(t, wire.heard(saysSerialization), "no transaction was refused")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault50_ReadOnly makes the database read-only between the upload and its commit.
@@ -182,12 +182,12 @@ func TestFault50_ReadOnly(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	admin := connect(t, h)
 	readOnly, _ := firstTime(func(ingest.Put) { setReadOnly(t, h, admin, true) })
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("a.bin", sandbox.Random(1000))
-	h.StartWorkerWith(h.Cfg, moments{afterPut: readOnly}.wrap)
-	scan := h.Scan()
-	stuck := h.File(acme.Path("a.bin"), func(f ingest.File) bool {
-		attempt, failure := runningStep(h, f.UUID)
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "a.bin", sandbox.Random(1000))
+	h.StartWorkerWith(t, h.Cfg, moments{afterPut: readOnly}.wrap)
+	scan := h.Scan(t)
+	stuck := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool {
+		attempt, failure := runningStep(t, h, f.UUID)
 		return attempt >= 3 && strings.Contains(failure, "read-only")
 	})
 	assert.Equal(t, ingest.StatusUploading, stuck.Status)
@@ -195,8 +195,8 @@ func TestFault50_ReadOnly(t *testing.T) {
 	assert.Zero(t, queued(t, h), "no notification was published")
 
 	setReadOnly(t, h, admin, false)
-	h.AwaitScans(scan)
-	h.RequireExactlyOnce()
+	h.AwaitScans(t, scan)
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault51_OlderBackupRestored replaces the ledger by an older one, which has the
@@ -204,19 +204,19 @@ func TestFault50_ReadOnly(t *testing.T) {
 func TestFault51_OlderBackupRestored(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("a.bin", sandbox.Random(1000))
-	acme.Write("b.bin", sandbox.Random(18<<20))
-	stop := h.StartWorker()
-	h.ScanAndWait()
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "a.bin", sandbox.Random(1000))
+	acme.Write(t, "b.bin", sandbox.Random(18<<20))
+	stop := h.StartWorker(t)
+	h.ScanAndWait(t)
 	stop()
-	before := map[string]ingest.File{"a.bin": h.Completed(acme.Path("a.bin")), "b.bin": h.Completed(acme.Path("b.bin"))}
-	server, err := h.Store.Server(h.Ctx, before["a.bin"].ServerUUID)
+	before := map[string]ingest.File{"a.bin": h.Completed(t, acme.Path("a.bin")), "b.bin": h.Completed(t, acme.Path("b.bin"))}
+	server, err := h.Store.Server(h.Context(t), before["a.bin"].ServerUUID)
 	require.NoError(t, err)
 	require.Equal(t, 2, queued(t, h))
 
-	useDatabase(h, services.Database(t))
-	_, err = h.Store.AddServer(h.Ctx, server)
+	useDatabase(t, h, services.Database(t))
+	_, err = h.Store.AddServer(h.Context(t), server)
 	require.NoError(t, err)
 	var writes atomic.Int32
 	newStoreProxy(t, h).harm(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -225,17 +225,17 @@ func TestFault51_OlderBackupRestored(t *testing.T) {
 		}
 		return false
 	}, nil)
-	h.StartWorker()
-	h.ScanAndWait()
+	h.StartWorker(t)
+	h.ScanAndWait(t)
 
 	for name, old := range before {
-		now := h.Completed(acme.Path(name))
+		now := h.Completed(t, acme.Path(name))
 		assert.Equal(t, old.UUID, now.UUID, name)
 		assert.Equal(t, old.ObjectKey, now.ObjectKey, name)
 	}
 	assert.Zero(t, writes.Load(), "the objects are found, not written again")
 	assert.Equal(t, 4, queued(t, h), "each file is notified again")
-	h.RequireExactlyOnce() // with the earlier message ids
+	h.RequireExactlyOnce(t) // with the earlier message ids
 }
 
 // TestFault51_BackupOfTheMiddle restores a copy of the ledger from the middle of an
@@ -248,28 +248,28 @@ func TestFault51_BackupOfTheMiddle(t *testing.T) {
 		refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
 		return true
 	}, nil)
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("a.bin", sandbox.Random(1000))
-	stop := h.StartWorker()
-	scan := h.Scan()
-	file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "a.bin", sandbox.Random(1000))
+	stop := h.StartWorker(t)
+	scan := h.Scan(t)
+	file := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
 	stop()
 	backup := copyDatabase(t, h)
 	proxy.harm(nil, nil)
-	stop = h.StartWorker()
-	h.AwaitScans(scan)
-	h.Completed(acme.Path("a.bin"))
-	h.AwaitIngest(file.UUID)
+	stop = h.StartWorker(t)
+	h.AwaitScans(t, scan)
+	h.Completed(t, acme.Path("a.bin"))
+	h.AwaitIngest(t, file.UUID)
 	stop()
 	require.Equal(t, 1, queued(t, h))
 
-	useDatabase(h, backup)
-	h.StartWorker()
-	require.Equal(t, ingest.StatusUploading, h.Files()[0].Status, "the backup is from before")
-	assert.EqualValues(t, 1, h.Reconcile().Requeued)
-	h.ScanAndWait()
-	assert.Equal(t, file.UUID, h.Completed(acme.Path("a.bin")).UUID)
-	h.AwaitIngest(file.UUID)
+	useDatabase(t, h, backup)
+	h.StartWorker(t)
+	require.Equal(t, ingest.StatusUploading, h.Files(t)[0].Status, "the backup is from before")
+	assert.EqualValues(t, 1, h.Reconcile(t).Requeued)
+	h.ScanAndWait(t)
+	assert.Equal(t, file.UUID, h.Completed(t, acme.Path("a.bin")).UUID)
+	h.AwaitIngest(t, file.UUID)
 	assert.Equal(t, 2, queued(t, h), "it is notified again")
-	h.RequireExactlyOnce() // with the earlier message id
+	h.RequireExactlyOnce(t) // with the earlier message id
 }

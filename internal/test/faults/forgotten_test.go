@@ -33,52 +33,52 @@ func TestFault73_ForgottenBytesAreKept(t *testing.T) {
 				}
 				return isWrite(r)
 			}, nil)
-			acme := h.AddServer("acme", sandbox.Staged)
+			acme := h.AddServer(t, "acme", sandbox.Staged)
 			content := sandbox.Random(100_000)
-			acme.Write("a.bin", content)
-			stop := h.StartWorker()
-			h.ScanAsync()
-			file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
+			acme.Write(t, "a.bin", content)
+			stop := h.StartWorker(t)
+			h.ScanAsync(t)
+			file := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
 			stop()
-			restoreOlderLedger(h, file.ServerUUID)
+			restoreOlderLedger(t, h, file.ServerUUID)
 			require.NoError(t, os.Remove(acme.Path("a.bin")))
 			stray := ingest.ObjectKey(ingest.File{UUID: uuid.NewString(), Filename: "b.bin", ModTime: file.ModTime})
-			_, err := h.S3.Core.NewMultipartUpload(h.Ctx, h.S3.Bucket, stray, minio.PutObjectOptions{})
+			_, err := h.S3.Core.NewMultipartUpload(h.Context(t), h.S3.Bucket, stray, minio.PutObjectOptions{})
 			require.NoError(t, err)
 			if !carried {
-				require.NoError(t, h.Temporal.TerminateWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", "the test's"))
+				require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", "the test's"))
 			}
 
 			proxy.harm(nil, nil)
-			h.StartWorker()
-			found := h.Reconcile()
+			h.StartWorker(t)
+			found := h.Reconcile(t)
 			said := strings.Join(found.Findings, "\n")
 			assert.Contains(t, said, file.UUID)
 			assert.Contains(t, said, stray)
 			assert.Zero(t, found.StagingRemoved+found.UploadsAborted)
 			assert.Equal(t, 1, h.S3.OpenUploads(t), "the parts are kept")
-			require.NoError(t, h.S3.Core.RemoveIncompleteUpload(h.Ctx, h.S3.Bucket, stray))
+			require.NoError(t, h.S3.Core.RemoveIncompleteUpload(h.Context(t), h.S3.Bucket, stray))
 			if !carried {
-				assert.Empty(t, h.Files())
+				assert.Empty(t, h.Files(t))
 				assert.EqualValues(t, len(content), stagedBytes(h.Cfg.Staging.Dir), "the bytes are kept")
 				return
 			}
-			again := h.Completed(acme.Path("a.bin"))
-			h.AwaitIngest(again.UUID)
+			again := h.Completed(t, acme.Path("a.bin"))
+			h.AwaitIngest(t, again.UUID)
 			assert.Equal(t, file.UUID, again.UUID)
 			assert.Equal(t, sandbox.Digest(content), again.Hash)
-			acme.Write("a.bin", content) // the audit compares with the source
-			h.RequireExactlyOnce()
+			acme.Write(t, "a.bin", content) // the audit compares with the source
+			h.RequireExactlyOnce(t)
 		})
 	}
 }
 
 // restoreOlderLedger replaces the ledger by one with the server and no file.
-func restoreOlderLedger(h *sandbox.Cluster, serverUUID string) {
-	h.T.Helper()
-	server, err := h.Store.Server(h.Ctx, serverUUID)
-	require.NoError(h.T, err)
-	useDatabase(h, services.Database(h.T))
-	_, err = h.Store.AddServer(h.Ctx, server)
-	require.NoError(h.T, err)
+func restoreOlderLedger(t *testing.T, h *sandbox.Cluster, serverUUID string) {
+	t.Helper()
+	server, err := h.Store.Server(h.Context(t), serverUUID)
+	require.NoError(t, err)
+	useDatabase(t, h, services.Database(t))
+	_, err = h.Store.AddServer(h.Context(t), server)
+	require.NoError(t, err)
 }

@@ -28,18 +28,18 @@ func TestFault42_StoreReallyFull(t *testing.T) {
 	newOwnStore(t, h, volume)
 	ballast, free := fillVolume(t, volume, 8<<20)
 	require.Less(t, free, int64(16<<20))
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("a.bin", sandbox.Random(18<<20))
-	h.StartWorker()
-	scan := h.Scan()
-	waiting := h.File(acme.Path("a.bin"), waitsFor("free or add storage"))
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "a.bin", sandbox.Random(18<<20))
+	h.StartWorker(t)
+	scan := h.Scan(t)
+	waiting := h.File(t, acme.Path("a.bin"), waitsFor("free or add storage"))
 	assert.Equal(t, ingest.StatusUploading, waiting.Status)
 
 	require.NoError(t, os.Remove(ballast))
-	h.AwaitScans(scan)
-	h.AwaitIngest(waiting.UUID)
+	h.AwaitScans(t, scan)
+	h.AwaitIngest(t, waiting.UUID)
 	requireRetryRecorded(t, h, waiting.UUID, "has no space for bucket")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault50_DatabaseFull keeps the ledger on a small volume and fills it while files
@@ -50,24 +50,24 @@ func TestFault50_DatabaseFull(t *testing.T) {
 	const files = 60
 	h := sandbox.NewCluster(t)
 	volume := ownTablespace(t, h)
-	acme := h.AddServer("acme", nil)
+	acme := h.AddServer(t, "acme", nil)
 	for n := range files {
-		acme.Write(fmt.Sprintf("%d.bin", n), sandbox.Random(1000+n))
+		acme.Write(t, fmt.Sprintf("%d.bin", n), sandbox.Random(1000+n))
 	}
 	var ballast string
 	fill, _ := firstTime(func(ingest.Put) { ballast = fillUp(t, volume) })
-	h.StartWorkerWith(h.Cfg, moments{beforePut: fill}.wrap)
-	scan := h.Scan()
+	h.StartWorkerWith(t, h.Cfg, moments{beforePut: fill}.wrap)
+	scan := h.Scan(t)
 	sandbox.Eventually(t, func() bool {
-		for _, f := range h.Files() {
-			if attempt, failure := runningStep(h, f.UUID); attempt >= 3 && strings.Contains(failure, "No space left on device") {
+		for _, f := range h.Files(t) {
+			if attempt, failure := runningStep(t, h, f.UUID); attempt >= 3 && strings.Contains(failure, "No space left on device") {
 				return true
 			}
 		}
 		return false
 	}, sandbox.Timeout, 10*tick, "the database never was full")
 	messages, safe := notified(t, h), 0
-	for _, f := range h.Files() {
+	for _, f := range h.Files(t) {
 		if f.Status == ingest.StatusUploaded || f.Status == ingest.StatusCompleted {
 			safe++
 			delete(messages, f.ObjectKey)
@@ -77,11 +77,11 @@ func TestFault50_DatabaseFull(t *testing.T) {
 	assert.Empty(t, messages, "notified files that are not in the ledger")
 
 	require.NoError(t, os.Remove(ballast))
-	h.AwaitScans(scan)
+	h.AwaitScans(t, scan)
 	for n := range files {
-		h.AwaitIngest(h.Completed(acme.Path(fmt.Sprintf("%d.bin", n))).UUID)
+		h.AwaitIngest(t, h.Completed(t, acme.Path(fmt.Sprintf("%d.bin", n))).UUID)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // notified returns the object keys of the messages, which stay in the queue.
@@ -138,7 +138,7 @@ func ownTablespace(t *testing.T, h *sandbox.Cluster) (volume string) {
 		run("DROP TABLESPACE " + space)
 	})
 	run("ALTER DATABASE " + database + " SET TABLESPACE " + space)
-	useDatabase(h, databaseOf(h))
+	useDatabase(t, h, databaseOf(h))
 	return volume
 }
 

@@ -19,28 +19,28 @@ import (
 )
 
 // slowServer returns a server behind a proxy with the bandwidth in KiB per second.
-func slowServer(h *sandbox.Cluster, name string, rate int) (*services.SSHD, *sandbox.Proxy) {
-	return lineTo(h, name, rate, func(s *ingest.Server) { s.Transfer = ingest.TransferStaged })
+func slowServer(t *testing.T, h *sandbox.Cluster, name string, rate int) (*services.SSHD, *sandbox.Proxy) {
+	return lineTo(t, h, name, rate, func(s *ingest.Server) { s.Transfer = ingest.TransferStaged })
 }
 
 // lineTo adds a server behind a proxy with rate in KiB per second and connection. edit
 // may change its settings.
-func lineTo(h *sandbox.Cluster, name string, rate int, edit func(*ingest.Server)) (*services.SSHD, *sandbox.Proxy) {
+func lineTo(t *testing.T, h *sandbox.Cluster, name string, rate int, edit func(*ingest.Server)) (*services.SSHD, *sandbox.Proxy) {
 	var line *sandbox.Proxy
-	sshd := h.AddServer(name, func(s *ingest.Server) {
-		line = sandbox.NewProxy(h.T, s.Host, s.Port)
+	sshd := h.AddServer(t, name, func(s *ingest.Server) {
+		line = sandbox.NewProxy(t, s.Host, s.Port)
 		s.Port = line.Port
 		if edit != nil {
 			edit(s)
 		}
 	})
-	line.AddToxic("bandwidth", map[string]int{"rate": rate})
+	line.AddToxic(t, "bandwidth", map[string]int{"rate": rate})
 	return sshd, line
 }
 
 // staging returns the variable of a worker process's own staging folder.
-func staging(h *sandbox.Cluster) (variable, dir string) {
-	dir = filepath.Join(h.T.TempDir(), "staging")
+func staging(t *testing.T, h *sandbox.Cluster) (variable, dir string) {
+	dir = filepath.Join(t.TempDir(), "staging")
 	h.OtherStaging = append(h.OtherStaging, dir)
 	return "STEVEDORE_STAGING_DIR=" + dir, dir
 }
@@ -72,32 +72,32 @@ func TestABusyHostIsNotTakenForDead(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.Cfg.Worker.MaxDownloads, h.Cfg.Worker.MaxUploads, h.Cfg.Worker.HostTimeout = 1, 0, time.Second
-	h.StartWorker()
+	h.StartWorker(t)
 	for i := range 4 { // two transfer, one waits in the worker, one in its queue
-		partner, _ := slowServer(h, fmt.Sprintf("partner-%d", i), 700)
-		partner.Write(fmt.Sprintf("%d.bin", i), sandbox.Random(2<<20+i))
+		partner, _ := slowServer(t, h, fmt.Sprintf("partner-%d", i), 700)
+		partner.Write(t, fmt.Sprintf("%d.bin", i), sandbox.Random(2<<20+i))
 	}
-	h.ScanAndWait()
+	h.ScanAndWait(t)
 	asked := 0
-	for _, f := range h.Files() {
-		h.AwaitIngest(f.UUID)
-		asked += timesScheduled(h, f.UUID, activities.NameCheckHost)
-		answer, err := h.Temporal.QueryWorkflow(h.Ctx, ingest.IngestWorkflowID(f.UUID), "", workflows.QueryStatus)
+	for _, f := range h.Files(t) {
+		h.AwaitIngest(t, f.UUID)
+		asked += timesScheduled(t, h, f.UUID, activities.NameCheckHost)
+		answer, err := h.Temporal.QueryWorkflow(h.Context(t), ingest.IngestWorkflowID(f.UUID), "", workflows.QueryStatus)
 		require.NoError(t, err)
 		var status workflows.IngestStatus
 		require.NoError(t, answer.Get(&status))
 		assert.Zero(t, status.Restages)
 	}
 	assert.Positive(t, asked, "a task waited longer than the time-out")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // timesScheduled returns how often the file's workflow scheduled an activity.
-func timesScheduled(h *sandbox.Cluster, fileUUID, name string) (n int) {
-	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+func timesScheduled(t *testing.T, h *sandbox.Cluster, fileUUID, name string) (n int) {
+	history := h.Temporal.GetWorkflowHistory(h.Context(t), ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
-		require.NoError(h.T, err)
+		require.NoError(t, err)
 		if event.GetActivityTaskScheduledEventAttributes().GetActivityType().GetName() == name {
 			n++
 		}
@@ -116,28 +116,28 @@ func TestADeadHostsFilesAreFinishedByAnother(t *testing.T) {
 	long(t)
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	acme, line := slowServer(h, "acme", 2<<10)
-	acme.Write("large.bin", sandbox.Random(24<<20))
-	dead := h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty}})
-	scan := h.Scan()
+	acme, line := slowServer(t, h, "acme", 2<<10)
+	acme.Write(t, "large.bin", sandbox.Random(24<<20))
+	dead := h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty}})
+	scan := h.Scan(t)
 	awaitStaged(t, h.Cfg.Staging.Dir, 4<<20)
-	variable, other := staging(h)
-	h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, variable}})
+	variable, other := staging(t, h)
+	h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty, variable}})
 	dead.Kill()
 	began := time.Now()
-	line.RemoveToxic("bandwidth")
-	h.AwaitScans(scan)
+	line.RemoveToxic(t, "bandwidth")
+	h.AwaitScans(t, scan)
 	took := time.Since(began)
 	figure(t, "dead host: its file was finished by another %s after its death", seconds(took))
 	assert.Less(t, took, takeoverLimit)
-	file := h.Completed(acme.Path("large.bin"))
-	h.AwaitIngest(file.UUID)
+	file := h.Completed(t, acme.Path("large.bin"))
+	h.AwaitIngest(t, file.UUID)
 	assert.Zero(t, stagedBytes(other))
 
-	h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty}})
-	sandbox.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
+	h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty}})
+	sandbox.Eventually(t, func() bool { return h.Reconcile(t).HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
 		sandbox.Timeout, time.Second, "the half file is swept when its host is back")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // temporalLine puts a proxy before Temporal and returns the variable with its address for
@@ -159,34 +159,34 @@ func TestFault59_TemporalIsAway(t *testing.T) {
 	}
 	h := sandbox.NewCluster(t)
 	temporal, variable := temporalLine(t)
-	acme, sftp := slowServer(h, "acme", 1<<10)
-	acme.Write("large.bin", sandbox.Random(24<<20))
-	acme.Write("small.csv", sandbox.Random(100))
-	h.StartProcess(sandbox.ProcessOptions{Env: []string{variable}})
-	scan := h.Scan()
+	acme, sftp := slowServer(t, h, "acme", 1<<10)
+	acme.Write(t, "large.bin", sandbox.Random(24<<20))
+	acme.Write(t, "small.csv", sandbox.Random(100))
+	h.StartProcess(t, sandbox.ProcessOptions{Env: []string{variable}})
+	scan := h.Scan(t)
 	awaitStaged(t, h.Cfg.Staging.Dir, 2<<20)
 	temporal.Cut()
 	back := time.AfterFunc(away, func() {
-		temporal.Restore()
-		sftp.RemoveToxic("bandwidth")
+		temporal.Restore(t)
+		sftp.RemoveToxic(t, "bandwidth")
 	})
 	defer back.Stop()
-	h.AwaitScans(scan)
-	file := h.Completed(acme.Path("large.bin"))
-	h.AwaitIngest(file.UUID)
-	h.RequireExactlyOnce()
+	h.AwaitScans(t, scan)
+	file := h.Completed(t, acme.Path("large.bin"))
+	h.AwaitIngest(t, file.UUID)
+	h.RequireExactlyOnce(t)
 	if away < 30*time.Second {
-		assert.EqualValues(t, 1, attempts(h, file.UUID, activities.NameDownload), "the download was broken off")
+		assert.EqualValues(t, 1, attempts(t, h, file.UUID, activities.NameDownload), "the download was broken off")
 	}
 }
 
 // attempts returns the number of attempts of a step of the file.
-func attempts(h *sandbox.Cluster, fileUUID, step string) (tried int32) {
-	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+func attempts(t *testing.T, h *sandbox.Cluster, fileUUID, step string) (tried int32) {
+	history := h.Temporal.GetWorkflowHistory(h.Context(t), ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	scheduled := map[int64]string{}
 	for history.HasNext() {
 		event, err := history.Next()
-		require.NoError(h.T, err)
+		require.NoError(t, err)
 		if a := event.GetActivityTaskScheduledEventAttributes(); a != nil {
 			scheduled[event.GetEventId()] = a.GetActivityType().GetName()
 		}
@@ -202,19 +202,19 @@ func attempts(h *sandbox.Cluster, fileUUID, step string) (tried int32) {
 func TestFault62_ClocksAreOffByADay(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.MinAge = 3 * time.Second })
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) { s.MinAge = 3 * time.Second })
 	for name, at := range map[string]time.Time{
 		"ahead.csv": time.Now().Add(24 * time.Hour), "behind.csv": time.Now().Add(-24 * time.Hour), "never.csv": time.Unix(0, 0),
 	} {
-		acme.Write(name, sandbox.Random(100+len(name)))
+		acme.Write(t, name, sandbox.Random(100+len(name)))
 		require.NoError(t, os.Chtimes(acme.Path(name), at, at))
 	}
-	h.ScanAndWait()
+	h.ScanAndWait(t)
 	for _, name := range []string{"ahead.csv", "behind.csv", "never.csv"} {
-		h.AwaitIngest(h.Completed(acme.Path(name)).UUID)
+		h.AwaitIngest(t, h.Completed(t, acme.Path(name)).UUID)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestSlowServersDoNotDelayOthers: servers with endless transfers use all downloads of a
@@ -223,19 +223,19 @@ func TestSlowServersDoNotDelayOthers(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.Cfg.Worker.MaxDownloads = 2
-	h.StartWorker()
+	h.StartWorker(t)
 	var lines []*sandbox.Proxy
 	for i := range 2 {
-		partner, line := slowServer(h, fmt.Sprintf("slow-%d", i), 20)
+		partner, line := slowServer(t, h, fmt.Sprintf("slow-%d", i), 20)
 		for n := range 3 {
-			partner.Write(fmt.Sprintf("%d-%d.bin", i, n), sandbox.Random(3<<20+10*i+n))
+			partner.Write(t, fmt.Sprintf("%d-%d.bin", i, n), sandbox.Random(3<<20+10*i+n))
 		}
 		lines = append(lines, line)
 	}
-	good := h.AddServer("good", sandbox.Staged)
-	h.Scan()
+	good := h.AddServer(t, "good", sandbox.Staged)
+	h.Scan(t)
 	downloading := func() (n int) {
-		for _, f := range h.Files() {
+		for _, f := range h.Files(t) {
 			if f.Status == ingest.StatusDownloading {
 				n++
 			}
@@ -243,15 +243,15 @@ func TestSlowServersDoNotDelayOthers(t *testing.T) {
 		return n
 	}
 	sandbox.Eventually(t, func() bool { return downloading() >= 2 }, sandbox.Timeout, 50*time.Millisecond, "the slow ones never begin")
-	good.Write("good.csv", sandbox.Random(100))
-	h.Scan()
-	h.AwaitIngest(h.Completed(good.Path("good.csv")).UUID)
+	good.Write(t, "good.csv", sandbox.Random(100))
+	h.Scan(t)
+	h.AwaitIngest(t, h.Completed(t, good.Path("good.csv")).UUID)
 	assert.GreaterOrEqual(t, downloading(), 2, "the slow ones were not done before")
 	for _, line := range lines {
-		line.RemoveToxic("bandwidth")
+		line.RemoveToxic(t, "bandwidth")
 	}
-	for _, f := range h.Files() {
-		h.AwaitIngest(f.UUID)
+	for _, f := range h.Files(t) {
+		h.AwaitIngest(t, f.UUID)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }

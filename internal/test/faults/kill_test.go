@@ -59,7 +59,7 @@ func TestFault57_KillAtEveryStepBoundary(t *testing.T) {
 func killAt(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h := sandbox.NewCluster(t)
 	moved, removed := strings.HasSuffix(point, "rename"), strings.HasSuffix(point, "remove")
-	acme := h.AddServer("acme", func(s *ingest.Server) {
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) {
 		if change != nil {
 			change(s)
 		}
@@ -74,65 +74,65 @@ func killAt(t *testing.T, point string, size int, change func(*ingest.Server)) {
 		require.NoError(t, os.Mkdir(acme.Path("../done"), 0o755))
 	}
 	content := sandbox.Random(size)
-	acme.Write("a.bin", content)
-	first := h.StartProcess(sandbox.ProcessOptions{Crash: point})
-	scan := h.ScanAsync()
-	first.RequireCrashed()
-	h.StartProcess(sandbox.ProcessOptions{})
-	h.AwaitScans(scan())
-	file := h.Completed(acme.Path("a.bin"))
-	h.AwaitIngest(file.UUID)
+	acme.Write(t, "a.bin", content)
+	first := h.StartProcess(t, sandbox.ProcessOptions{Crash: point})
+	scan := h.ScanAsync(t)
+	first.RequireCrashed(t)
+	h.StartProcess(t, sandbox.ProcessOptions{})
+	h.AwaitScans(t, scan())
+	file := h.Completed(t, acme.Path("a.bin"))
+	h.AwaitIngest(t, file.UUID)
 	if moved {
 		assert.FileExists(t, acme.Path("../done/a.bin"))
 	}
 	if moved || removed {
 		assert.NoFileExists(t, acme.Path("a.bin"))
-		acme.Write("a.bin", content) // the audit compares with the source
+		acme.Write(t, "a.bin", content) // the audit compares with the source
 	}
 	assert.Equal(t, sandbox.Digest(content), file.Hash)
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // killParked kills the worker while it records that a file with a wrong checksum file has
 // failed, or at the retry by an operator.
 func killParked(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h := sandbox.NewCluster(t)
-	acme := h.AddServer("acme", change)
+	acme := h.AddServer(t, "acme", change)
 	content := sandbox.Random(size)
-	acme.Write("a.bin", content)
-	acme.Write("a.bin.sha256", []byte(sandbox.Digest([]byte("other"))+"  a.bin\n"))
-	first := h.StartProcess(sandbox.ProcessOptions{Crash: point})
-	scan := h.ScanAsync()
+	acme.Write(t, "a.bin", content)
+	acme.Write(t, "a.bin.sha256", []byte(sandbox.Digest([]byte("other"))+"  a.bin\n"))
+	first := h.StartProcess(t, sandbox.ProcessOptions{Crash: point})
+	scan := h.ScanAsync(t)
 	if strings.HasSuffix(point, "error") {
-		first.RequireCrashed()
-		h.StartProcess(sandbox.ProcessOptions{})
+		first.RequireCrashed(t)
+		h.StartProcess(t, sandbox.ProcessOptions{})
 	}
-	parked := h.Parked(acme.Path("a.bin"))
-	acme.Write("a.bin.sha256", []byte(sandbox.Digest(content)+"  a.bin\n"))
-	require.NoError(t, h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(parked.UUID), "", workflows.UpdateRetry,
+	parked := h.Parked(t, acme.Path("a.bin"))
+	acme.Write(t, "a.bin.sha256", []byte(sandbox.Digest(content)+"  a.bin\n"))
+	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(parked.UUID), "", workflows.UpdateRetry,
 		workflows.OperatorAction{From: ingest.FirstStep(parked.Mode), Actor: "ann", Reason: "a new checksum"}))
 	if strings.HasSuffix(point, "ready") {
-		first.RequireCrashed()
-		h.StartProcess(sandbox.ProcessOptions{})
+		first.RequireCrashed(t)
+		h.StartProcess(t, sandbox.ProcessOptions{})
 	}
-	h.AwaitScans(scan())
-	h.AwaitIngest(h.Completed(acme.Path("a.bin")).UUID)
-	assert.Equal(t, 1, sandbox.Count(h.Events(parked.UUID), ingest.EventOperatorAction), "the decision is on record once")
-	h.RequireExactlyOnce()
+	h.AwaitScans(t, scan())
+	h.AwaitIngest(t, h.Completed(t, acme.Path("a.bin")).UUID)
+	assert.Equal(t, 1, sandbox.Count(h.Events(t, parked.UUID), ingest.EventOperatorAction), "the decision is on record once")
+	h.RequireExactlyOnce(t)
 }
 
 // killVanished kills the worker while it handles a file that was listed but does not
 // exist.
 func killVanished(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h := sandbox.NewCluster(t)
-	faulty := h.AddFaulty("faulty", change)
+	faulty := h.AddFaulty(t, "faulty", change)
 	faulty.Write("a.bin", sandbox.Random(size))
 	faulty.SetFaults(services.SFTPFaults{Open: func(string) error { return os.ErrNotExist }})
-	first := h.StartProcess(sandbox.ProcessOptions{Crash: point})
-	scan := h.ScanAsync()
-	first.RequireCrashed()
-	h.StartProcess(sandbox.ProcessOptions{})
-	h.AwaitScans(scan())
-	h.AwaitIngest(h.File(faulty.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished }).UUID)
-	h.RequireExactlyOnce()
+	first := h.StartProcess(t, sandbox.ProcessOptions{Crash: point})
+	scan := h.ScanAsync(t)
+	first.RequireCrashed(t)
+	h.StartProcess(t, sandbox.ProcessOptions{})
+	h.AwaitScans(t, scan())
+	h.AwaitIngest(t, h.File(t, faulty.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished }).UUID)
+	h.RequireExactlyOnce(t)
 }

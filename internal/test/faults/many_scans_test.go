@@ -20,9 +20,9 @@ import (
 func TestManyConcurrentScanRequests(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	tree := h.AddTree("faulty", func(s *ingest.Server) { s.Settle = 0 })
+	tree := h.AddTree(t, "faulty", func(s *ingest.Server) { s.Settle = 0 })
 	tree.File("a.csv", "1")
-	h.StartWorker()
+	h.StartWorker(t)
 	ops := operations.New(operations.Deps{
 		Ledger:       h.Store,
 		Orchestrator: orchestrator.Client{Connect: operations.Provide[client.Client](h.Temporal), TaskQueue: h.Queue},
@@ -33,7 +33,7 @@ func TestManyConcurrentScanRequests(t *testing.T) {
 	for i := range asked {
 		wg.Go(func() {
 			var err error
-			runs[i], err = ops.StartScan(h.Ctx, []string{"faulty"})
+			runs[i], err = ops.StartScan(h.Context(t), []string{"faulty"})
 			assert.NoError(t, err)
 		})
 	}
@@ -45,11 +45,11 @@ func TestManyConcurrentScanRequests(t *testing.T) {
 		}
 		scans[run.UUID] = true
 		require.Eventually(t, func() bool {
-			status, err := ops.GetScan(h.Ctx, run.UUID)
+			status, err := ops.GetScan(h.Context(t), run.UUID)
 			return err == nil && status.State == operations.ScanCompleted
 		}, sandbox.Timeout, 100*time.Millisecond)
 	}
-	rows, err := h.Store.ScansBefore(h.Ctx, runsServer(t, h), 0, 1000)
+	rows, err := h.Store.ScansBefore(h.Context(t), runsServer(t, h), 0, 1000)
 	require.NoError(t, err)
 	t.Logf("%d requests became %d scans and %d listings", asked, len(scans), len(rows))
 	assert.LessOrEqual(t, len(scans), 12, "two in each turn of two seconds")
@@ -57,13 +57,13 @@ func TestManyConcurrentScanRequests(t *testing.T) {
 	for _, r := range tree.Requests("OPENDIR") {
 		assert.Equal(t, 1, r.Conn, "one log-in")
 	}
-	h.Completed(tree.Path("a.csv"))
+	h.Completed(t, tree.Path("a.csv"))
 	assert.Len(t, tree.Requests("OPEN"), 1)
 }
 
 func runsServer(t *testing.T, h *sandbox.Cluster) string {
 	t.Helper()
-	server, err := h.Store.ServerByName(h.Ctx, "faulty")
+	server, err := h.Store.ServerByName(h.Context(t), "faulty")
 	require.NoError(t, err)
 	return server.UUID
 }

@@ -136,8 +136,8 @@ func firstTime[T any](fn func(T)) (do func(T), calls *atomic.Int32) {
 
 // runningStep returns the pending step of the file in Temporal, with its attempt and last
 // failure. It is zero without one.
-func runningStep(h *sandbox.Cluster, fileUUID string) (attempt int32, failure string) {
-	described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(fileUUID), "")
+func runningStep(t *testing.T, h *sandbox.Cluster, fileUUID string) (attempt int32, failure string) {
+	described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(fileUUID), "")
 	if err != nil {
 		return 0, ""
 	}
@@ -152,7 +152,7 @@ func runningStep(h *sandbox.Cluster, fileUUID string) (attempt int32, failure st
 func requireRetryRecorded(t *testing.T, h *sandbox.Cluster, fileUUID, reason string) {
 	t.Helper()
 	var reasons []string
-	for _, e := range h.Events(fileUUID) {
+	for _, e := range h.Events(t, fileUUID) {
 		if message, ok := e.Details["message"].(string); ok && e.Type == ingest.EventRetryScheduled {
 			reasons = append(reasons, message)
 		}

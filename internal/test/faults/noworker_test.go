@@ -33,7 +33,7 @@ func TestADeadWorkerIsReported(t *testing.T) {
 	t.Parallel()
 	const noWorker = "no worker: start one with `stevedore worker`"
 	h := sandbox.NewCluster(t)
-	acme := h.AddServer("acme", nil)
+	acme := h.AddServer(t, "acme", nil)
 	cfg, err := config.Load(config.Options{Environ: append(h.Env, "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"))})
 	require.NoError(t, err)
 	parts, err := wiring.New(cfg, services.Logger(t), wiring.Options{TaskQueue: h.Queue})
@@ -42,7 +42,7 @@ func TestADeadWorkerIsReported(t *testing.T) {
 	served := httptest.NewServer(api.NewHandler(api.Deps{Operations: parts.Operations(), Access: parts.Access(), Token: "a token of a test", Log: services.Logger(t)}))
 	t.Cleanup(served.Close)
 	call := func(method, path, body string) (status int, answered string) {
-		request, err := http.NewRequestWithContext(h.Ctx, method, served.URL+path, strings.NewReader(body))
+		request, err := http.NewRequestWithContext(h.Context(t), method, served.URL+path, strings.NewReader(body))
 		require.NoError(t, err)
 		request.Header.Set("Authorization", "Bearer a token of a test")
 		request.Header.Set("Content-Type", "application/json")
@@ -73,14 +73,14 @@ func TestADeadWorkerIsReported(t *testing.T) {
 			return found == text
 		}
 	}
-	process := h.StartProcess(sandbox.ProcessOptions{})
+	process := h.StartProcess(t, sandbox.ProcessOptions{})
 	sandbox.Eventually(t, has("/readyz", ""), sandbox.Timeout, 500*time.Millisecond, "the worker runs")
 	process.Kill()
 	killed := time.Now()
 
 	scan := uuid.NewString()
 	_, err = orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue}.
-		StartScan(h.Ctx, ingest.ScanWorkflowID(scan), workflows.ScanAllServersInput{Source: ingest.SourceManual}, 0)
+		StartScan(h.Context(t), ingest.ScanWorkflowID(scan), workflows.ScanAllServersInput{Source: ingest.SourceManual}, 0)
 	require.NoError(t, err)
 	require.True(t, has("/api/v1/scans/"+scan, "")(), "the heartbeat is fresh")
 	sandbox.Eventually(t, has("/api/v1/scans/"+scan, noWorker), 30*time.Second, 500*time.Millisecond, "the scan reports it")
@@ -88,12 +88,12 @@ func TestADeadWorkerIsReported(t *testing.T) {
 	assert.Less(t, time.Since(killed), 31*time.Second)
 
 	// The action is for a file that failed before it had a workflow.
-	server, err := h.Store.ServerByName(h.Ctx, "acme")
+	server, err := h.Store.ServerByName(h.Context(t), "acme")
 	require.NoError(t, err)
-	_, err = h.Store.Observe(h.Ctx, server.UUID, ingest.SourceManual, []ingest.Observation{{Path: acme.Path("a.csv"), Size: 1, ModTime: time.Unix(1_700_000_000, 0)}})
+	_, err = h.Store.Observe(h.Context(t), server.UUID, ingest.SourceManual, []ingest.Observation{{Path: acme.Path("a.csv"), Size: 1, ModTime: time.Unix(1_700_000_000, 0)}})
 	require.NoError(t, err)
-	file := h.Files()[0]
-	require.NoError(t, h.Store.Apply(h.Ctx, ingest.Change{
+	file := h.Files(t)[0]
+	require.NoError(t, h.Store.Apply(h.Context(t), ingest.Change{
 		FileUUID: file.UUID, To: ingest.StatusError, Events: []ingest.Event{{Type: ingest.EventError}},
 		Set: ingest.Columns{Error: &ingest.Failure{Kind: ingest.KindUnsettled, Message: "it changes"}},
 	}))

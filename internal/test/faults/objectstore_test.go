@@ -28,8 +28,8 @@ func TestFault38_KillBetweenParts(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	proxy := newStoreProxy(t, h)
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("a.bin", sandbox.Random(50<<20))
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "a.bin", sandbox.Random(50<<20))
 	killed := make(chan struct{})
 	var held atomic.Int32
 	proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -41,8 +41,8 @@ func TestFault38_KillBetweenParts(t *testing.T) {
 		return false
 	}, nil)
 	env := []string{"STEVEDORE_S3_ENDPOINT=" + proxy.Address}
-	first := h.StartProcess(sandbox.ProcessOptions{Env: env})
-	scan := h.ScanAsync()
+	first := h.StartProcess(t, sandbox.ProcessOptions{Env: env})
+	scan := h.ScanAsync(t)
 	sandbox.Eventually(t, func() bool {
 		return proxy.taken("1") == 1 && proxy.taken("2") == 1 && held.Load() > 0
 	}, sandbox.Timeout, tick)
@@ -51,13 +51,13 @@ func TestFault38_KillBetweenParts(t *testing.T) {
 	close(killed)
 	require.Equal(t, 1, h.S3.OpenUploads(t), "the upload stands half finished")
 
-	h.StartProcess(sandbox.ProcessOptions{Env: env})
-	h.AwaitScans(scan())
-	h.AwaitIngest(h.Completed(acme.Path("a.bin")).UUID)
+	h.StartProcess(t, sandbox.ProcessOptions{Env: env})
+	h.AwaitScans(t, scan())
+	h.AwaitIngest(t, h.Completed(t, acme.Path("a.bin")).UUID)
 	for _, part := range []string{"1", "2", "3", "4"} {
 		assert.Equal(t, 1, proxy.taken(part), "part %s was not sent once", part)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault39_AnswerToCompleteLost drops the store's response to the request that creates
@@ -71,10 +71,10 @@ func TestFault39_AnswerToCompleteLost(t *testing.T) {
 			proxy := newStoreProxy(t, h)
 			var creations atomic.Int32
 			proxy.harm(nil, func(r *http.Request) bool { return creates(r) && creations.Add(1) == 1 })
-			file := ingestOne(h, size)
+			file := ingestOne(t, h, size)
 			assert.Equal(t, 1, proxy.lostAnswers())
-			assert.Nil(t, sandbox.Detail(h.Events(file.UUID), ingest.EventRetryScheduled, "message"), "the writer recognizes its own object")
-			h.RequireExactlyOnce()
+			assert.Nil(t, sandbox.Detail(h.Events(t, file.UUID), ingest.EventRetryScheduled, "message"), "the writer recognizes its own object")
+			h.RequireExactlyOnce(t)
 		})
 	}
 }
@@ -103,16 +103,19 @@ func TestFault40_TwoWorkersSameKey(t *testing.T) {
 			})
 			require.NoError(t, err)
 			t.Cleanup(other.Close)
-			acme := h.AddServer("acme", sandbox.Staged)
-			acme.Write("a.bin", sandbox.Random(size))
-			h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
-				d.Objects = twins{Objects: d.Objects, other: other, t: t}
+			acme := h.AddServer(t, "acme", sandbox.Staged)
+			acme.Write(t, "a.bin", sandbox.Random(size))
+			h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
+				d.Objects = twins{Objects: d.Objects, other: other, both: func(ours, theirs ingest.Object, theirErr error) {
+					assert.NoError(t, theirErr)
+					assert.Equal(t, ours, theirs, "both see the same object")
+				}}
 				return d
 			})
-			h.ScanAndWait()
+			h.ScanAndWait(t)
 			assert.GreaterOrEqual(t, creations.Load(), int32(2))
 			assert.Equal(t, 1, proxy.refused("PreconditionFailed")+proxy.refused("NoSuchUpload"), "one of the two was not refused")
-			h.RequireExactlyOnce()
+			h.RequireExactlyOnce(t)
 		})
 	}
 }
@@ -121,7 +124,7 @@ func TestFault40_TwoWorkersSameKey(t *testing.T) {
 type twins struct {
 	activities.Objects
 	other *objstore.Store
-	t     *testing.T
+	both  func(ours, theirs ingest.Object, theirErr error)
 }
 
 func (w twins) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
@@ -135,8 +138,7 @@ func (w twins) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 	})
 	ours, err := w.Objects.Put(ctx, req)
 	both.Wait()
-	assert.NoError(w.t, theirErr)
-	assert.Equal(w.t, ours, theirs, "both see the same object")
+	w.both(ours, theirs, theirErr)
 	return ours, err
 }
 
@@ -157,10 +159,10 @@ func TestFault41_SlowDown(t *testing.T) {
 				refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
 				return true
 			}, nil)
-			file := ingestOne(h, size)
+			file := ingestOne(t, h, size)
 			assert.Greater(t, refused.Load(), int32(refusals))
 			requireRetryRecorded(t, h, file.UUID, "reduce your request rate")
-			h.RequireExactlyOnce()
+			h.RequireExactlyOnce(t)
 		})
 	}
 }
@@ -175,18 +177,18 @@ func TestFault41_StoreAwayForASmallFile(t *testing.T) {
 		refuse(w, r, http.StatusServiceUnavailable, "ServiceUnavailable", "The store is away.")
 		return true
 	}, nil)
-	acme := h.AddServer("acme", func(s *ingest.Server) { s.Transfer = ingest.TransferAuto })
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) { s.Transfer = ingest.TransferAuto })
 	content := sandbox.Random(1000)
-	acme.Write("a.bin", content)
-	h.StartWorker()
-	scan := h.Scan()
-	staged := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.Hash != "" })
+	acme.Write(t, "a.bin", content)
+	h.StartWorker(t)
+	scan := h.Scan(t)
+	staged := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.Hash != "" })
 	require.NoError(t, os.Remove(acme.Path("a.bin")))
 	proxy.harm(nil, nil)
-	h.AwaitScans(scan)
-	h.AwaitIngest(staged.UUID)
-	acme.Write("a.bin", content) // the audit compares with the source
-	h.RequireExactlyOnce()
+	h.AwaitScans(t, scan)
+	h.AwaitIngest(t, staged.UUID)
+	acme.Write(t, "a.bin", content) // the audit compares with the source
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault42_StoreFull keeps the store full until the file reports its reason for
@@ -204,23 +206,23 @@ func TestFault42_StoreFull(t *testing.T) {
 				}
 				return isWrite(r)
 			}, nil)
-			acme := h.AddServer("acme", func(s *ingest.Server) { s.AfterIngest, s.Transfer = ingest.AfterDelete, ingest.TransferStaged })
+			acme := h.AddServer(t, "acme", func(s *ingest.Server) { s.AfterIngest, s.Transfer = ingest.AfterDelete, ingest.TransferStaged })
 			content := sandbox.Random(size)
-			acme.Write("a.bin", content)
-			h.StartWorker()
-			scan := h.Scan()
-			waiting := h.File(acme.Path("a.bin"), waitsFor("has no space for bucket "+h.S3.Bucket))
+			acme.Write(t, "a.bin", content)
+			h.StartWorker(t)
+			scan := h.Scan(t)
+			waiting := h.File(t, acme.Path("a.bin"), waitsFor("has no space for bucket "+h.S3.Bucket))
 			assert.Equal(t, ingest.StatusUploading, waiting.Status)
-			sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, sandbox.Timeout, tick)
+			sandbox.Eventually(t, func() bool { attempt, _ := runningStep(t, h, waiting.UUID); return attempt >= 3 }, sandbox.Timeout, tick)
 			assert.FileExists(t, acme.Path("a.bin"), "the source is the only copy")
 
 			proxy.harm(nil, nil)
-			h.AwaitScans(scan)
-			h.AwaitIngest(waiting.UUID)
+			h.AwaitScans(t, scan)
+			h.AwaitIngest(t, waiting.UUID)
 			requireRetryRecorded(t, h, waiting.UUID, "has no space")
 			assert.NoFileExists(t, acme.Path("a.bin"))
-			acme.Write("a.bin", content) // the audit compares with the source
-			h.RequireExactlyOnce()
+			acme.Write(t, "a.bin", content) // the audit compares with the source
+			h.RequireExactlyOnce(t)
 		})
 	}
 }
@@ -241,10 +243,10 @@ func TestFault43_PartDamagedOnTheWay(t *testing.T) {
 				}
 				return false
 			}, nil)
-			file := ingestOne(h, size)
+			file := ingestOne(t, h, size)
 			assert.Equal(t, 1, proxy.refused("XAmzContentChecksumMismatch"), "the store took damaged bytes")
 			requireRetryRecorded(t, h, file.UUID, "rejected damaged bytes")
-			h.RequireExactlyOnce()
+			h.RequireExactlyOnce(t)
 		})
 	}
 }
@@ -262,23 +264,23 @@ func TestFault44_KeysRevoked(t *testing.T) {
 		}
 		return false
 	}, nil)
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("a.bin", sandbox.Random(40<<20))
-	h.StartWorker()
-	scan := h.Scan()
-	waiting := h.File(acme.Path("a.bin"), waitsFor("rejected the access key"))
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "a.bin", sandbox.Random(40<<20))
+	h.StartWorker(t)
+	scan := h.Scan(t)
+	waiting := h.File(t, acme.Path("a.bin"), waitsFor("rejected the access key"))
 	assert.Equal(t, ingest.StatusUploading, waiting.Status)
 	assert.NotContains(t, waiting.ErrorMessage, h.S3.SecretKey)
-	sandbox.Eventually(t, func() bool { attempt, _ := runningStep(h, waiting.UUID); return attempt >= 3 }, sandbox.Timeout, tick)
+	sandbox.Eventually(t, func() bool { attempt, _ := runningStep(t, h, waiting.UUID); return attempt >= 3 }, sandbox.Timeout, tick)
 	assert.Positive(t, proxy.refused("InvalidAccessKeyId"))
 
 	proxy.harm(nil, nil)
-	h.AwaitScans(scan)
+	h.AwaitScans(t, scan)
 	// The response to the first part may be lost when the second is refused; the store
 	// has it nevertheless.
 	assert.LessOrEqual(t, proxy.taken("1"), 1, "what was in the store before is kept")
 	requireRetryRecorded(t, h, waiting.UUID, "rejected the access key")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault44_WrongKeys starts with a wrong secret key; a worker with the right one
@@ -288,16 +290,16 @@ func TestFault44_WrongKeys(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	wrong := h.Cfg
 	wrong.S3.SecretKey = "not the secret key"
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.bin", sandbox.Random(1000))
-	stop := h.StartWorkerWith(wrong, nil)
-	scan := h.Scan()
-	waiting := h.File(acme.Path("a.bin"), waitsFor("STEVEDORE_S3_SECRET_KEY"))
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.bin", sandbox.Random(1000))
+	stop := h.StartWorkerWith(t, wrong, nil)
+	scan := h.Scan(t)
+	waiting := h.File(t, acme.Path("a.bin"), waitsFor("STEVEDORE_S3_SECRET_KEY"))
 	stop()
-	h.StartWorker()
-	h.AwaitScans(scan)
+	h.StartWorker(t)
+	h.AwaitScans(t, scan)
 	requireRetryRecorded(t, h, waiting.UUID, "STEVEDORE_S3_SECRET_KEY")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // creates reports whether the request makes an object visible.
@@ -306,11 +308,11 @@ func creates(r *http.Request) bool {
 }
 
 // ingestOne ingests one file of the size.
-func ingestOne(h *sandbox.Cluster, size int) ingest.File {
-	h.T.Helper()
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.bin", sandbox.Random(size))
-	h.StartWorker()
-	h.ScanAndWait()
-	return h.Completed(acme.Path("a.bin"))
+func ingestOne(t *testing.T, h *sandbox.Cluster, size int) ingest.File {
+	t.Helper()
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.bin", sandbox.Random(size))
+	h.StartWorker(t)
+	h.ScanAndWait(t)
+	return h.Completed(t, acme.Path("a.bin"))
 }

@@ -23,22 +23,22 @@ func TestFault61_ScansOverlap(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	// The server's scan waits at its end until all three scans have requested it.
 	asked := make(chan struct{})
-	h.StartWorkerWith(h.Cfg, moments{finishScan: func() error { <-asked; return nil }}.wrap)
-	acme := h.AddServer("acme", nil)
+	h.StartWorkerWith(t, h.Cfg, moments{finishScan: func() error { <-asked; return nil }}.wrap)
+	acme := h.AddServer(t, "acme", nil)
 	for i := range 5 {
-		acme.Write(fmt.Sprintf("%d.bin", i), sandbox.Random(1000+i))
+		acme.Write(t, fmt.Sprintf("%d.bin", i), sandbox.Random(1000+i))
 	}
-	first, second := h.ScanAsync(), h.ScanAsync()
+	first, second := h.ScanAsync(t), h.ScanAsync(t)
 	a, b := first(), second()
-	c := h.Scan()
+	c := h.Scan(t)
 	close(asked)
 	assert.Equal(t, 1, a.Started+b.Started+c.Started, "one scan of the server, the others joined it")
 	assert.Equal(t, 2, a.AlreadyRunning+b.AlreadyRunning+c.AlreadyRunning)
-	h.AwaitScans(a)
-	for _, f := range h.Files() {
-		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+	h.AwaitScans(t, a)
+	for _, f := range h.Files(t) {
+		h.AwaitIngest(t, h.Completed(t, f.RemotePath).UUID)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault61_AScheduleOverlaps has a schedule that is due every second while its first
@@ -47,10 +47,10 @@ func TestFault61_AScheduleOverlaps(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	asked := make(chan struct{})
-	h.StartWorkerWith(h.Cfg, moments{dueServers: func() { <-asked }}.wrap)
-	acme := h.AddServer("acme", nil)
-	acme.Write("a.bin", sandbox.Random(1000))
-	schedule, err := h.Temporal.ScheduleClient().Create(h.Ctx, client.ScheduleOptions{
+	h.StartWorkerWith(t, h.Cfg, moments{dueServers: func() { <-asked }}.wrap)
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "a.bin", sandbox.Random(1000))
+	schedule, err := h.Temporal.ScheduleClient().Create(h.Context(t), client.ScheduleOptions{
 		ID:      "overlap-" + uuid.NewString(),
 		Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: time.Second}}},
 		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
@@ -60,11 +60,11 @@ func TestFault61_AScheduleOverlaps(t *testing.T) {
 		},
 	})
 	require.NoError(t, err)
-	remove := func() { _ = schedule.Delete(h.Ctx) }
+	remove := func() { _ = schedule.Delete(h.Context(t)) }
 	defer remove()
 	var scan string
 	sandbox.Eventually(t, func() bool {
-		now, err := schedule.Describe(h.Ctx)
+		now, err := schedule.Describe(h.Context(t))
 		if err != nil || now.Info.NumActionsSkippedOverlap < 3 {
 			return false
 		}
@@ -76,9 +76,9 @@ func TestFault61_AScheduleOverlaps(t *testing.T) {
 	remove()
 	close(asked)
 	var summary workflows.ScanSummary
-	require.NoError(t, h.Temporal.GetWorkflow(h.Ctx, scan, "").Get(h.Ctx, &summary))
+	require.NoError(t, h.Temporal.GetWorkflow(h.Context(t), scan, "").Get(h.Context(t), &summary))
 	assert.Equal(t, 1, summary.Started)
-	h.AwaitScans(summary)
-	h.AwaitIngest(h.Completed(acme.Path("a.bin")).UUID)
-	h.RequireExactlyOnce()
+	h.AwaitScans(t, summary)
+	h.AwaitIngest(t, h.Completed(t, acme.Path("a.bin")).UUID)
+	h.RequireExactlyOnce(t)
 }

@@ -21,7 +21,6 @@ import (
 
 // ownBroker is a RabbitMQ node for one test, for faults of a complete broker.
 type ownBroker struct {
-	t      *testing.T
 	server string
 	home   string
 	port   int
@@ -36,7 +35,7 @@ const rabbitPrograms = "/usr/lib/rabbitmq/bin/"
 // the cluster.
 func newOwnBroker(t *testing.T, h *sandbox.Cluster) *ownBroker {
 	t.Helper()
-	b := &ownBroker{t: t, server: rabbitPrograms + "rabbitmq-server", home: t.TempDir(), port: services.FreePort(t)}
+	b := &ownBroker{server: rabbitPrograms + "rabbitmq-server", home: t.TempDir(), port: services.FreePort(t)}
 	require.FileExists(t, b.server, "install rabbitmq-server")
 	in := func(name string) string { return filepath.Join(b.home, name) }
 	settings := fmt.Sprintf("listeners.tcp.default = 127.0.0.1:%d\ndisk_free_limit.absolute = 1MB\n", b.port)
@@ -58,24 +57,24 @@ func newOwnBroker(t *testing.T, h *sandbox.Cluster) *ownBroker {
 		_ = mapper.Wait()
 	})
 	t.Cleanup(b.kill)
-	b.start()
+	b.start(t)
 	h.AMQP = services.AMQP{URL: fmt.Sprintf("amqp://guest:guest@127.0.0.1:%d/", b.port), Queue: h.AMQP.Queue}
 	h.Cfg.AMQP.URL = config.URL(h.AMQP.URL)
-	b.openChannel(h)
+	b.openChannel(t, h)
 	h.AMQP.Declare(t)
 	return b
 }
 
 // start starts the node, also after kill, and waits until it is ready.
-func (b *ownBroker) start() {
-	b.t.Helper()
+func (b *ownBroker) start(t *testing.T) {
+	t.Helper()
 	b.node = exec.Command(b.server)
 	b.node.Dir, b.node.Env = b.home, b.env
 	b.node.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var out bytes.Buffer
 	b.node.Stdout, b.node.Stderr = &out, &out
-	require.NoError(b.t, b.node.Start())
-	sandbox.Eventually(b.t, func() bool {
+	require.NoError(t, b.node.Start())
+	sandbox.Eventually(t, func() bool {
 		conn, err := amqp.Dial(fmt.Sprintf("amqp://guest:guest@127.0.0.1:%d/", b.port))
 		if err == nil {
 			_ = conn.Close()
@@ -85,13 +84,13 @@ func (b *ownBroker) start() {
 }
 
 // openChannel opens a channel for the test, also after start.
-func (b *ownBroker) openChannel(h *sandbox.Cluster) {
-	b.t.Helper()
+func (b *ownBroker) openChannel(t *testing.T, h *sandbox.Cluster) {
+	t.Helper()
 	conn, err := amqp.Dial(h.AMQP.URL)
-	require.NoError(b.t, err)
-	b.t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
 	h.AMQP.Channel, err = conn.Channel()
-	require.NoError(b.t, err)
+	require.NoError(t, err)
 }
 
 // signal sends a signal to all processes of the node.
@@ -107,10 +106,10 @@ func (b *ownBroker) kill() {
 }
 
 // control runs rabbitmqctl.
-func (b *ownBroker) control(args ...string) {
-	b.t.Helper()
+func (b *ownBroker) control(t *testing.T, args ...string) {
+	t.Helper()
 	ctl := exec.Command(rabbitPrograms+"rabbitmqctl", args...)
 	ctl.Env = b.env
 	out, err := ctl.CombinedOutput()
-	require.NoError(b.t, err, "rabbitmqctl %s: %s", strings.Join(args, " "), out)
+	require.NoError(t, err, "rabbitmqctl %s: %s", strings.Join(args, " "), out)
 }

@@ -45,19 +45,19 @@ func newOwnStore(t *testing.T, h *sandbox.Cluster, folder string) *ownStore {
 	h.S3 = s
 	h.Cfg.S3.Endpoint, h.Cfg.S3.AccessKey, h.Cfg.S3.SecretKey = s.Endpoint, s.AccessKey, config.Secret(s.SecretKey)
 	t.Cleanup(o.stop)
-	o.start(s.AccessKey)
+	o.start(t, s.AccessKey)
 	sandbox.Eventually(t, func() bool {
-		return s.Core.MakeBucket(h.Ctx, s.Bucket, minio.MakeBucketOptions{}) == nil
+		return s.Core.MakeBucket(h.Context(t), s.Bucket, minio.MakeBucketOptions{}) == nil
 	}, sandbox.Timeout, 5*tick, "the store does not start")
 	return o
 }
 
 // start starts it with a single access key; it rejects all others.
-func (o *ownStore) start(accessKey string) {
-	o.h.T.Helper()
+func (o *ownStore) start(t *testing.T, accessKey string) {
+	t.Helper()
 	o.server = exec.Command(o.program, "server", "--quiet", "--address", o.h.S3.Endpoint, o.data)
 	o.server.Env = append(os.Environ(), "HOME="+o.home, "MINIO_ROOT_USER="+accessKey, "MINIO_ROOT_PASSWORD="+o.h.S3.SecretKey)
-	require.NoError(o.h.T, o.server.Start())
+	require.NoError(t, o.server.Start())
 }
 
 func (o *ownStore) stop() {
@@ -80,28 +80,28 @@ func TestFault44_KeyReallyRevoked(t *testing.T) {
 		}
 		return false
 	}, nil)
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("a.bin", sandbox.Random(60<<20))
-	h.StartWorker()
-	scan := h.Scan()
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "a.bin", sandbox.Random(60<<20))
+	h.StartWorker(t)
+	scan := h.Scan(t)
 	await(t, reached, "the fourth part is never sent")
 	sandbox.Eventually(t, func() bool { return proxy.taken("1")+proxy.taken("2")+proxy.taken("3") == 3 }, sandbox.Timeout, tick)
 	store.stop()
-	store.start("another-access-key")
+	store.start(t, "another-access-key")
 	close(revoked)
-	waiting := h.File(acme.Path("a.bin"), func(f ingest.File) bool {
-		attempt, _ := runningStep(h, f.UUID)
+	waiting := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool {
+		attempt, _ := runningStep(t, h, f.UUID)
 		return attempt >= 3 && strings.Contains(f.ErrorMessage, "rejected the access key")
 	})
 	assert.Equal(t, ingest.StatusUploading, waiting.Status)
 	assert.NotContains(t, waiting.ErrorMessage, h.S3.SecretKey)
 
 	store.stop()
-	store.start(h.S3.AccessKey)
-	h.AwaitScans(scan)
-	h.AwaitIngest(h.Completed(acme.Path("a.bin")).UUID)
+	store.start(t, h.S3.AccessKey)
+	h.AwaitScans(t, scan)
+	h.AwaitIngest(t, h.Completed(t, acme.Path("a.bin")).UUID)
 	for _, part := range []string{"1", "2", "3"} {
 		assert.Equal(t, 1, proxy.taken(part), "part %s was in the store before and is sent again", part)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }

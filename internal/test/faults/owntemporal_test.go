@@ -23,7 +23,6 @@ import (
 // ownTemporal is a Temporal server for one test, for faults of the server or its
 // database.
 type ownTemporal struct {
-	t       *testing.T
 	program string
 	args    []string
 	// dir contains the database and the log.
@@ -44,7 +43,7 @@ func newOwnTemporal(t *testing.T, h *sandbox.Cluster) (own *ownTemporal, variabl
 		Args []string `json:"args"`
 	}
 	require.NoError(t, json.Unmarshal(text, &stack))
-	o := &ownTemporal{t: t, program: stack.Path, args: slices.Clone(stack.Args), dir: t.TempDir()}
+	o := &ownTemporal{program: stack.Path, args: slices.Clone(stack.Args), dir: t.TempDir()}
 	port := strconv.Itoa(services.FreePort(t))
 	o.address = "127.0.0.1:" + port
 	for flag, value := range map[string]string{
@@ -55,30 +54,30 @@ func newOwnTemporal(t *testing.T, h *sandbox.Cluster) (own *ownTemporal, variabl
 		o.args[at+1] = value
 	}
 	t.Cleanup(o.kill)
-	o.start()
-	h.Temporal = o.dial()
+	o.start(t)
+	h.Temporal = o.dial(t)
 	return o, "TEMPORAL_ADDRESS=" + o.address
 }
 
 func (o *ownTemporal) database() string { return filepath.Join(o.dir, "temporal.db") }
 
 // start starts the server, also after kill, and waits until it is ready.
-func (o *ownTemporal) start() {
-	o.t.Helper()
+func (o *ownTemporal) start(t *testing.T) {
+	t.Helper()
 	log, err := os.OpenFile(filepath.Join(o.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	require.NoError(o.t, err)
+	require.NoError(t, err)
 	o.server = exec.Command(o.program, o.args...)
 	o.server.Env = append(os.Environ(), "HOME="+o.dir)
 	o.server.Stdout, o.server.Stderr = log, log
-	require.NoError(o.t, o.server.Start())
-	require.NoError(o.t, log.Close())
-	sandbox.Eventually(o.t, func() bool {
-		c, err := client.Dial(client.Options{HostPort: o.address, Logger: sdklog.NewStructuredLogger(services.Logger(o.t))})
+	require.NoError(t, o.server.Start())
+	require.NoError(t, log.Close())
+	sandbox.Eventually(t, func() bool {
+		c, err := client.Dial(client.Options{HostPort: o.address, Logger: sdklog.NewStructuredLogger(services.Logger(t))})
 		if err != nil {
 			return false
 		}
 		defer c.Close()
-		_, err = c.WorkflowService().DescribeNamespace(o.t.Context(), describeDefault)
+		_, err = c.WorkflowService().DescribeNamespace(t.Context(), describeDefault)
 		return err == nil
 	}, sandbox.Timeout, 5*tick, "the Temporal server does not start", o.log)
 }
@@ -89,11 +88,11 @@ func (o *ownTemporal) log() string {
 }
 
 // dial returns a client that reconnects after each start.
-func (o *ownTemporal) dial() client.Client {
-	o.t.Helper()
-	c, err := client.Dial(client.Options{HostPort: o.address, Logger: sdklog.NewStructuredLogger(services.Logger(o.t))})
-	require.NoError(o.t, err)
-	o.t.Cleanup(c.Close)
+func (o *ownTemporal) dial(t *testing.T) client.Client {
+	t.Helper()
+	c, err := client.Dial(client.Options{HostPort: o.address, Logger: sdklog.NewStructuredLogger(services.Logger(t))})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
 	return c
 }
 
@@ -111,25 +110,25 @@ func (o *ownTemporal) kill() {
 func (o *ownTemporal) databaseFiles() []string { return []string{o.database(), o.database() + "-wal"} }
 
 // copyDatabase copies the database consistently: the server is suspended meanwhile.
-func (o *ownTemporal) copyDatabase() (copied [][]byte) {
-	o.t.Helper()
-	require.NoError(o.t, o.server.Process.Signal(syscall.SIGSTOP))
+func (o *ownTemporal) copyDatabase(t *testing.T) (copied [][]byte) {
+	t.Helper()
+	require.NoError(t, o.server.Process.Signal(syscall.SIGSTOP))
 	for _, name := range o.databaseFiles() {
 		content, err := os.ReadFile(name)
-		require.NoError(o.t, err)
+		require.NoError(t, err)
 		copied = append(copied, content)
 	}
-	require.NoError(o.t, o.server.Process.Signal(syscall.SIGCONT))
+	require.NoError(t, o.server.Process.Signal(syscall.SIGCONT))
 	return copied
 }
 
 // putBack replaces the database of the stopped server.
-func (o *ownTemporal) putBack(copied [][]byte) {
-	o.t.Helper()
+func (o *ownTemporal) putBack(t *testing.T, copied [][]byte) {
+	t.Helper()
 	if err := os.Remove(o.database() + "-shm"); !errors.Is(err, fs.ErrNotExist) {
-		require.NoError(o.t, err)
+		require.NoError(t, err)
 	}
 	for i, name := range o.databaseFiles() {
-		require.NoError(o.t, os.WriteFile(name, copied[i], 0o600))
+		require.NoError(t, os.WriteFile(name, copied[i], 0o600))
 	}
 }

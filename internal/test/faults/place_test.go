@@ -20,8 +20,8 @@ func TestAFileThatCannotBeFetchedHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	long(t)
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	faulty := h.AddFaulty("faulty", func(s *ingest.Server) { s.MaxParallel, s.ScanInterval = 1, 24*time.Hour })
+	h.StartWorker(t)
+	faulty := h.AddFaulty(t, "faulty", func(s *ingest.Server) { s.MaxParallel, s.ScanInterval = 1, 24*time.Hour })
 	faulty.SetFaults(services.SFTPFaults{Open: func(path string) error {
 		if path == faulty.Path("a.csv") {
 			return sftp.ErrSSHFxFailure
@@ -30,14 +30,14 @@ func TestAFileThatCannotBeFetchedHoldsUpNoOther(t *testing.T) {
 	}})
 	h.WriteFaulty(faulty, "faulty", "a.csv", sandbox.Random(10))
 	h.WriteFaulty(faulty, "faulty", "b.csv", sandbox.Random(20))
-	h.Scan()
+	h.Scan(t)
 	const aRound = 8 * time.Minute
-	h.FileWithin(aRound, faulty.Path("b.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	put := h.File(faulty.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
+	h.FileWithin(t, aRound, faulty.Path("b.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+	put := h.File(t, faulty.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
 	assert.False(t, put.NotBefore.IsZero())
 	assert.NotEmpty(t, put.ErrorMessage)
 
 	faulty.SetFaults(services.SFTPFaults{})
-	h.FileWithin(aRound, faulty.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	h.RequireExactlyOnce()
+	h.FileWithin(t, aRound, faulty.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+	h.RequireExactlyOnce(t)
 }

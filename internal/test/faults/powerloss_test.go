@@ -23,17 +23,17 @@ func TestFault35_PowerLoss(t *testing.T) {
 	disk := newDisk(t)
 	h.Cfg.Staging.Dir = disk.dir
 	var line *sandbox.Proxy
-	acme := h.AddServer("acme", func(s *ingest.Server) {
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) {
 		line = sandbox.NewProxy(t, s.Host, s.Port)
 		s.Port, s.Transfer = line.Port, ingest.TransferStaged
 	})
-	line.AddToxic("bandwidth", map[string]int{"rate": 6 << 10})
+	line.AddToxic(t, "bandwidth", map[string]int{"rate": 6 << 10})
 	content := sandbox.Random(80 << 20)
-	acme.Write("a.bin", content)
+	acme.Write(t, "a.bin", content)
 	env := []string{"STEVEDORE_STAGING_DIR=" + disk.dir}
-	worker := h.StartProcess(sandbox.ProcessOptions{Env: env})
-	scan := h.ScanAsync()
-	file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
+	worker := h.StartProcess(t, sandbox.ProcessOptions{Env: env})
+	scan := h.ScanAsync(t)
+	file := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
 	staged := filepath.Join(disk.dir, "files", file.UUID)
 	var before, after int64
 	// The kernel may write back early by itself; then the test tries again.
@@ -43,20 +43,20 @@ func TestFault35_PowerLoss(t *testing.T) {
 		}, sandbox.Timeout, tick, "the download does not continue")
 		worker.Kill()
 		before = intact(t, filepath.Join(staged, "data"), content)
-		disk.cutPower()
+		disk.cutPower(t)
 		after = intact(t, filepath.Join(staged, "data"), content)
-		worker = h.StartProcess(sandbox.ProcessOptions{Env: env})
+		worker = h.StartProcess(t, sandbox.ProcessOptions{Env: env})
 	}
 	figure(t, "fault 35: %.1f MiB were staged, %.1f MiB are left after the loss of power", mib(before), mib(after))
 	require.Less(t, after, before, "the kernel wrote everything back each time: nothing was lost, so nothing is tested")
 
-	line.RemoveToxic("bandwidth")
-	h.AwaitScans(scan())
-	h.AwaitIngest(file.UUID)
-	offset, _ := sandbox.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
+	line.RemoveToxic(t, "bandwidth")
+	h.AwaitScans(t, scan())
+	h.AwaitIngest(t, file.UUID)
+	offset, _ := sandbox.LastDetail(h.Events(t, file.UUID), ingest.EventDownloadResumed, "offset").(float64)
 	assert.Positive(t, offset, "what was synced is kept")
 	assert.LessOrEqual(t, int64(offset), after, "and nothing else is trusted")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // intact returns the length of the correct prefix of a file.
@@ -75,7 +75,6 @@ func intact(t *testing.T, path string, content []byte) (n int64) {
 
 // disk is a file system in a file.
 type disk struct {
-	t     *testing.T
 	dir   string
 	image string
 }
@@ -84,7 +83,7 @@ type disk struct {
 // minutes and does not sync a file on rename, because other file systems do neither.
 func newDisk(t *testing.T) *disk {
 	t.Helper()
-	d := &disk{t: t, dir: t.TempDir(), image: filepath.Join(t.TempDir(), "disk")}
+	d := &disk{dir: t.TempDir(), image: filepath.Join(t.TempDir(), "disk")}
 	require.NoError(t, os.WriteFile(d.image, nil, 0o600))
 	require.NoError(t, os.Truncate(d.image, 128<<20))
 	mountVolume(t, t.TempDir(), "size=1m") // skips where nothing can be mounted
@@ -102,19 +101,19 @@ func (d *disk) mount() ([]byte, error) {
 
 // cutPower replaces the file system by the content of its device, without data that is
 // only in memory. It must not be in use.
-func (d *disk) cutPower() {
-	d.t.Helper()
+func (d *disk) cutPower(t *testing.T) {
+	t.Helper()
 	device, err := os.Open(d.image)
-	require.NoError(d.t, err)
+	require.NoError(t, err)
 	defer device.Close()
 	left := d.image + ".left"
 	image, err := os.Create(left)
-	require.NoError(d.t, err)
+	require.NoError(t, err)
 	_, err = io.Copy(image, device)
-	require.NoError(d.t, err)
-	require.NoError(d.t, image.Close())
-	require.NoError(d.t, unix.Unmount(d.dir, 0))
+	require.NoError(t, err)
+	require.NoError(t, image.Close())
+	require.NoError(t, unix.Unmount(d.dir, 0))
 	d.image = left
 	out, err := d.mount()
-	require.NoError(d.t, err, "the file system does not come back: %s", out)
+	require.NoError(t, err, "the file system does not come back: %s", out)
 }

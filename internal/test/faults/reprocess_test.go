@@ -23,31 +23,31 @@ import (
 )
 
 // operator returns the operations of the operator Ann.
-func operator(h *sandbox.Cluster) (context.Context, *operations.Service) {
+func operator(t *testing.T, h *sandbox.Cluster) (context.Context, *operations.Service) {
 	ops := operations.New(operations.Deps{
 		Ledger:       h.Store,
 		Orchestrator: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},
 	})
-	return access.As(h.Ctx, ingest.Principal{Name: "ann", Role: ingest.RoleOperator}), ops
+	return access.As(h.Context(t), ingest.Principal{Name: "ann", Role: ingest.RoleOperator}), ops
 }
 
 // reprocess requests that the file is ingested again, once its workflow has ended.
-func reprocess(h *sandbox.Cluster, file ingest.File) error {
-	h.AwaitIngest(file.UUID)
-	ctx, ops := operator(h)
+func reprocess(t *testing.T, h *sandbox.Cluster, file ingest.File) error {
+	h.AwaitIngest(t, file.UUID)
+	ctx, ops := operator(t, h)
 	_, err := ops.ActOnFile(ctx, file.UUID, operations.Reprocess, workflows.OperatorAction{Reason: "the object was deleted"})
 	return err
 }
 
 // again waits until the file is completed in a later round.
-func again(h *sandbox.Cluster, file ingest.File) ingest.File {
-	return h.File(file.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted && f.Round > file.Round })
+func again(t *testing.T, h *sandbox.Cluster, file ingest.File) ingest.File {
+	return h.File(t, file.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted && f.Round > file.Round })
 }
 
 // lose deletes the object of the file.
-func lose(h *sandbox.Cluster, file ingest.File) {
-	h.T.Helper()
-	require.NoError(h.T, h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, file.ObjectKey, minio.RemoveObjectOptions{}))
+func lose(t *testing.T, h *sandbox.Cluster, file ingest.File) {
+	t.Helper()
+	require.NoError(t, h.S3.Core.RemoveObject(h.Context(t), h.S3.Bucket, file.ObjectKey, minio.RemoveObjectOptions{}))
 }
 
 // TestFault76_ObjectLost deletes the object of a completed file, and then the bucket. The
@@ -59,49 +59,49 @@ func TestFault76_ObjectLost(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := sandbox.NewCluster(t)
-			acme := h.AddServer("acme", mode)
-			acme.Write("a.bin", sandbox.Random(100_000))
-			acme.Write("b.bin", sandbox.Random(1000))
-			h.StartWorker()
-			h.ScanAndWait()
-			first := h.Completed(acme.Path("a.bin"))
-			lose(h, first)
-			require.Equal(t, []string{first.UUID}, missing(h))
-			require.NoError(t, reprocess(h, first))
-			second := again(h, first)
+			acme := h.AddServer(t, "acme", mode)
+			acme.Write(t, "a.bin", sandbox.Random(100_000))
+			acme.Write(t, "b.bin", sandbox.Random(1000))
+			h.StartWorker(t)
+			h.ScanAndWait(t)
+			first := h.Completed(t, acme.Path("a.bin"))
+			lose(t, h, first)
+			require.Equal(t, []string{first.UUID}, missing(t, h))
+			require.NoError(t, reprocess(t, h, first))
+			second := again(t, h, first)
 			assert.Equal(t, first.ObjectKey, second.ObjectKey)
 			assert.Equal(t, first.Hash, second.Hash)
-			assert.Equal(t, "ann", sandbox.Detail(h.Events(first.UUID), ingest.EventOperatorAction, "actor"))
-			assert.Equal(t, true, sandbox.Detail(h.Events(first.UUID), ingest.EventOperatorAction, "verified"))
-			require.Empty(t, missing(h))
+			assert.Equal(t, "ann", sandbox.Detail(h.Events(t, first.UUID), ingest.EventOperatorAction, "actor"))
+			assert.Equal(t, true, sandbox.Detail(h.Events(t, first.UUID), ingest.EventOperatorAction, "verified"))
+			require.Empty(t, missing(t, h))
 
 			for _, object := range h.S3.Objects(t) {
-				require.NoError(t, h.S3.Core.RemoveObject(h.Ctx, h.S3.Bucket, object.Key, minio.RemoveObjectOptions{}))
+				require.NoError(t, h.S3.Core.RemoveObject(h.Context(t), h.S3.Bucket, object.Key, minio.RemoveObjectOptions{}))
 			}
-			require.NoError(t, h.S3.Core.RemoveBucket(h.Ctx, h.S3.Bucket))
-			require.NoError(t, h.S3.Core.MakeBucket(h.Ctx, h.S3.Bucket, minio.MakeBucketOptions{}))
-			for _, file := range h.Files() {
-				require.NoError(t, reprocess(h, file))
-				again(h, file)
+			require.NoError(t, h.S3.Core.RemoveBucket(h.Context(t), h.S3.Bucket))
+			require.NoError(t, h.S3.Core.MakeBucket(h.Context(t), h.S3.Bucket, minio.MakeBucketOptions{}))
+			for _, file := range h.Files(t) {
+				require.NoError(t, reprocess(t, h, file))
+				again(t, h, file)
 			}
-			h.RequireExactlyOnce()
+			h.RequireExactlyOnce(t)
 		})
 	}
 }
 
 // missing returns the files that an audit reports without an object.
-func missing(h *sandbox.Cluster) (uuids []string) {
-	h.T.Helper()
+func missing(t *testing.T, h *sandbox.Cluster) (uuids []string) {
+	t.Helper()
 	parts, err := wiring.New(h.Cfg, slog.New(slog.DiscardHandler), wiring.Options{})
-	require.NoError(h.T, err)
+	require.NoError(t, err)
 	defer parts.Close()
-	_, err = parts.Operations().Audit(h.Ctx, operations.AuditRequest{}, func(d audit.Discrepancy) error {
+	_, err = parts.Operations().Audit(h.Context(t), operations.AuditRequest{}, func(d audit.Discrepancy) error {
 		if d.Mark == audit.Missing {
 			uuids = append(uuids, d.FileUUID)
 		}
 		return nil
 	})
-	require.NoError(h.T, err)
+	require.NoError(t, err)
 	return uuids
 }
 
@@ -110,20 +110,20 @@ func missing(h *sandbox.Cluster) (uuids []string) {
 func TestFault76_NothingToReprocess(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	acme, globex := h.AddServer("acme", nil), h.AddServer("globex", func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
-	acme.Write("there.bin", sandbox.Random(1000))
-	acme.Write("other.bin", sandbox.Random(1001))
-	acme.Write("changed.bin", sandbox.Random(1002))
-	globex.Write("deleted.bin", sandbox.Random(1003))
-	h.StartWorker()
-	h.ScanAndWait()
-	there, other := h.Completed(acme.Path("there.bin")), h.Completed(acme.Path("other.bin"))
-	changed, deleted := h.Completed(acme.Path("changed.bin")), h.Completed(globex.Path("deleted.bin"))
+	acme, globex := h.AddServer(t, "acme", nil), h.AddServer(t, "globex", func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
+	acme.Write(t, "there.bin", sandbox.Random(1000))
+	acme.Write(t, "other.bin", sandbox.Random(1001))
+	acme.Write(t, "changed.bin", sandbox.Random(1002))
+	globex.Write(t, "deleted.bin", sandbox.Random(1003))
+	h.StartWorker(t)
+	h.ScanAndWait(t)
+	there, other := h.Completed(t, acme.Path("there.bin")), h.Completed(t, acme.Path("other.bin"))
+	changed, deleted := h.Completed(t, acme.Path("changed.bin")), h.Completed(t, globex.Path("deleted.bin"))
 	h.S3.Replace(t, other.ObjectKey, sandbox.Random(7))
-	lose(h, changed)
-	acme.Write("changed.bin", sandbox.Random(9))
-	lose(h, deleted)
-	h.AwaitIngest(deleted.UUID)
+	lose(t, h, changed)
+	acme.Write(t, "changed.bin", sandbox.Random(9))
+	lose(t, h, deleted)
+	h.AwaitIngest(t, deleted.UUID)
 
 	for _, c := range []struct {
 		file   ingest.File
@@ -135,10 +135,10 @@ func TestFault76_NothingToReprocess(t *testing.T) {
 		{changed, ingest.KindSourceGone, "another version"},
 		{deleted, ingest.KindSourceGone, "after-ingest action delete"},
 	} {
-		err := reprocess(h, c.file)
+		err := reprocess(t, h, c.file)
 		assert.Equal(t, c.kind, ingest.KindOf(err), "%v", err)
 		assert.ErrorContains(t, err, c.reason)
-		now, err := h.Store.File(h.Ctx, c.file.UUID)
+		now, err := h.Store.File(h.Context(t), c.file.UUID)
 		require.NoError(t, err)
 		assert.Equal(t, c.file.Status, now.Status, c.reason)
 		assert.Equal(t, c.file.Round, now.Round, c.reason)
@@ -154,27 +154,27 @@ func TestFault76_OtherContentIsNotAnnounced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := sandbox.NewCluster(t)
-			acme := h.AddServer("acme", mode)
+			acme := h.AddServer(t, "acme", mode)
 			content := sandbox.Random(20_000)
-			acme.Write("a.bin", content)
-			h.StartWorker()
-			h.ScanAndWait()
-			file := h.Completed(acme.Path("a.bin"))
+			acme.Write(t, "a.bin", content)
+			h.StartWorker(t)
+			h.ScanAndWait(t)
+			file := h.Completed(t, acme.Path("a.bin"))
 			require.Len(t, h.AMQP.Messages(t), 1)
-			lose(h, file)
+			lose(t, h, file)
 			rewrite(t, acme.Path("a.bin"), sandbox.Random(20_001)[1:], file.ModTime)
-			require.NoError(t, reprocess(h, file))
-			failed := h.Parked(file.RemotePath)
+			require.NoError(t, reprocess(t, h, file))
+			failed := h.Parked(t, file.RemotePath)
 			assert.Equal(t, ingest.KindHashMismatch, failed.ErrorKind)
 			assert.Contains(t, failed.ErrorMessage, "differs from the content of its published notification")
 			assert.Empty(t, h.AMQP.Messages(t), "no notification is published")
 
 			rewrite(t, acme.Path("a.bin"), content, file.ModTime)
-			ctx, ops := operator(h)
+			ctx, ops := operator(t, h)
 			_, err := ops.ActOnFile(ctx, file.UUID, operations.Retry, workflows.OperatorAction{Reason: "the partner restored it"})
 			require.NoError(t, err)
-			again(h, file)
-			h.RequireExactlyOnce()
+			again(t, h, file)
+			h.RequireExactlyOnce(t)
 		})
 	}
 }

@@ -19,7 +19,7 @@ import (
 // rowFault is a change of a server's row by SQL.
 type rowFault struct {
 	set    string
-	args   func(w *rowServers) []any
+	args   func(t *testing.T, w *rowServers) []any
 	reason string
 	// transient: the key may come back with its file, so the server is retried.
 	transient bool
@@ -34,18 +34,18 @@ type rowServers struct {
 
 const bound = "was not sent"
 
-func none(*rowServers) []any { return nil }
+func none(*testing.T, *rowServers) []any { return nil }
 
 // rowFaults change every column that determines where a credential is sent, and replace
 // the ciphertext in every way.
 var rowFaults = map[string]rowFault{
 	"host":     {"host = 'localhost'", none, bound, false},
-	"port":     {"port = $2", func(w *rowServers) []any { return []any{w.evil.Port} }, bound, false},
+	"port":     {"port = $2", func(_ *testing.T, w *rowServers) []any { return []any{w.evil.Port} }, bound, false},
 	"username": {"username = 'root'", none, bound, false},
-	"all host keys": {"port = $2, host_keys = ARRAY[$3]", func(w *rowServers) []any {
+	"all host keys": {"port = $2, host_keys = ARRAY[$3]", func(_ *testing.T, w *rowServers) []any {
 		return []any{w.evil.Port, w.evil.HostKeyLine}
 	}, bound, false},
-	"one host key more": {"port = $2, host_keys = host_keys || $3::text", func(w *rowServers) []any {
+	"one host key more": {"port = $2, host_keys = host_keys || $3::text", func(_ *testing.T, w *rowServers) []any {
 		return []any{w.evil.Port, w.evil.HostKeyLine}
 	}, bound, false},
 	"proxy":               {`options = options || '{"proxy": "socks5://127.0.0.1:1"}'`, none, bound, false},
@@ -59,18 +59,18 @@ var rowFaults = map[string]rowFault{
 	"emptied":             {"password_encrypted = ''", none, "", false},
 }
 
-func sealedElsewhere(w *rowServers) []any {
-	keys := filepath.Join(w.T.TempDir(), "keys.json")
-	require.NoError(w.T, credentials.Generate(keys))
+func sealedElsewhere(t *testing.T, w *rowServers) []any {
+	keys := filepath.Join(t.TempDir(), "keys.json")
+	require.NoError(t, credentials.Generate(keys))
 	foreign, err := credentials.Open(keys)
-	require.NoError(w.T, err)
+	require.NoError(t, err)
 	sealed, err := foreign.Seal(credentials.FieldPassword, w.server, []byte("only-acme"))
-	require.NoError(w.T, err)
+	require.NoError(t, err)
 	return []any{sealed}
 }
 
-func sealedAsKey(w *rowServers) []any {
-	return []any{w.Seal(w.server, credentials.FieldPrivateKey, []byte("only-acme"))}
+func sealedAsKey(t *testing.T, w *rowServers) []any {
+	return []any{w.Seal(t, w.server, credentials.FieldPrivateKey, []byte("only-acme"))}
 }
 
 // TestFault68_RowChangedBySQL: an attacker with write access to the database cannot have
@@ -79,34 +79,34 @@ func sealedAsKey(w *rowServers) []any {
 func TestFault68_RowChangedBySQL(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	h.Scan() // it runs: with a value of another keyset in the ledger none would start
+	h.StartWorker(t)
+	h.Scan(t) // it runs: with a value of another keyset in the ledger none would start
 	evil := services.StartSSHD(t, services.SSHDOptions{Password: "whatever"})
-	h.Register(evil, "other", func(s *ingest.Server) { s.Active = false })
+	h.Register(t, evil, "other", func(s *ingest.Server) { s.Active = false })
 	partner := services.StartSSHD(t, services.SSHDOptions{Password: "only-acme"})
-	conn, err := pgx.Connect(h.Ctx, h.Cfg.Database.URL.Reveal())
+	conn, err := pgx.Connect(h.Context(t), h.Cfg.Database.URL.Reveal())
 	require.NoError(t, err)
-	defer func() { _ = conn.Close(context.WithoutCancel(h.Ctx)) }()
+	defer func() { _ = conn.Close(context.WithoutCancel(h.Context(t))) }()
 	ids := map[string]string{}
 	for fault, f := range rowFaults {
 		name := strings.ReplaceAll(fault, " ", "-")
-		w := &rowServers{Cluster: h, evil: evil, server: h.Register(partner, name, nil)}
+		w := &rowServers{Cluster: h, evil: evil, server: h.Register(t, partner, name, nil)}
 		statement := "UPDATE sftp_servers SET " + f.set + " WHERE name = $1 RETURNING server_uuid::text"
 		var id string
-		require.NoError(t, conn.QueryRow(h.Ctx, statement, append([]any{name}, f.args(w)...)...).Scan(&id), fault)
+		require.NoError(t, conn.QueryRow(h.Context(t), statement, append([]any{name}, f.args(t, w)...)...).Scan(&id), fault)
 		ids[fault] = id
 	}
-	h.Scan()
+	h.Scan(t)
 	for fault, f := range rowFaults {
 		var now ingest.Server
 		sandbox.Eventually(t, func() bool {
-			now, err = h.Store.Server(h.Ctx, ids[fault])
+			now, err = h.Store.Server(h.Context(t), ids[fault])
 			return err == nil && now.LastError != ""
 		}, sandbox.Timeout, tick, fault)
 		assert.Contains(t, now.LastError, f.reason, fault)
 		assert.Equal(t, !f.transient, now.State == ingest.ServerSuspended, "%s: %s", fault, now.LastError)
 	}
 	for _, sshd := range []*services.SSHD{partner, evil} {
-		assert.NotContains(t, sshd.Log(), "assword for", "a password was sent")
+		assert.NotContains(t, sshd.Log(t), "assword for", "a password was sent")
 	}
 }

@@ -21,39 +21,39 @@ import (
 func TestFault68_CiphertextsSwapped(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
+	h.StartWorker(t)
 	var sshds []*services.SSHD
 	var servers []ingest.Server
 	for _, name := range []string{"acme", "globex"} {
 		sshd := services.StartSSHD(t, services.SSHDOptions{Password: "only-" + name})
-		servers = append(servers, h.Adopt(sshd, name, nil))
-		sshd.Write(name+".csv", sandbox.Random(100))
+		servers = append(servers, h.Adopt(t, sshd, name, nil))
+		sshd.Write(t, name+".csv", sandbox.Random(100))
 		sshds = append(sshds, sshd)
 	}
 	swap := func() {
-		first, err := h.Store.Server(h.Ctx, servers[0].UUID)
+		first, err := h.Store.Server(h.Context(t), servers[0].UUID)
 		require.NoError(t, err)
-		second, err := h.Store.Server(h.Ctx, servers[1].UUID)
+		second, err := h.Store.Server(h.Context(t), servers[1].UUID)
 		require.NoError(t, err)
-		require.NoError(t, h.Store.SetCredentials(h.Ctx, first.UUID, second.PasswordEncrypted, nil))
-		require.NoError(t, h.Store.SetCredentials(h.Ctx, second.UUID, first.PasswordEncrypted, nil))
+		require.NoError(t, h.Store.SetCredentials(h.Context(t), first.UUID, second.PasswordEncrypted, nil))
+		require.NoError(t, h.Store.SetCredentials(h.Context(t), second.UUID, first.PasswordEncrypted, nil))
 	}
 	swap()
-	h.ScanAndWait()
+	h.ScanAndWait(t)
 	for i, server := range servers {
-		now, err := h.Store.Server(h.Ctx, server.UUID)
+		now, err := h.Store.Server(h.Context(t), server.UUID)
 		require.NoError(t, err)
 		assert.Equal(t, ingest.ServerSuspended, now.State)
 		assert.Contains(t, now.LastError, "belongs to another server")
-		assert.NotContains(t, sshds[i].Log(), "assword for", "nothing is sent to anybody")
+		assert.NotContains(t, sshds[i].Log(t), "assword for", "nothing is sent to anybody")
 	}
 
 	swap()
-	h.ScanAndWait()
+	h.ScanAndWait(t)
 	for i, name := range []string{"acme", "globex"} {
-		h.AwaitIngest(h.Completed(sshds[i].Path(name + ".csv")).UUID)
+		h.AwaitIngest(t, h.Completed(t, sshds[i].Path(name+".csv")).UUID)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault68_RowPointedElsewhere: an attacker with write access to the database changes
@@ -61,32 +61,32 @@ func TestFault68_CiphertextsSwapped(t *testing.T) {
 func TestFault68_RowPointedElsewhere(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
+	h.StartWorker(t)
 	acme := services.StartSSHD(t, services.SSHDOptions{Password: "only-acme"})
 	evil := services.StartSSHD(t, services.SSHDOptions{Password: "whatever"})
-	acme.Write("a.csv", sandbox.Random(100))
-	server := h.Adopt(acme, "acme", nil)
+	acme.Write(t, "a.csv", sandbox.Random(100))
+	server := h.Adopt(t, acme, "acme", nil)
 	point := func(at *services.SSHD) {
-		_, err := h.Store.EditServer(h.Ctx, server.UUID, func(s ingest.Server) (ingest.Server, error) {
+		_, err := h.Store.EditServer(h.Context(t), server.UUID, func(s ingest.Server) (ingest.Server, error) {
 			s.Port, s.HostKeys, s.State, s.LastError = at.Port, []string{at.HostKeyLine}, ingest.ServerOK, ""
 			return s, nil
 		})
 		require.NoError(t, err)
 	}
 	point(evil)
-	h.ScanAndWait()
-	now, err := h.Store.Server(h.Ctx, server.UUID)
+	h.ScanAndWait(t)
+	now, err := h.Store.Server(h.Context(t), server.UUID)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.ServerSuspended, now.State)
 	for _, text := range []string{"was not sent", fmt.Sprintf("port %d", evil.Port), "stevedore server edit"} {
 		assert.Contains(t, now.LastError, text)
 	}
-	assert.NotContains(t, evil.Log(), "assword for", "nothing is sent to anybody")
+	assert.NotContains(t, evil.Log(t), "assword for", "nothing is sent to anybody")
 
 	point(acme)
-	h.ScanAndWait()
-	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
-	h.RequireExactlyOnce()
+	h.ScanAndWait(t)
+	h.AwaitIngest(t, h.Completed(t, acme.Path("a.csv")).UUID)
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault69_KeyRetiredTooEarly: a worker does not start with a keyset that lacks a key
@@ -96,14 +96,14 @@ func TestFault69_KeyRetiredTooEarly(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	keyset := h.Cfg.Credentials.KeysetFile
 	acme := services.StartSSHD(t, services.SSHDOptions{Password: "right"})
-	h.Adopt(acme, "acme", nil)
-	acme.Write("a.csv", sandbox.Random(100))
+	h.Adopt(t, acme, "acme", nil)
+	acme.Write(t, "a.csv", sandbox.Random(100))
 	require.NoError(t, credentials.Rotate(keyset))
 	whole, err := os.ReadFile(keyset)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(keyset, withoutFirstKey(t, whole), 0o600))
 
-	err = worker.RunWith(h.Ctx, h.Cfg, h.Temporal, services.Logger(t), worker.Wiring{TaskQueue: h.Queue})
+	err = worker.RunWith(h.Context(t), h.Cfg, h.Temporal, services.Logger(t), worker.Wiring{TaskQueue: h.Queue})
 	require.Error(t, err)
 	assert.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
 	for _, text := range []string{"server acme", keyset, "restore the key", "stevedore key rotate"} {
@@ -111,10 +111,10 @@ func TestFault69_KeyRetiredTooEarly(t *testing.T) {
 	}
 
 	require.NoError(t, os.WriteFile(keyset, whole, 0o600))
-	h.StartWorker()
-	h.ScanAndWait()
-	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
-	h.RequireExactlyOnce()
+	h.StartWorker(t)
+	h.ScanAndWait(t)
+	h.AwaitIngest(t, h.Completed(t, acme.Path("a.csv")).UUID)
+	h.RequireExactlyOnce(t)
 }
 
 // withoutFirstKey returns a keyset file without its oldest key.

@@ -21,32 +21,32 @@ import (
 func TestFault01_ShortReads(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	faulty := h.AddFaulty("faulty", nil)
+	h.StartWorker(t)
+	faulty := h.AddFaulty(t, "faulty", nil)
 	faulty.SetFaults(services.SFTPFaults{Read: func(content, buf []byte, off int64) (int, error) {
 		return services.CorrectRead(content, buf[:min(len(buf), 1000)], off)
 	}})
 	h.WriteFaulty(faulty, "faulty", "a.bin", sandbox.Random(300_000))
-	h.ScanAndWait()
+	h.ScanAndWait(t)
 	assert.Greater(t, faulty.Reads(), 300, "each read brought less than asked")
-	h.AwaitIngest(h.Completed(faulty.Path("a.bin")).UUID)
-	h.RequireExactlyOnce()
+	h.AwaitIngest(t, h.Completed(t, faulty.Path("a.bin")).UUID)
+	h.RequireExactlyOnce(t)
 }
 
 func TestFault02_DataWithoutBytesForEver(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	faulty := h.AddFaulty("faulty", nil)
+	h.StartWorker(t)
+	faulty := h.AddFaulty(t, "faulty", nil)
 	faulty.SetFaults(services.SFTPFaults{Read: func([]byte, []byte, int64) (int, error) { return 0, nil }})
 	h.WriteFaulty(faulty, "faulty", "a.bin", sandbox.Random(300_000))
-	scan := h.Scan()
-	waiting := h.FileWithin(2*sandbox.Timeout, faulty.Path("a.bin"), waitsFor("empty DATA reply"))
+	scan := h.Scan(t)
+	waiting := h.FileWithin(t, 2*sandbox.Timeout, faulty.Path("a.bin"), waitsFor("empty DATA reply"))
 	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
 	faulty.SetFaults(services.SFTPFaults{})
-	h.AwaitScans(scan)
-	h.AwaitIngest(waiting.UUID)
-	h.RequireExactlyOnce()
+	h.AwaitScans(t, scan)
+	h.AwaitIngest(t, waiting.UUID)
+	h.RequireExactlyOnce(t)
 }
 
 // midway starts a slow download of a file of 24 MiB and returns in its middle. The last
@@ -54,25 +54,25 @@ func TestFault02_DataWithoutBytesForEver(t *testing.T) {
 func midway(t *testing.T, change func(*ingest.Server)) (h *sandbox.Cluster, acme *services.SSHD, line *sandbox.Proxy, wait func() ingest.File) {
 	t.Helper()
 	h = sandbox.NewCluster(t)
-	h.StartWorker()
-	acme = h.AddServer("acme", func(s *ingest.Server) {
+	h.StartWorker(t)
+	acme = h.AddServer(t, "acme", func(s *ingest.Server) {
 		line = sandbox.NewProxy(t, s.Host, s.Port)
 		s.Port, s.Transfer = line.Port, ingest.TransferStaged
 		if change != nil {
 			change(s)
 		}
 	})
-	line.AddToxic("bandwidth", map[string]int{"rate": 2 << 10})
-	release := line.HoldAfter(16 << 20)
-	acme.Write("large.bin", sandbox.Random(24<<20))
-	scan := h.Scan()
+	line.AddToxic(t, "bandwidth", map[string]int{"rate": 2 << 10})
+	release := line.HoldAfter(t, 16<<20)
+	acme.Write(t, "large.bin", sandbox.Random(24<<20))
+	scan := h.Scan(t)
 	awaitStaged(t, h.Cfg.Staging.Dir, 8<<20)
 	return h, acme, line, func() ingest.File {
 		release()
-		h.AwaitScans(scan)
-		file := h.Completed(acme.Path("large.bin"))
-		h.AwaitIngest(file.UUID)
-		h.RequireExactlyOnce()
+		h.AwaitScans(t, scan)
+		file := h.Completed(t, acme.Path("large.bin"))
+		h.AwaitIngest(t, file.UUID)
+		h.RequireExactlyOnce(t)
 		return file
 	}
 }
@@ -81,7 +81,7 @@ func midway(t *testing.T, change func(*ingest.Server)) (h *sandbox.Cluster, acme
 // interruption.
 func requireResumed(t *testing.T, h *sandbox.Cluster, file ingest.File, atLeast float64) {
 	t.Helper()
-	offset, _ := sandbox.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
+	offset, _ := sandbox.LastDetail(h.Events(t, file.UUID), ingest.EventDownloadResumed, "offset").(float64)
 	assert.GreaterOrEqual(t, offset, atLeast)
 }
 
@@ -95,12 +95,12 @@ func TestFault03_ServerStoppedMidFile(t *testing.T) {
 	h, acme, line, wait := midway(t, nil)
 	acme.Freeze()
 	began := time.Now()
-	waiting := h.FileWithin(2*sandbox.Timeout, acme.Path("large.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
+	waiting := h.FileWithin(t, 2*sandbox.Timeout, acme.Path("large.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
 	noticed := time.Since(began)
 	assert.LessOrEqual(t, noticed, keepaliveBudget)
 	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
 	acme.Thaw()
-	line.RemoveToxic("bandwidth")
+	line.RemoveToxic(t, "bandwidth")
 	began = time.Now()
 	requireResumed(t, h, wait(), 4<<20)
 	figure(t, "fault 3: a frozen server was noticed after %s, all was done %s after it went on", seconds(noticed), seconds(time.Since(began)))
@@ -111,34 +111,34 @@ func TestFault04_BlackHoleInTheHandshake(t *testing.T) {
 	long(t)
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	worker := h.StartProcess(sandbox.ProcessOptions{})
-	acme, line := slowServer(h, "acme", 1<<20)
-	acme.Write("before.csv", sandbox.Random(101))
-	h.ScanAndWait()
-	h.AwaitIngest(h.Completed(acme.Path("before.csv")).UUID)
-	connections, goroutines := line.Connections(), worker.Goroutines(sshLibrary)
+	worker := h.StartProcess(t, sandbox.ProcessOptions{})
+	acme, line := slowServer(t, h, "acme", 1<<20)
+	acme.Write(t, "before.csv", sandbox.Random(101))
+	h.ScanAndWait(t)
+	h.AwaitIngest(t, h.Completed(t, acme.Path("before.csv")).UUID)
+	connections, goroutines := line.Connections(), worker.Goroutines(t, sshLibrary)
 	require.Positive(t, goroutines, "the connection is kept for the next use")
 
-	line.CutConnections() // existing connections must not be used
-	line.AddToxic("timeout", map[string]int{"timeout": 0})
-	acme.Write("a.csv", sandbox.Random(100))
+	line.CutConnections(t) // existing connections must not be used
+	line.AddToxic(t, "timeout", map[string]int{"timeout": 0})
+	acme.Write(t, "a.csv", sandbox.Random(100))
 	began := time.Now()
-	h.ScanAndWait()
+	h.ScanAndWait(t)
 	gaveUp := time.Since(began)
-	server, err := h.Store.ServerByName(h.Ctx, "acme")
+	server, err := h.Store.ServerByName(h.Context(t), "acme")
 	require.NoError(t, err)
 	assert.NotEmpty(t, server.LastError)
 	assert.Equal(t, ingest.ServerOK, server.State, "it may be better next time")
-	sandbox.Eventually(t, func() bool { return worker.Goroutines(sshLibrary) == 0 }, sandbox.Timeout, 50*tick, "goroutines are left in the handshake")
-	line.RemoveToxic("timeout")
+	sandbox.Eventually(t, func() bool { return worker.Goroutines(t, sshLibrary) == 0 }, sandbox.Timeout, 50*tick, "goroutines are left in the handshake")
+	line.RemoveToxic(t, "timeout")
 	sandbox.Eventually(t, func() bool { return line.Connections() == 0 }, sandbox.Timeout, tick, "connections are left")
 
-	h.ScanAndWait()
-	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
+	h.ScanAndWait(t)
+	h.AwaitIngest(t, h.Completed(t, acme.Path("a.csv")).UUID)
 	assert.LessOrEqual(t, line.Connections(), connections)
-	assert.LessOrEqual(t, worker.Goroutines(sshLibrary), goroutines)
+	assert.LessOrEqual(t, worker.Goroutines(t, sshLibrary), goroutines)
 	figure(t, "fault 4: a silent server was given up after %s", seconds(gaveUp))
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // sshLibrary is in the stack of every goroutine that serves an SSH connection.
@@ -147,21 +147,21 @@ const sshLibrary = "golang.org/x/crypto/ssh"
 func TestFault05_NotAnSSHServer(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
+	h.StartWorker(t)
 	host, port := split(t, h.S3.Endpoint) // speaks HTTP
 	acme := services.StartSSHD(t, services.SSHDOptions{})
-	server := h.Adopt(acme, "acme", func(s *ingest.Server) { s.Host, s.Port = host, port })
-	acme.Write("a.csv", sandbox.Random(100))
-	h.ScanAndWait()
-	server, err := h.Store.Server(h.Ctx, server.UUID)
+	server := h.Adopt(t, acme, "acme", func(s *ingest.Server) { s.Host, s.Port = host, port })
+	acme.Write(t, "a.csv", sandbox.Random(100))
+	h.ScanAndWait(t)
+	server, err := h.Store.Server(h.Context(t), server.UUID)
 	require.NoError(t, err)
 	assert.Contains(t, server.LastError, "SSH")
 	assert.NotContains(t, server.LastError, "\n")
 
-	h.Edit(server.UUID, func(s *ingest.Server) { s.Host, s.Port = acme.Host, acme.Port })
-	h.ScanAndWait()
-	h.AwaitIngest(h.Completed(acme.Path("a.csv")).UUID)
-	h.RequireExactlyOnce()
+	h.Edit(t, server.UUID, func(s *ingest.Server) { s.Host, s.Port = acme.Host, acme.Port })
+	h.ScanAndWait(t)
+	h.AwaitIngest(t, h.Completed(t, acme.Path("a.csv")).UUID)
+	h.RequireExactlyOnce(t)
 }
 
 func TestFault06_ConnectionResetAtHalf(t *testing.T) {
@@ -169,7 +169,7 @@ func TestFault06_ConnectionResetAtHalf(t *testing.T) {
 	t.Run("FIN", func(t *testing.T) {
 		t.Parallel()
 		h, _, line, wait := midway(t, nil)
-		line.CutConnections()
+		line.CutConnections(t)
 		requireResumed(t, h, wait(), 4<<20)
 	})
 	t.Run("RST", func(t *testing.T) {
@@ -190,31 +190,31 @@ func TestFault06_ConnectionResetAtHalf(t *testing.T) {
 func TestFault07_CutAfterEveryMiB(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	acme, line := slowServer(h, "acme", 1<<20)
-	line.AddToxic("limit_data", map[string]int{"bytes": 1 << 20})
-	acme.Write("a.bin", sandbox.Random(5<<19))
-	scan := h.Scan()
-	file := h.Completed(acme.Path("a.bin"))
-	offset, _ := sandbox.LastDetail(h.Events(file.UUID), ingest.EventDownloadResumed, "offset").(float64)
+	h.StartWorker(t)
+	acme, line := slowServer(t, h, "acme", 1<<20)
+	line.AddToxic(t, "limit_data", map[string]int{"bytes": 1 << 20})
+	acme.Write(t, "a.bin", sandbox.Random(5<<19))
+	scan := h.Scan(t)
+	file := h.Completed(t, acme.Path("a.bin"))
+	offset, _ := sandbox.LastDetail(h.Events(t, file.UUID), ingest.EventDownloadResumed, "offset").(float64)
 	assert.Greater(t, offset, float64(1<<20), "every attempt got further")
-	line.RemoveToxic("limit_data")
-	h.AwaitScans(scan)
-	h.AwaitIngest(file.UUID)
-	h.RequireExactlyOnce()
+	line.RemoveToxic(t, "limit_data")
+	h.AwaitScans(t, scan)
+	h.AwaitIngest(t, file.UUID)
+	h.RequireExactlyOnce(t)
 }
 
 func TestFault08_SlicedPacketsAndLatency(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	acme, line := slowServer(h, "acme", 1<<20)
-	line.AddToxic("latency", map[string]int{"latency": 300})
-	line.AddToxic("slicer", map[string]int{"average_size": 400, "size_variation": 200, "delay": 5})
-	acme.Write("a.bin", sandbox.Random(300_000))
-	h.ScanAndWait()
-	h.AwaitIngest(h.Completed(acme.Path("a.bin")).UUID)
-	h.RequireExactlyOnce()
+	h.StartWorker(t)
+	acme, line := slowServer(t, h, "acme", 1<<20)
+	line.AddToxic(t, "latency", map[string]int{"latency": 300})
+	line.AddToxic(t, "slicer", map[string]int{"average_size": 400, "size_variation": 200, "delay": 5})
+	acme.Write(t, "a.bin", sandbox.Random(300_000))
+	h.ScanAndWait(t)
+	h.AwaitIngest(t, h.Completed(t, acme.Path("a.bin")).UUID)
+	h.RequireExactlyOnce(t)
 }
 
 func TestFault09_ServerProcessKilled(t *testing.T) {
@@ -228,12 +228,12 @@ func TestFault09_ServerProcessKilled(t *testing.T) {
 func TestFault16_EmptyFile(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", nil)
-	acme.Write("empty.flag", nil)
-	h.ScanAndWait()
-	h.AwaitIngest(h.Completed(acme.Path("empty.flag")).UUID)
-	h.RequireExactlyOnce()
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "empty.flag", nil)
+	h.ScanAndWait(t)
+	h.AwaitIngest(t, h.Completed(t, acme.Path("empty.flag")).UUID)
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault20_FewSessions: sshd allows one session per connection and one log-in at a
@@ -241,17 +241,17 @@ func TestFault16_EmptyFile(t *testing.T) {
 func TestFault20_FewSessions(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
+	h.StartWorker(t)
 	sshd := services.StartSSHD(t, services.SSHDOptions{Config: []string{"MaxSessions 1", "MaxStartups 1"}})
-	h.Adopt(sshd, "acme", nil)
+	h.Adopt(t, sshd, "acme", nil)
 	for _, name := range []string{"a", "b", "c", "d", "e", "f"} {
-		sshd.Write(name, sandbox.Random(10_000+int(name[0])))
+		sshd.Write(t, name, sandbox.Random(10_000+int(name[0])))
 	}
-	h.ScanAndWait()
-	for _, f := range h.Files() {
-		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+	h.ScanAndWait(t)
+	for _, f := range h.Files(t) {
+		h.AwaitIngest(t, h.Completed(t, f.RemotePath).UUID)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 func TestFault21_WrongPassword(t *testing.T) {
@@ -279,31 +279,31 @@ func TestFault21_WrongPassword(t *testing.T) {
 func wrongPassword(t *testing.T, m moments) {
 	t.Helper()
 	h := sandbox.NewCluster(t)
-	h.StartWorkerWith(h.Cfg, m.wrap)
+	h.StartWorkerWith(t, h.Cfg, m.wrap)
 	sshd := services.StartSSHD(t, services.SSHDOptions{Password: "right"})
-	server := h.Adopt(sshd, "acme", func(s *ingest.Server) {
-		s.PasswordEncrypted = h.Seal(*s, credentials.FieldPassword, []byte("wrong"))
+	server := h.Adopt(t, sshd, "acme", func(s *ingest.Server) {
+		s.PasswordEncrypted = h.Seal(t, *s, credentials.FieldPassword, []byte("wrong"))
 	})
-	sshd.Write("a.csv", sandbox.Random(100))
-	h.ScanAndWait()
-	now, err := h.Store.Server(h.Ctx, server.UUID)
+	sshd.Write(t, "a.csv", sandbox.Random(100))
+	h.ScanAndWait(t)
+	now, err := h.Store.Server(h.Context(t), server.UUID)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.ServerSuspended, now.State)
 	assert.Contains(t, now.LastError, "refused the credentials")
-	sshd.AwaitLog("Failed password")
-	assert.Equal(t, 1, strings.Count(sshd.Log(), "Failed password"), "accounts get locked: %s", sshd.Log())
+	sshd.AwaitLog(t, "Failed password")
+	assert.Equal(t, 1, strings.Count(sshd.Log(t), "Failed password"), "accounts get locked: %s", sshd.Log(t))
 
-	require.NoError(t, h.Store.SetCredentials(h.Ctx, server.UUID, h.Seal(server, credentials.FieldPassword, []byte("right")), nil))
-	h.ScanAndWait()
-	h.AwaitIngest(h.Completed(sshd.Path("a.csv")).UUID)
-	h.RequireExactlyOnce()
+	require.NoError(t, h.Store.SetCredentials(h.Context(t), server.UUID, h.Seal(t, server, credentials.FieldPassword, []byte("right")), nil))
+	h.ScanAndWait(t)
+	h.AwaitIngest(t, h.Completed(t, sshd.Path("a.csv")).UUID)
+	h.RequireExactlyOnce(t)
 }
 
 func TestFault22_PermissionDeniedOnOneFile(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	faulty := h.AddFaulty("faulty", func(s *ingest.Server) { s.MaxParallel = 1 })
+	h.StartWorker(t)
+	faulty := h.AddFaulty(t, "faulty", func(s *ingest.Server) { s.MaxParallel = 1 })
 	faulty.SetFaults(services.SFTPFaults{Open: func(path string) error {
 		if path == faulty.Path("closed.csv") {
 			return sftp.ErrSSHFxPermissionDenied
@@ -312,26 +312,26 @@ func TestFault22_PermissionDeniedOnOneFile(t *testing.T) {
 	}})
 	h.WriteFaulty(faulty, "faulty", "closed.csv", sandbox.Random(10))
 	h.WriteFaulty(faulty, "faulty", "open.csv", sandbox.Random(20))
-	h.ScanAndWait()
-	parked := h.Parked(faulty.Path("closed.csv"))
+	h.ScanAndWait(t)
+	parked := h.Parked(t, faulty.Path("closed.csv"))
 	assert.Equal(t, ingest.KindPermission, parked.ErrorKind)
-	h.AwaitIngest(h.Completed(faulty.Path("open.csv")).UUID)
+	h.AwaitIngest(t, h.Completed(t, faulty.Path("open.csv")).UUID)
 
 	faulty.SetFaults(services.SFTPFaults{})
-	require.NoError(t, h.SendUpdate(parked.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the partner opened it"}))
-	h.AwaitIngest(h.Completed(faulty.Path("closed.csv")).UUID)
-	h.RequireExactlyOnce()
+	require.NoError(t, h.SendUpdate(t, parked.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the partner opened it"}))
+	h.AwaitIngest(t, h.Completed(t, faulty.Path("closed.csv")).UUID)
+	h.RequireExactlyOnce(t)
 }
 
 func TestFault24_Rekeying(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
+	h.StartWorker(t)
 	sshd := services.StartSSHD(t, services.SSHDOptions{Config: []string{"RekeyLimit 1M"}})
-	h.Adopt(sshd, "acme", nil)
-	sshd.Write("a.bin", sandbox.Random(12<<20))
-	h.ScanAndWait()
-	h.AwaitIngest(h.Completed(sshd.Path("a.bin")).UUID)
-	assert.Greater(t, strings.Count(sshd.Log(), "rekey"), 3)
-	h.RequireExactlyOnce()
+	h.Adopt(t, sshd, "acme", nil)
+	sshd.Write(t, "a.bin", sandbox.Random(12<<20))
+	h.ScanAndWait(t)
+	h.AwaitIngest(t, h.Completed(t, sshd.Path("a.bin")).UUID)
+	assert.Greater(t, strings.Count(sshd.Log(t), "rekey"), 3)
+	h.RequireExactlyOnce(t)
 }

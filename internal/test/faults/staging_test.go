@@ -24,23 +24,23 @@ func TestFault34_StagingFull(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.Cfg.Staging.Dir = smallVolume(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("large.bin", sandbox.Random(600<<10))
-	acme.Write("small.bin", sandbox.Random(50<<10))
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "large.bin", sandbox.Random(600<<10))
+	acme.Write(t, "small.bin", sandbox.Random(50<<10))
 	ballast, free := fillVolume(t, h.Cfg.Staging.Dir, 300<<10)
 	require.True(t, free > 100<<10 && free < 600<<10, "%d bytes are free", free)
 
-	scan := h.Scan()
-	waiting := h.File(acme.Path("large.bin"), waitsFor(h.Cfg.Staging.Dir))
+	scan := h.Scan(t)
+	waiting := h.File(t, acme.Path("large.bin"), waitsFor(h.Cfg.Staging.Dir))
 	assert.Equal(t, ingest.KindStagingFull, waiting.ErrorKind)
-	h.Completed(acme.Path("small.bin"))
-	assert.Equal(t, ingest.StatusReady, h.File(acme.Path("large.bin"), func(ingest.File) bool { return true }).Status)
+	h.Completed(t, acme.Path("small.bin"))
+	assert.Equal(t, ingest.StatusReady, h.File(t, acme.Path("large.bin"), func(ingest.File) bool { return true }).Status)
 
 	require.NoError(t, os.Remove(ballast))
-	h.AwaitScans(scan)
+	h.AwaitScans(t, scan)
 	requireRetryRecorded(t, h, waiting.UUID, "is full")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault34_NoRoomForTheCheckpoint has space for every byte of the file, and none for
@@ -49,21 +49,21 @@ func TestFault34_NoRoomForTheCheckpoint(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.Cfg.Staging.Dir = smallVolume(t)
-	h.StartWorker()
-	acme := h.AddServer("acme", sandbox.Staged)
+	h.StartWorker(t)
+	acme := h.AddServer(t, "acme", sandbox.Staged)
 	// A scan of an empty server makes sure that the worker has written its initial files.
-	h.ScanAndWait()
+	h.ScanAndWait(t)
 	ballast, free := fillVolume(t, h.Cfg.Staging.Dir, 400<<10)
-	acme.Write("a.bin", sandbox.Random(int(free)))
+	acme.Write(t, "a.bin", sandbox.Random(int(free)))
 
-	scan := h.Scan()
-	waiting := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindStagingFull })
+	scan := h.Scan(t)
+	waiting := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindStagingFull })
 	assert.Equal(t, ingest.StatusDownloading, waiting.Status, "its bytes had room")
 
 	require.NoError(t, os.Remove(ballast))
-	h.AwaitScans(scan)
+	h.AwaitScans(t, scan)
 	requireRetryRecorded(t, h, waiting.UUID, "is full")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault36_BitFlippedInStaging damages staged bytes, once before and once after their
@@ -76,14 +76,14 @@ func TestFault36_BitFlippedInStaging(t *testing.T) {
 			damage, fetches := firstTime(func(s ingest.Staged) { flipInFile(t, s.Path) })
 			h := harmStaging(t, size, moments{afterFetch: damage})
 			assert.EqualValues(t, 2, fetches.Load(), "damaged bytes are fetched once more")
-			h.RequireExactlyOnce()
+			h.RequireExactlyOnce(t)
 		})
 		t.Run(fmt.Sprintf("before upload/%d bytes", size), func(t *testing.T) {
 			t.Parallel()
 			damage, puts := firstTime(func(p ingest.Put) { flipInFile(t, p.Path) })
 			h := harmStaging(t, size, moments{beforePut: damage})
 			assert.EqualValues(t, 2, puts.Load(), "damaged bytes are fetched once more")
-			h.RequireExactlyOnce()
+			h.RequireExactlyOnce(t)
 		})
 	}
 }
@@ -96,14 +96,14 @@ func TestFault37_StagingWiped(t *testing.T) {
 		wipe, fetches := firstTime(func(s ingest.Staged) { wipeFiles(t, s.Path) })
 		h := harmStaging(t, 30_000, moments{afterFetch: wipe})
 		assert.EqualValues(t, 2, fetches.Load())
-		h.RequireExactlyOnce()
+		h.RequireExactlyOnce(t)
 	})
 	t.Run("before upload", func(t *testing.T) {
 		t.Parallel()
 		wipe, puts := firstTime(func(p ingest.Put) { wipeFiles(t, p.Path) })
 		h := harmStaging(t, 30_000, moments{beforePut: wipe})
 		assert.EqualValues(t, 2, puts.Load())
-		h.RequireExactlyOnce()
+		h.RequireExactlyOnce(t)
 	})
 	t.Run("while it is read", func(t *testing.T) {
 		t.Parallel()
@@ -123,21 +123,21 @@ func TestFault37_WholeStagingFolderGone(t *testing.T) {
 		refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
 		return true
 	}, nil)
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("a.bin", sandbox.Random(1000))
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "a.bin", sandbox.Random(1000))
 	fetched, fetches := firstTime(func(ingest.Staged) {})
-	stop := h.StartWorkerWith(h.Cfg, moments{afterFetch: fetched}.wrap)
-	scan := h.Scan()
-	file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
+	stop := h.StartWorkerWith(t, h.Cfg, moments{afterFetch: fetched}.wrap)
+	scan := h.Scan(t)
+	file := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
 	stop()
 	require.NoError(t, os.RemoveAll(h.Cfg.Staging.Dir))
 	proxy.harm(nil, nil)
-	h.StartWorkerWith(h.Cfg, moments{afterFetch: fetched}.wrap)
-	h.AwaitScans(scan)
-	h.Completed(acme.Path("a.bin"))
-	h.AwaitIngest(file.UUID)
+	h.StartWorkerWith(t, h.Cfg, moments{afterFetch: fetched}.wrap)
+	h.AwaitScans(t, scan)
+	h.Completed(t, acme.Path("a.bin"))
+	h.AwaitIngest(t, file.UUID)
 	assert.EqualValues(t, 2, fetches.Load())
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // wipedWhileRead: the transfer continues to write to unlinked files. They must not count
@@ -145,34 +145,34 @@ func TestFault37_WholeStagingFolderGone(t *testing.T) {
 func wipedWhileRead(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	var line *sandbox.Proxy
-	acme := h.AddServer("acme", func(s *ingest.Server) {
+	acme := h.AddServer(t, "acme", func(s *ingest.Server) {
 		line = sandbox.NewProxy(t, s.Host, s.Port)
 		s.Port, s.Transfer = line.Port, ingest.TransferStaged
 	})
-	line.AddToxic("bandwidth", map[string]int{"rate": 1 << 10})
-	acme.Write("a.bin", sandbox.Random(20<<20))
+	line.AddToxic(t, "bandwidth", map[string]int{"rate": 1 << 10})
+	acme.Write(t, "a.bin", sandbox.Random(20<<20))
 	fetched, fetches := firstTime(func(ingest.Staged) {})
-	h.StartWorkerWith(h.Cfg, moments{afterFetch: fetched}.wrap)
-	scan := h.Scan()
+	h.StartWorkerWith(t, h.Cfg, moments{afterFetch: fetched}.wrap)
+	scan := h.Scan(t)
 	sandbox.Eventually(t, func() bool { return longestStaged(h.Cfg.Staging.Dir) > 2<<20 }, sandbox.Timeout, tick)
 	require.Zero(t, fetches.Load())
 	require.NoError(t, os.RemoveAll(filepath.Join(h.Cfg.Staging.Dir, "files")))
 	require.NoError(t, os.Mkdir(filepath.Join(h.Cfg.Staging.Dir, "files"), 0o700))
-	line.RemoveToxic("bandwidth")
-	h.AwaitScans(scan)
-	file := h.Completed(acme.Path("a.bin"))
+	line.RemoveToxic(t, "bandwidth")
+	h.AwaitScans(t, scan)
+	file := h.Completed(t, acme.Path("a.bin"))
 	requireRetryRecorded(t, h, file.UUID, "checkpoint")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // harmStaging ingests one file with the hooks in the worker.
 func harmStaging(t *testing.T, size int, m moments) *sandbox.Cluster {
 	t.Helper()
 	h := sandbox.NewCluster(t)
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("a.bin", sandbox.Random(size))
-	h.StartWorkerWith(h.Cfg, m.wrap)
-	h.ScanAndWait()
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "a.bin", sandbox.Random(size))
+	h.StartWorkerWith(t, h.Cfg, m.wrap)
+	h.ScanAndWait(t)
 	return h
 }
 

@@ -38,7 +38,7 @@ var storing = []struct {
 // losses are the changes of the source before the next attempt.
 var losses = map[string]func(t *testing.T, acme *services.SSHD){
 	"removed":  func(t *testing.T, acme *services.SSHD) { require.NoError(t, os.Remove(acme.Path("a.bin"))) },
-	"replaced": func(_ *testing.T, acme *services.SSHD) { acme.Write("a.bin", []byte("another version")) },
+	"replaced": func(t *testing.T, acme *services.SSHD) { acme.Write(t, "a.bin", []byte("another version")) },
 }
 
 // TestFault72_SourceGoneOnceStored: the worker is killed, or cannot write to the ledger,
@@ -54,12 +54,12 @@ func TestFault72_SourceGoneOnceStored(t *testing.T) {
 				}
 				t.Parallel()
 				h, acme, content := storedOnce(t, s.size, s.change)
-				first := h.StartProcess(sandbox.ProcessOptions{Crash: s.made})
-				scan := h.ScanAsync()
-				first.RequireCrashed()
+				first := h.StartProcess(t, sandbox.ProcessOptions{Crash: s.made})
+				scan := h.ScanAsync(t)
+				first.RequireCrashed(t)
 				lose(t, acme)
-				h.StartProcess(sandbox.ProcessOptions{})
-				h.AwaitScans(scan())
+				h.StartProcess(t, sandbox.ProcessOptions{})
+				h.AwaitScans(t, scan())
 				requireAdopted(t, h, acme, content)
 			})
 			t.Run(fmt.Sprintf("%s/%s/commit fails", s.name, loss), func(t *testing.T) {
@@ -68,11 +68,11 @@ func TestFault72_SourceGoneOnceStored(t *testing.T) {
 				}
 				t.Parallel()
 				h, acme, content := storedOnce(t, s.size, s.change)
-				h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+				h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
 					d.Ledger = &unrecorded{Ledger: d.Ledger, lose: func() { lose(t, acme) }}
 					return d
 				})
-				h.ScanAndWait()
+				h.ScanAndWait(t)
 				requireAdopted(t, h, acme, content)
 			})
 		}
@@ -96,20 +96,20 @@ func (u *unrecorded) Apply(ctx context.Context, change ingest.Change) error {
 
 func storedOnce(t *testing.T, size int, change func(*ingest.Server)) (*sandbox.Cluster, *services.SSHD, []byte) {
 	h := sandbox.NewCluster(t)
-	acme := h.AddServer("acme", change)
+	acme := h.AddServer(t, "acme", change)
 	content := sandbox.Random(size)
-	acme.Write("a.bin", content)
+	acme.Write(t, "a.bin", content)
 	return h, acme, content
 }
 
 func requireAdopted(t *testing.T, h *sandbox.Cluster, acme *services.SSHD, content []byte) {
 	t.Helper()
-	file := h.File(acme.Path("a.bin"), func(f ingest.File) bool { return f.Status.Terminal() || f.Status == ingest.StatusError })
+	file := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.Status.Terminal() || f.Status == ingest.StatusError })
 	require.Equal(t, ingest.StatusCompleted, file.Status, file.ErrorMessage)
-	h.AwaitIngest(file.UUID)
+	h.AwaitIngest(t, file.UUID)
 	assert.Equal(t, sandbox.Digest(content), file.Hash)
-	acme.Write("a.bin", content) // the audit compares with the source
-	h.RequireExactlyOnce()
+	acme.Write(t, "a.bin", content) // the audit compares with the source
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault72_AForeignObjectIsNotAdopted: before the file is stored, the key holds other
@@ -124,17 +124,17 @@ func TestFault72_AForeignObjectIsNotAdopted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h, acme, _ := storedOnce(t, c.size, c.change)
-			h.StartWorkerWith(h.Cfg, func(d activities.Deps) activities.Deps {
+			h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
 				d.Objects = &usurped{Objects: d.Objects, content: sandbox.Random(c.size + 1)[1:]}
 				return d
 			})
-			h.Scan()
-			file := h.Parked(acme.Path("a.bin"))
+			h.Scan(t)
+			file := h.Parked(t, acme.Path("a.bin"))
 			require.Equal(t, ingest.KindConflict, file.ErrorKind, file.ErrorMessage)
-			require.NoError(t, h.Temporal.SignalWorkflow(h.Ctx, ingest.IngestWorkflowID(file.UUID), "", workflows.UpdateRetry,
+			require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", workflows.UpdateRetry,
 				workflows.OperatorAction{From: ingest.FirstStep(file.Mode), Actor: "ann", Reason: "once more"}))
-			sandbox.Eventually(t, func() bool { return sandbox.Count(h.Events(file.UUID), ingest.EventError) == 2 }, sandbox.Timeout, tick, "the second try does not fail")
-			assert.Equal(t, ingest.KindConflict, h.Parked(acme.Path("a.bin")).ErrorKind)
+			sandbox.Eventually(t, func() bool { return sandbox.Count(h.Events(t, file.UUID), ingest.EventError) == 2 }, sandbox.Timeout, tick, "the second try does not fail")
+			assert.Equal(t, ingest.KindConflict, h.Parked(t, acme.Path("a.bin")).ErrorKind)
 		})
 	}
 }

@@ -29,44 +29,44 @@ func TestFault59_TemporalKilled(t *testing.T) {
 	own, variable := newOwnTemporal(t, h)
 	// The bandwidth is limited so that most files are unfinished when the server is
 	// killed, on any machine. The limit is removed afterwards.
-	slow, line := slowServer(h, "slow", 256)
-	slow.Write("large.bin", sandbox.Random(32<<20))
-	acme, acmeLine := lineTo(h, "acme", 128, nil)
+	slow, line := slowServer(t, h, "slow", 256)
+	slow.Write(t, "large.bin", sandbox.Random(32<<20))
+	acme, acmeLine := lineTo(t, h, "acme", 128, nil)
 	const small = 120
 	for i := range small {
-		acme.Write(fmt.Sprintf("%03d.csv", i), sandbox.Random(256<<10+i))
+		acme.Write(t, fmt.Sprintf("%03d.csv", i), sandbox.Random(256<<10+i))
 	}
-	h.StartProcess(sandbox.ProcessOptions{Env: []string{variable}})
-	scan := h.Scan()
-	large := h.File(slow.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
-	sandbox.Eventually(t, func() bool { return completedFiles(h) >= small/10 }, sandbox.Timeout, tick, "the small files do not arrive")
-	acknowledged := keepStarting(h)
-	before := historyLengths(h)
+	h.StartProcess(t, sandbox.ProcessOptions{Env: []string{variable}})
+	scan := h.Scan(t)
+	large := h.File(t, slow.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
+	sandbox.Eventually(t, func() bool { return completedFiles(t, h) >= small/10 }, sandbox.Timeout, tick, "the small files do not arrive")
+	acknowledged := keepStarting(t, h)
+	before := historyLengths(t, h)
 	own.kill()
 	kept := acknowledged()
-	done := completedFiles(h)
+	done := completedFiles(t, h)
 	require.Less(t, done, small, "the server was not under load any more")
 	require.Contains(t, before, large.UUID, "the large file is in flight")
 
-	own.start()
-	for file, length := range historyLengths(h) {
+	own.start(t)
+	for file, length := range historyLengths(t, h) {
 		assert.GreaterOrEqual(t, length, before[file], "events of file %s were lost", file)
 		delete(before, file)
 	}
 	assert.Empty(t, before, "workflows of files were lost")
 	require.NotEmpty(t, kept, "no start was acknowledged before the kill")
 	for _, id := range kept {
-		_, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, id, "")
+		_, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), id, "")
 		require.NoError(t, err, "the start of %s was acknowledged and is lost", id)
 	}
-	line.RemoveToxic("bandwidth")
-	acmeLine.RemoveToxic("bandwidth")
-	h.AwaitScans(scan)
-	for _, f := range h.Files() {
-		h.AwaitIngest(h.Completed(f.RemotePath).UUID)
+	line.RemoveToxic(t, "bandwidth")
+	acmeLine.RemoveToxic(t, "bandwidth")
+	h.AwaitScans(t, scan)
+	for _, f := range h.Files(t) {
+		h.AwaitIngest(t, h.Completed(t, f.RemotePath).UUID)
 	}
 	figure(t, "fault 59: Temporal killed with %d of %d files done and %d other starts acknowledged", done, small+1, len(kept))
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // TestFault59_TemporalRestoredFromAnOlderCopy is the worst power cut: Temporal's database
@@ -77,50 +77,50 @@ func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	h.SetTimeout(8 * sandbox.Timeout)
 	own, variable := newOwnTemporal(t, h)
-	slow, line := slowServer(h, "slow", 32) // minutes for each file, until it is fast again
-	acme := h.AddServer("acme", nil)
-	slow.Write("copied.bin", sandbox.Random(8<<20))
-	writeSmall(acme, "copied", 10)
-	h.StartProcess(sandbox.ProcessOptions{Env: []string{variable, hasty}})
-	h.Scan()
-	copiedFile := h.File(slow.Path("copied.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
-	h.Completed(acme.Path("copied-009.csv"))
-	older := own.copyDatabase()
+	slow, line := slowServer(t, h, "slow", 32) // minutes for each file, until it is fast again
+	acme := h.AddServer(t, "acme", nil)
+	slow.Write(t, "copied.bin", sandbox.Random(8<<20))
+	writeSmall(t, acme, "copied", 10)
+	h.StartProcess(t, sandbox.ProcessOptions{Env: []string{variable, hasty}})
+	h.Scan(t)
+	copiedFile := h.File(t, slow.Path("copied.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
+	h.Completed(t, acme.Path("copied-009.csv"))
+	older := own.copyDatabase(t)
 
-	slow.Write("lost.bin", sandbox.Random(9<<20))
-	writeSmall(acme, "lost", 20)
-	h.Scan()
-	lost := h.File(slow.Path("lost.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
-	sandbox.Eventually(t, func() bool { return completedFiles(h) >= 15 }, sandbox.Timeout, tick, "the files after the copy do not arrive")
+	slow.Write(t, "lost.bin", sandbox.Random(9<<20))
+	writeSmall(t, acme, "lost", 20)
+	h.Scan(t)
+	lost := h.File(t, slow.Path("lost.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
+	sandbox.Eventually(t, func() bool { return completedFiles(t, h) >= 15 }, sandbox.Timeout, tick, "the files after the copy do not arrive")
 	own.kill()
-	own.putBack(older)
-	own.start()
-	require.True(t, hasWorkflow(h, copiedFile.UUID), "the copy has no workflow of the file that was in flight")
-	require.False(t, hasWorkflow(h, lost.UUID), "the copy is not from before: this tests nothing")
+	own.putBack(t, older)
+	own.start(t)
+	require.True(t, hasWorkflow(t, h, copiedFile.UUID), "the copy has no workflow of the file that was in flight")
+	require.False(t, hasWorkflow(t, h, lost.UUID), "the copy is not from before: this tests nothing")
 
-	line.RemoveToxic("bandwidth")
+	line.RemoveToxic(t, "bandwidth")
 	requeued := int64(0)
 	sandbox.Eventually(t, func() bool {
-		requeued += h.Reconcile().Requeued
-		h.Scan()
-		return len(h.Files()) == 32 && completedFiles(h) == 32
+		requeued += h.Reconcile(t).Requeued
+		h.Scan(t)
+		return len(h.Files(t)) == 32 && completedFiles(t, h) == 32
 	}, 3*sandbox.Timeout, 2*time.Second, "not every file arrives")
 	assert.Positive(t, requeued, "nothing was brought back")
-	for _, f := range h.Files() {
-		if hasWorkflow(h, f.UUID) { // workflows of files completed before the loss are gone
-			h.AwaitIngest(f.UUID)
+	for _, f := range h.Files(t) {
+		if hasWorkflow(t, h, f.UUID) { // workflows of files completed before the loss are gone
+			h.AwaitIngest(t, f.UUID)
 		}
 	}
-	sandbox.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
+	sandbox.Eventually(t, func() bool { return h.Reconcile(t).HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
 		sandbox.Timeout, time.Second, "what was staged is never swept")
 	figure(t, "fault 59: with an older copy of Temporal's database %d files were brought back", requeued)
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // keepStarting starts workflows that no worker runs until the returned function is
 // called, which returns the ids of acknowledged starts.
-func keepStarting(h *sandbox.Cluster) (stop func() []string) {
-	ctx, cancel := context.WithCancel(h.Ctx)
+func keepStarting(t *testing.T, h *sandbox.Cluster) (stop func() []string) {
+	ctx, cancel := context.WithCancel(h.Context(t))
 	ended := make(chan []string)
 	first := make(chan struct{})
 	go func() {
@@ -139,7 +139,7 @@ func keepStarting(h *sandbox.Cluster) (stop func() []string) {
 	}()
 	select {
 	case <-first:
-	case <-h.Ctx.Done():
+	case <-h.Context(t).Done():
 	}
 	return func() []string {
 		cancel()
@@ -147,35 +147,35 @@ func keepStarting(h *sandbox.Cluster) (stop func() []string) {
 	}
 }
 
-func writeSmall(sshd *services.SSHD, name string, n int) {
+func writeSmall(t *testing.T, sshd *services.SSHD, name string, n int) {
 	for i := range n {
-		sshd.Write(fmt.Sprintf("%s-%03d.csv", name, i), sandbox.Random(700+i+len(name)*100))
+		sshd.Write(t, fmt.Sprintf("%s-%03d.csv", name, i), sandbox.Random(700+i+len(name)*100))
 	}
 }
 
 // historyLengths returns the history lengths of all files with a workflow, by uuid.
-func historyLengths(h *sandbox.Cluster) map[string]int64 {
-	h.T.Helper()
+func historyLengths(t *testing.T, h *sandbox.Cluster) map[string]int64 {
+	t.Helper()
 	lengths := map[string]int64{}
-	for _, f := range h.Files() {
-		described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(f.UUID), "")
+	for _, f := range h.Files(t) {
+		described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(f.UUID), "")
 		var missing *serviceerror.NotFound
 		if errors.As(err, &missing) {
 			continue
 		}
-		require.NoError(h.T, err)
+		require.NoError(t, err)
 		lengths[f.UUID] = described.GetWorkflowExecutionInfo().GetHistoryLength()
 	}
 	return lengths
 }
 
-func hasWorkflow(h *sandbox.Cluster, fileUUID string) bool {
-	h.T.Helper()
-	_, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(fileUUID), "")
+func hasWorkflow(t *testing.T, h *sandbox.Cluster, fileUUID string) bool {
+	t.Helper()
+	_, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(fileUUID), "")
 	var missing *serviceerror.NotFound
 	if errors.As(err, &missing) {
 		return false
 	}
-	require.NoError(h.T, err)
+	require.NoError(t, err)
 	return true
 }

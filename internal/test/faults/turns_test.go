@@ -25,8 +25,8 @@ var openFaults = map[string]func(done <-chan struct{}) (cut bool){
 
 // badFiles starts a server with four slots that injects the fault for files whose names
 // begin with "bad".
-func badFiles(h *sandbox.Cluster, how func(done <-chan struct{}) bool, change func(*ingest.Server)) *services.FaultySFTP {
-	faulty := h.AddFaulty("faulty", func(s *ingest.Server) {
+func badFiles(t *testing.T, h *sandbox.Cluster, how func(done <-chan struct{}) bool, change func(*ingest.Server)) *services.FaultySFTP {
+	faulty := h.AddFaulty(t, "faulty", func(s *ingest.Server) {
 		s.MaxParallel, s.Settle, s.ScanInterval = 4, 0, 24*time.Hour
 		if change != nil {
 			change(s)
@@ -57,30 +57,30 @@ func TestBadFilesLeaveTheirSlotsToGoodOnes(t *testing.T) {
 			t.Run(name+" "+string(mode), func(t *testing.T) {
 				t.Parallel()
 				h := sandbox.NewCluster(t)
-				h.StartWorker()
-				faulty := badFiles(h, how, func(s *ingest.Server) {
+				h.StartWorker(t)
+				faulty := badFiles(t, h, how, func(s *ingest.Server) {
 					s.Transfer, s.AnswerTimeout = mode, ingest.Duration(12*time.Second)
 				})
 				bad, good := writeMany(h, faulty, "bad", 6), writeMany(h, faulty, "good", 20)
-				h.Scan()
+				h.Scan(t)
 				began := time.Now()
 				for _, path := range good {
-					h.FileWithin(2*time.Minute, path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+					h.FileWithin(t, 2*time.Minute, path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 				}
 				t.Logf("all good files were completed after %s", time.Since(began))
 				for _, path := range bad {
-					f := h.File(path, func(f ingest.File) bool { return f.Deferrals > 0 })
+					f := h.File(t, path, func(f ingest.File) bool { return f.Deferrals > 0 })
 					assert.NotEmpty(t, f.ErrorMessage)
 					assert.False(t, f.NotBefore.IsZero())
 					if name == "hangs" {
-						assert.EqualValues(t, 1, sandbox.Detail(h.Events(f.UUID), ingest.EventDeferred, "attempts"), "a second try would take as long")
+						assert.EqualValues(t, 1, sandbox.Detail(h.Events(t, f.UUID), ingest.EventDeferred, "attempts"), "a second try would take as long")
 					}
 				}
 				faulty.SetFaults(services.SFTPFaults{})
 				for _, path := range bad {
-					h.FileWithin(3*time.Minute, path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+					h.FileWithin(t, 3*time.Minute, path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 				}
-				h.RequireExactlyOnce()
+				h.RequireExactlyOnce(t)
 			})
 		}
 	}
@@ -91,20 +91,20 @@ func TestBadFilesLeaveTheirSlotsToGoodOnes(t *testing.T) {
 func TestAServerWithOnlyBadFilesGetsFewLogIns(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	h.StartWorker()
-	faulty := badFiles(h, openFaults["cuts"], nil)
+	h.StartWorker(t)
+	faulty := badFiles(t, h, openFaults["cuts"], nil)
 	bad := writeMany(h, faulty, "bad", 16)
-	h.Scan()
+	h.Scan(t)
 	began, before := time.Now(), faulty.Logins()
 	for _, path := range bad {
-		h.FileWithin(5*time.Minute, path, func(f ingest.File) bool { return f.Deferrals > 2 })
+		h.FileWithin(t, 5*time.Minute, path, func(f ingest.File) bool { return f.Deferrals > 2 })
 	}
 	took, logins := time.Since(began), faulty.Logins()-before
 	t.Logf("%d log-ins in %s", logins, took)
 	require.Less(t, float64(logins), 60*max(took.Minutes(), 1))
 	faulty.SetFaults(services.SFTPFaults{})
 	for _, path := range bad {
-		h.FileWithin(5*time.Minute, path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+		h.FileWithin(t, 5*time.Minute, path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }

@@ -18,60 +18,60 @@ import (
 func TestFault79_UpgradedInFlight(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	stop := h.StartWorkerWired(h.Cfg, worker.Wiring{BuildID: "before"})
-	acme := h.AddServer("acme", sandbox.Staged)
-	acme.Write("parked.bin", sandbox.Random(1000))
-	acme.Write("parked.bin.sha256", []byte(sandbox.Digest([]byte("other"))+"  parked.bin\n"))
-	h.Scan()
-	parked := h.Parked(acme.Path("parked.bin"))
+	stop := h.StartWorkerWired(t, h.Cfg, worker.Wiring{BuildID: "before"})
+	acme := h.AddServer(t, "acme", sandbox.Staged)
+	acme.Write(t, "parked.bin", sandbox.Random(1000))
+	acme.Write(t, "parked.bin.sha256", []byte(sandbox.Digest([]byte("other"))+"  parked.bin\n"))
+	h.Scan(t)
+	parked := h.Parked(t, acme.Path("parked.bin"))
 
 	var line *sandbox.Proxy
-	slow := h.AddServer("slow", func(s *ingest.Server) {
+	slow := h.AddServer(t, "slow", func(s *ingest.Server) {
 		line = sandbox.NewProxy(t, s.Host, s.Port)
 		s.Port, s.Transfer = line.Port, ingest.TransferStaged
 	})
-	slow.Write("moving.bin", sandbox.Random(8<<20))
-	scan := h.Scan()
-	h.File(slow.Path("moving.bin"), func(ingest.File) bool { return true })
-	line.AddToxic("bandwidth", map[string]int{"rate": 1 << 9})
-	moving := h.File(slow.Path("moving.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
+	slow.Write(t, "moving.bin", sandbox.Random(8<<20))
+	scan := h.Scan(t)
+	h.File(t, slow.Path("moving.bin"), func(ingest.File) bool { return true })
+	line.AddToxic(t, "bandwidth", map[string]int{"rate": 1 << 9})
+	moving := h.File(t, slow.Path("moving.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
 	sandbox.Eventually(t, func() bool { return longestStaged(h.Cfg.Staging.Dir) > 100<<10 }, sandbox.Timeout, tick)
-	acme.Write("settling.bin", sandbox.Random(3000))
-	late := h.Scan()
-	h.File(acme.Path("settling.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
-	runs := []string{runOf(h, parked.UUID), runOf(h, moving.UUID)} // a file that is fetched again gets another run
+	acme.Write(t, "settling.bin", sandbox.Random(3000))
+	late := h.Scan(t)
+	h.File(t, acme.Path("settling.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
+	runs := []string{runOf(t, h, parked.UUID), runOf(t, h, moving.UUID)} // a file that is fetched again gets another run
 	stop()
 
-	line.RemoveToxic("bandwidth")
-	h.StartWorkerWired(h.Cfg, worker.Wiring{BuildID: "after"})
-	acme.Write("parked.bin.sha256", []byte(sandbox.Digest(sandbox.Random(1000))+"  parked.bin\n"))
-	require.NoError(t, h.SendUpdate(parked.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "corrected"}))
-	h.AwaitScans(scan)
-	h.AwaitScans(late)
+	line.RemoveToxic(t, "bandwidth")
+	h.StartWorkerWired(t, h.Cfg, worker.Wiring{BuildID: "after"})
+	acme.Write(t, "parked.bin.sha256", []byte(sandbox.Digest(sandbox.Random(1000))+"  parked.bin\n"))
+	require.NoError(t, h.SendUpdate(t, parked.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "corrected"}))
+	h.AwaitScans(t, scan)
+	h.AwaitScans(t, late)
 	for _, path := range []string{acme.Path("parked.bin"), acme.Path("settling.bin"), slow.Path("moving.bin")} {
-		h.AwaitIngest(h.Completed(path).UUID)
+		h.AwaitIngest(t, h.Completed(t, path).UUID)
 	}
 	for i, file := range []ingest.File{parked, moving} {
-		assert.Equal(t, []string{"before", "after"}, buildsOf(h, file.UUID, runs[i]), file.RemotePath)
+		assert.Equal(t, []string{"before", "after"}, buildsOf(t, h, file.UUID, runs[i]), file.RemotePath)
 	}
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }
 
 // runOf returns the current run of the file's workflow.
-func runOf(h *sandbox.Cluster, fileUUID string) string {
-	h.T.Helper()
-	described, err := h.Temporal.DescribeWorkflowExecution(h.Ctx, ingest.IngestWorkflowID(fileUUID), "")
-	require.NoError(h.T, err)
+func runOf(t *testing.T, h *sandbox.Cluster, fileUUID string) string {
+	t.Helper()
+	described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(fileUUID), "")
+	require.NoError(t, err)
 	return described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
 }
 
 // buildsOf returns the builds that have executed a run of the file's workflow, in order.
-func buildsOf(h *sandbox.Cluster, fileUUID, run string) (builds []string) {
-	h.T.Helper()
-	history := h.Temporal.GetWorkflowHistory(h.Ctx, ingest.IngestWorkflowID(fileUUID), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+func buildsOf(t *testing.T, h *sandbox.Cluster, fileUUID, run string) (builds []string) {
+	t.Helper()
+	history := h.Temporal.GetWorkflowHistory(h.Context(t), ingest.IngestWorkflowID(fileUUID), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
-		require.NoError(h.T, err)
+		require.NoError(t, err)
 		done := event.GetWorkflowTaskCompletedEventAttributes()
 		if done == nil {
 			continue

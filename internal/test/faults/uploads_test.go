@@ -18,12 +18,12 @@ func TestFault45_OrphanUploads(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	proxy := newStoreProxy(t, h)
-	acme := h.AddServer("acme", nil)
-	acme.Write("done.bin", sandbox.Random(1000))
-	h.StartWorker()
-	h.ScanAndWait()
-	done := h.Completed(acme.Path("done.bin"))
-	h.AwaitIngest(done.UUID)
+	acme := h.AddServer(t, "acme", nil)
+	acme.Write(t, "done.bin", sandbox.Random(1000))
+	h.StartWorker(t)
+	h.ScanAndWait(t)
+	done := h.Completed(t, acme.Path("done.bin"))
+	h.AwaitIngest(t, done.UUID)
 
 	release := make(chan struct{})
 	proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -32,21 +32,21 @@ func TestFault45_OrphanUploads(t *testing.T) {
 		}
 		return false
 	}, nil)
-	acme.Write("live.bin", sandbox.Random(40<<20))
-	scan := h.Scan()
+	acme.Write(t, "live.bin", sandbox.Random(40<<20))
+	scan := h.Scan(t)
 	sandbox.Eventually(t, func() bool { return proxy.taken("1") == 1 && proxy.taken("2") == 1 }, sandbox.Timeout, tick)
-	orphan, err := h.S3.Core.NewMultipartUpload(h.Ctx, h.S3.Bucket, done.ObjectKey, minio.PutObjectOptions{})
+	orphan, err := h.S3.Core.NewMultipartUpload(h.Context(t), h.S3.Bucket, done.ObjectKey, minio.PutObjectOptions{})
 	require.NoError(t, err)
-	_, err = h.S3.Core.PutObjectPart(h.Ctx, h.S3.Bucket, done.ObjectKey, orphan, 1, bytes.NewReader([]byte("left")), 4, minio.PutObjectPartOptions{})
+	_, err = h.S3.Core.PutObjectPart(h.Context(t), h.S3.Bucket, done.ObjectKey, orphan, 1, bytes.NewReader([]byte("left")), 4, minio.PutObjectPartOptions{})
 	require.NoError(t, err)
 	require.Equal(t, 2, h.S3.OpenUploads(t))
 
-	assert.EqualValues(t, 1, h.Reconcile().UploadsAborted)
+	assert.EqualValues(t, 1, h.Reconcile(t).UploadsAborted)
 	assert.Equal(t, 1, h.S3.OpenUploads(t), "the live one is spared")
 
 	close(release)
-	h.AwaitScans(scan)
-	h.AwaitIngest(h.Completed(acme.Path("live.bin")).UUID)
+	h.AwaitScans(t, scan)
+	h.AwaitIngest(t, h.Completed(t, acme.Path("live.bin")).UUID)
 	assert.Equal(t, 1, proxy.taken("1"), "the upload resumes after it")
-	h.RequireExactlyOnce()
+	h.RequireExactlyOnce(t)
 }

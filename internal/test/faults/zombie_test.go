@@ -23,16 +23,16 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 	t.Run("in a download", func(t *testing.T) {
 		t.Parallel()
 		h := sandbox.NewCluster(t)
-		acme, line := slowServer(h, "acme", 2<<10)
-		acme.Write("a.bin", sandbox.Random(24<<20))
-		zombie := h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty}})
-		scan := h.Scan()
+		acme, line := slowServer(t, h, "acme", 2<<10)
+		acme.Write(t, "a.bin", sandbox.Random(24<<20))
+		zombie := h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty}})
+		scan := h.Scan(t)
 		awaitStaged(t, h.Cfg.Staging.Dir, 4<<20)
 		zombie.Signal(syscall.SIGSTOP)
-		line.RemoveToxic("bandwidth")
-		variable, _ := staging(h)
-		h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, variable}})
-		h.AwaitScans(scan)
+		line.RemoveToxic(t, "bandwidth")
+		variable, _ := staging(t, h)
+		h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty, variable}})
+		h.AwaitScans(t, scan)
 		requireHarmless(t, h, zombie, acme)
 	})
 	// Any worker may publish, also two concurrently.
@@ -47,18 +47,18 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 			}
 			return pass
 		})
-		acme := h.AddServer("acme", nil)
-		acme.Write("a.bin", sandbox.Random(1000))
-		zombie := h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, "STEVEDORE_AMQP_URL=" + amqp}})
-		scan := h.Scan()
+		acme := h.AddServer(t, "acme", nil)
+		acme.Write(t, "a.bin", sandbox.Random(1000))
+		zombie := h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty, "STEVEDORE_AMQP_URL=" + amqp}})
+		scan := h.Scan(t)
 		await(t, reached, "no notification is published")
 		zombie.Signal(syscall.SIGSTOP)
-		variable, _ := staging(h)
-		h.StartProcess(sandbox.ProcessOptions{Env: []string{hasty, variable}})
-		h.Completed(acme.Path("a.bin"))
+		variable, _ := staging(t, h)
+		h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty, variable}})
+		h.Completed(t, acme.Path("a.bin"))
 		close(release) // the suspended worker's request arrives in the end
 		sandbox.Eventually(t, func() bool { return queued(t, h) == 2 }, sandbox.Timeout, tick, "the zombie's message never came")
-		h.AwaitScans(scan)
+		h.AwaitScans(t, scan)
 		requireHarmless(t, h, zombie, acme)
 	})
 }
@@ -91,17 +91,17 @@ func TestFault40_TwoWorkerProcesses(t *testing.T) {
 				}
 				return false
 			}, nil)
-			acme := h.AddServer("acme", nil)
-			acme.Write("a.bin", sandbox.Random(size))
+			acme := h.AddServer(t, "acme", nil)
+			acme.Write(t, "a.bin", sandbox.Random(size))
 			env := []string{hasty, "STEVEDORE_S3_ENDPOINT=" + proxy.Address}
-			zombie := h.StartProcess(sandbox.ProcessOptions{Env: env})
-			scan := h.Scan()
+			zombie := h.StartProcess(t, sandbox.ProcessOptions{Env: env})
+			scan := h.Scan(t)
 			await(t, first, "nothing is uploaded")
 			zombie.Signal(syscall.SIGSTOP)
 			began := time.Now()
-			variable, _ := staging(h)
-			h.StartProcess(sandbox.ProcessOptions{Env: append(env, variable)})
-			h.AwaitScans(scan)
+			variable, _ := staging(t, h)
+			h.StartProcess(t, sandbox.ProcessOptions{Env: append(env, variable)})
+			h.AwaitScans(t, scan)
 			figure(t, "fault 40 %s: another host had stored the object %s after the first was frozen", name, seconds(time.Since(began)))
 			requireHarmless(t, h, zombie, acme)
 			// Unsent bytes of the first worker arrive after it is resumed.
@@ -114,13 +114,13 @@ func TestFault40_TwoWorkerProcesses(t *testing.T) {
 // must give up and leave nothing behind.
 func requireHarmless(t *testing.T, h *sandbox.Cluster, zombie *sandbox.Process, acme *services.SSHD) {
 	t.Helper()
-	file := h.Completed(acme.Path("a.bin"))
-	h.AwaitIngest(file.UUID)
+	file := h.Completed(t, acme.Path("a.bin"))
+	h.AwaitIngest(t, file.UUID)
 	assert.Equal(t, ingest.StatusCompleted, file.Status)
-	events := h.Events(file.UUID)
+	events := h.Events(t, file.UUID)
 	zombie.Signal(syscall.SIGCONT)
-	sandbox.Eventually(t, func() bool { return h.Reconcile().HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
+	sandbox.Eventually(t, func() bool { return h.Reconcile(t).HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
 		sandbox.Timeout, time.Second, "the zombie has given up and its staging is swept")
-	assert.Equal(t, events, h.Events(file.UUID))
-	h.RequireExactlyOnce()
+	assert.Equal(t, events, h.Events(t, file.UUID))
+	h.RequireExactlyOnce(t)
 }

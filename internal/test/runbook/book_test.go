@@ -3,7 +3,6 @@
 package runbook_test
 
 import (
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,20 +98,19 @@ func oneLine(command string) string {
 
 // person runs recipes in a shell.
 type person struct {
-	t    *testing.T
-	ctx  context.Context
+	h    *sandbox.Cluster
 	book map[string]string
 	env  []string
 }
 
 // at returns a person with the address of the tests' Temporal server.
-func at(h *sandbox.Cluster, namespace string) *person {
-	t := h.T
+func at(t *testing.T, h *sandbox.Cluster, namespace string) *person {
+
 	t.Helper()
 	bin, err := filepath.Abs(program)
 	require.NoError(t, err)
 	require.FileExists(t, bin, "run `make build`")
-	return &person{t: t, ctx: h.Ctx, book: readBook(t), env: []string{
+	return &person{h: h, book: readBook(t), env: []string{
 		"PATH=" + filepath.Dir(bin) + ":" + os.Getenv("PATH"), "HOME=" + t.TempDir(),
 		"TEMPORAL_ADDRESS=" + os.Getenv("TEMPORAL_ADDRESS"), "TEMPORAL_NAMESPACE=" + namespace,
 	}}
@@ -120,49 +118,49 @@ func at(h *sandbox.Cluster, namespace string) *person {
 
 // run runs the recipe with words replaced, given as pairs, and returns its output. It
 // must succeed.
-func (p *person) run(name string, words ...string) string {
-	p.t.Helper()
-	out, err := p.enter(name, words)
-	require.NoError(p.t, err, "recipe %s: %s", name, out)
+func (p *person) run(t *testing.T, name string, words ...string) string {
+	t.Helper()
+	out, err := p.enter(t, name, words)
+	require.NoError(t, err, "recipe %s: %s", name, out)
 	return out
 }
 
 // fails runs a recipe that must be refused, and returns its output.
-func (p *person) fails(name string, words ...string) string {
-	p.t.Helper()
-	out, err := p.enter(name, words)
-	require.Error(p.t, err, "recipe %s: %s", name, out)
+func (p *person) fails(t *testing.T, name string, words ...string) string {
+	t.Helper()
+	out, err := p.enter(t, name, words)
+	require.Error(t, err, "recipe %s: %s", name, out)
 	return out
 }
 
 // until repeats the recipe until it succeeds with an accepted output: visibility is
 // eventually consistent, and schedules of a new namespace may take long to respond.
-func (p *person) until(name string, fits func(out string) bool, words ...string) string {
-	p.t.Helper()
+func (p *person) until(t *testing.T, name string, fits func(out string) bool, words ...string) string {
+	t.Helper()
 	var out string
-	sandbox.Eventually(p.t, func() bool {
-		printed, err := p.enter(name, words)
+	sandbox.Eventually(t, func() bool {
+		printed, err := p.enter(t, name, words)
 		out = printed
 		return err == nil && fits(out)
 	}, 3*sandbox.Timeout, time.Second, "recipe %s never prints what it should", name)
 	return out
 }
 
-func (p *person) enter(name string, words []string) (string, error) {
-	p.t.Helper()
+func (p *person) enter(t *testing.T, name string, words []string) (string, error) {
+	t.Helper()
 	commands, ok := p.book[name]
-	require.True(p.t, ok, "there is no recipe %s", name)
+	require.True(t, ok, "there is no recipe %s", name)
 	commands = strings.NewReplacer(words...).Replace(commands)
-	require.NotRegexp(p.t, `\b(SERVER|SERVER_UUID|FILE_UUID|EVENT_ID|JOB_ID)\b`, commands, "a word was not replaced")
-	return p.shell(commands)
+	require.NotRegexp(t, `\b(SERVER|SERVER_UUID|FILE_UUID|EVENT_ID|JOB_ID)\b`, commands, "a word was not replaced")
+	return p.shell(t, commands)
 }
 
 // shell runs commands without a terminal.
-func (p *person) shell(commands string) (string, error) {
-	cmd := exec.CommandContext(p.ctx, "sh", "-c", commands)
+func (p *person) shell(t *testing.T, commands string) (string, error) {
+	cmd := exec.CommandContext(p.h.Context(t), "sh", "-c", commands)
 	cmd.Env = p.env
 	out, err := cmd.CombinedOutput()
-	p.t.Logf("$ %s\n%s", commands, out)
+	t.Logf("$ %s\n%s", commands, out)
 	return string(out), err
 }
 

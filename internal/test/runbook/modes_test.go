@@ -44,37 +44,37 @@ func TestRecipesForTransferModes(t *testing.T) {
 		d.Direct.Copier = halfway{d.Direct.Copier, release}
 		return d
 	})
-	acme := h.AddServer("acme", sandbox.Direct)
-	acme.Write("small.csv", sandbox.Random(100))
-	acme.Write("large.bin", sandbox.Random(6<<20))
-	scan := h.Scan()
+	acme := h.AddServer(t, "acme", sandbox.Direct)
+	acme.Write(t, "small.csv", sandbox.Random(100))
+	acme.Write(t, "large.bin", sandbox.Random(6<<20))
+	scan := h.Scan(t)
 
 	// Memory: one local activity, seven events.
-	small := h.Completed(acme.Path("small.csv"))
-	h.AwaitIngest(small.UUID)
-	history := p.run("show-history", "FILE_UUID", small.UUID)
+	small := h.Completed(t, acme.Path("small.csv"))
+	h.AwaitIngest(t, small.UUID)
+	history := p.run(t, "show-history", "FILE_UUID", small.UUID)
 	assert.Regexp(t, `(?m)^ +5 .*Z  MarkerRecorded`, history)
 	assert.Regexp(t, `(?m)^ +7 .*Z  WorkflowExecutionCompleted`, history)
-	steps := p.run("show-steps", "FILE_UUID", small.UUID)
+	steps := p.run(t, "show-steps", "FILE_UUID", small.UUID)
 	assert.Contains(t, steps, "ActivityType: IngestInMemory\nuserMetadata.summary: move 100 B from acme\n")
 	assert.Equal(t, 1, strings.Count(steps, "ctivityType"), "no other activity")
 
 	// Direct: one activity, which reports its progress.
-	large := h.File(acme.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
-	described := p.until("describe-file", func(out string) bool {
+	large := h.File(t, acme.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
+	described := p.until(t, "describe-file", func(out string) bool {
 		return has("Transfer", `"total":6291456`)(out) && !strings.Contains(out, `"done":0`)
 	}, "FILE_UUID", large.UUID)
 	assert.Regexp(t, `Type +Transfer`, described)
 	assert.Regexp(t, `LastHeartbeatDetails +\[\{"done":[1-9]\d+,("rate":[\d.e+]+,)?"total":6291456`, described)
-	assert.Contains(t, p.run("show-steps", "FILE_UUID", large.UUID), "activityType.name: Transfer\nuserMetadata.summary: transfer 6.0 MiB from acme\n")
-	shows(p, "ingest/"+large.UUID, "**is being transferred**, step 1 of 2, transfer mode direct",
+	assert.Contains(t, p.run(t, "show-steps", "FILE_UUID", large.UUID), "activityType.name: Transfer\nuserMetadata.summary: transfer 6.0 MiB from acme\n")
+	shows(t, p, "ingest/"+large.UUID, "**is being transferred**, step 1 of 2, transfer mode direct",
 		"temporal activity pause --workflow-id ingest/"+large.UUID+" --activity-type Transfer")
-	p.until("transfer-workers", regexp.MustCompile(`Pollers:\n.*\n +UNVERSIONED +activity`).MatchString)
-	dispatcher := p.run("describe-scan", "SERVER_UUID", large.ServerUUID)
+	p.until(t, "transfer-workers", regexp.MustCompile(`Pollers:\n.*\n +UNVERSIONED +activity`).MatchString)
+	dispatcher := p.run(t, "describe-scan", "SERVER_UUID", large.ServerUUID)
 	assert.Regexp(t, `Type +DispatchFiles\n +State +Started`, dispatcher)
 
 	close(release)
-	h.Completed(large.RemotePath)
-	h.AwaitScans(scan)
-	h.RequireExactlyOnce()
+	h.Completed(t, large.RemotePath)
+	h.AwaitScans(t, scan)
+	h.RequireExactlyOnce(t)
 }

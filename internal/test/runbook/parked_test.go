@@ -42,115 +42,115 @@ func newParkedFiles(t *testing.T, change func(*ingest.Server)) *parkedFiles {
 func newParkedFilesWith(t *testing.T, change func(*ingest.Server), wrap func(activities.Deps) activities.Deps) *parkedFiles {
 	t.Helper()
 	y := &parkedFiles{Cluster: sandbox.NewCluster(t), name: "acme-" + uuid.NewString()[:8]}
-	y.StartWorkerWith(y.Cfg, wrap)
-	y.SSHD = y.AddServer(y.name, change)
+	y.StartWorkerWith(t, y.Cfg, wrap)
+	y.SSHD = y.AddServer(t, y.name, change)
 	return y
 }
 
 // park brings files into error by wrong checksum files, then corrects the checksum files.
-func (y *parkedFiles) park(names ...string) (files []ingest.File) {
-	y.T.Helper()
+func (y *parkedFiles) park(t *testing.T, names ...string) (files []ingest.File) {
+	t.Helper()
 	for _, name := range names {
-		y.Write(name, sandbox.Random(100))
-		y.Write(name+".sha256", []byte(sandbox.Digest([]byte("other"))+"  "+name+"\n"))
+		y.Write(t, name, sandbox.Random(100))
+		y.Write(t, name+".sha256", []byte(sandbox.Digest([]byte("other"))+"  "+name+"\n"))
 	}
-	y.Scan()
+	y.Scan(t)
 	for _, name := range names {
-		files = append(files, y.Parked(y.Path(name)))
-		y.Write(name+".sha256", []byte(sandbox.Digest(sandbox.Random(100))+"  "+name+"\n"))
+		files = append(files, y.Parked(t, y.Path(name)))
+		y.Write(t, name+".sha256", []byte(sandbox.Digest(sandbox.Random(100))+"  "+name+"\n"))
 	}
 	return files
 }
 
-func (y *parkedFiles) skipped(f ingest.File) {
-	y.T.Helper()
-	y.File(f.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
+func (y *parkedFiles) skipped(t *testing.T, f ingest.File) {
+	t.Helper()
+	y.File(t, f.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
 }
 
-func (y *parkedFiles) decidedBy(f ingest.File) any {
-	return sandbox.Detail(y.Events(f.UUID), ingest.EventOperatorAction, "actor")
+func (y *parkedFiles) decidedBy(t *testing.T, f ingest.File) any {
+	return sandbox.Detail(y.Events(t, f.UUID), ingest.EventOperatorAction, "actor")
 }
 
 func TestRecipesForFilesThatWait(t *testing.T) {
 	t.Parallel()
 	y := newParkedFiles(t, nil)
-	p := at(y.Cluster, client.DefaultNamespace)
-	files := y.park("a.csv", "b.csv", "c.csv", "d.csv", "e.csv", "f.csv", "g.csv", hostile)
+	p := at(t, y.Cluster, client.DefaultNamespace)
+	files := y.park(t, "a.csv", "b.csv", "c.csv", "d.csv", "e.csv", "f.csv", "g.csv", hostile)
 	last := len(files) - 1
 
 	// Find and count.
-	p.until("list-running", has("ingest/"+files[0].UUID, "Running"))
-	failed := p.until("list-failed", func(out string) bool { return strings.Count(out, "ingest/") == len(files) }, "SERVER", y.name)
+	p.until(t, "list-running", has("ingest/"+files[0].UUID, "Running"))
+	failed := p.until(t, "list-failed", func(out string) bool { return strings.Count(out, "ingest/") == len(files) }, "SERVER", y.name)
 	for _, f := range files {
 		assert.Contains(t, failed, "ingest/"+f.UUID)
 	}
-	assert.NotContains(t, p.run("list-large", "SERVER", y.name), files[0].UUID, "it is small")
-	p.until("count-by-status", has("error       Total: 8", "completed   Total: 0"), "SERVER", y.name)
-	p.until("count-by-execution", has("Total: 8", "Group total: 8, values: Running"), "SERVER", y.name)
+	assert.NotContains(t, p.run(t, "list-large", "SERVER", y.name), files[0].UUID, "it is small")
+	p.until(t, "count-by-status", has("error       Total: 8", "completed   Total: 0"), "SERVER", y.name)
+	p.until(t, "count-by-execution", has("Total: 8", "Group total: 8, values: Running"), "SERVER", y.name)
 
 	// Inspect.
 	one := []string{"FILE_UUID", files[0].UUID}
-	described := p.run("describe-file", one...)
+	described := p.run(t, "describe-file", one...)
 	for _, text := range []string{y.Path("a.csv"), y.name, `"\"error\""`, "Pending Activities: 0"} {
 		assert.Contains(t, described, text)
 	}
-	status := p.run("query-status", one...)
+	status := p.run(t, "query-status", one...)
 	assert.Contains(t, status, `"parked":{"kind":"hash_mismatch"`)
 	assert.Contains(t, status, `"step":"verify"`)
-	assert.Contains(t, p.run("show-history", one...), "UpsertWorkflowSearchAttributes")
-	assert.Contains(t, p.run("show-steps", one...), "userMetadata.summary: download 100 B from "+y.name)
-	harmless(t, p.run("file-details", "FILE_UUID", files[last].UUID))
+	assert.Contains(t, p.run(t, "show-history", one...), "UpsertWorkflowSearchAttributes")
+	assert.Contains(t, p.run(t, "show-steps", one...), "userMetadata.summary: download 100 B from "+y.name)
+	harmless(t, p.run(t, "file-details", "FILE_UUID", files[last].UUID))
 
 	// Act on a single file.
-	p.run("update-retry", one...)
-	y.Completed(files[0].RemotePath)
-	assert.Equal(t, "you", y.decidedBy(files[0]))
-	assert.Contains(t, p.fails("update-retry", one...), "unable to update workflow")
-	p.run("update-retry-from", "FILE_UUID", files[1].UUID)
-	y.Completed(files[1].RemotePath)
-	p.run("update-skip", "FILE_UUID", files[2].UUID)
-	y.skipped(files[2])
-	p.run("signal-retry", "FILE_UUID", files[3].UUID)
-	y.Completed(files[3].RemotePath)
-	assert.Equal(t, "you", y.decidedBy(files[3]))
-	p.run("signal-skip", "FILE_UUID", files[4].UUID)
-	y.skipped(files[4])
+	p.run(t, "update-retry", one...)
+	y.Completed(t, files[0].RemotePath)
+	assert.Equal(t, "you", y.decidedBy(t, files[0]))
+	assert.Contains(t, p.fails(t, "update-retry", one...), "unable to update workflow")
+	p.run(t, "update-retry-from", "FILE_UUID", files[1].UUID)
+	y.Completed(t, files[1].RemotePath)
+	p.run(t, "update-skip", "FILE_UUID", files[2].UUID)
+	y.skipped(t, files[2])
+	p.run(t, "signal-retry", "FILE_UUID", files[3].UUID)
+	y.Completed(t, files[3].RemotePath)
+	assert.Equal(t, "you", y.decidedBy(t, files[3]))
+	p.run(t, "signal-skip", "FILE_UUID", files[4].UUID)
+	y.skipped(t, files[4])
 
 	// The command in the workflow's details.
-	details := p.run("file-details", "FILE_UUID", files[5].UUID)
+	details := p.run(t, "file-details", "FILE_UUID", files[5].UUID)
 	command := regexp.MustCompile(`(?m)^temporal .* --name retry$`).FindString(details)
-	out, err := p.shell(command)
+	out, err := p.shell(t, command)
 	require.NoError(t, err, out)
-	y.Completed(files[5].RemotePath)
-	assert.Equal(t, "YOU", y.decidedBy(files[5]))
+	y.Completed(t, files[5].RemotePath)
+	assert.Equal(t, "YOU", y.decidedBy(t, files[5]))
 
 	// Act on many files.
-	p.until("list-failed", func(out string) bool { return strings.Count(out, "ingest/") == 2 }, "SERVER", y.name)
+	p.until(t, "list-failed", func(out string) bool { return strings.Count(out, "ingest/") == 2 }, "SERVER", y.name)
 	p.book["without yes"] = strings.TrimSuffix(p.book["batch-retry"], " --yes")
-	_, err = p.enter("without yes", []string{"SERVER", y.name})
+	_, err = p.enter(t, "without yes", []string{"SERVER", y.name})
 	require.Error(t, err, "it was not confirmed")
 	// A namespace runs one batch job at a time, and other tests may have one.
-	started := p.until("batch-retry", has("job ID:"), "SERVER", y.name)
+	started := p.until(t, "batch-retry", has("job ID:"), "SERVER", y.name)
 	job := regexp.MustCompile(`job ID: (\S+)`).FindStringSubmatch(started)
 	require.NotNil(t, job, started)
-	y.Completed(files[6].RemotePath)
-	y.Completed(files[last].RemotePath)
-	p.until("batch-describe", has("Completed", "2/2", "0/2"), "JOB_ID", job[1])
-	p.until("count-by-status", has("error       Total: 0", "completed   Total: 6", "skipped     Total: 2"), "SERVER", y.name)
-	assert.Contains(t, p.run("file-details", one...), "is **completed**")
+	y.Completed(t, files[6].RemotePath)
+	y.Completed(t, files[last].RemotePath)
+	p.until(t, "batch-describe", has("Completed", "2/2", "0/2"), "JOB_ID", job[1])
+	p.until(t, "count-by-status", has("error       Total: 0", "completed   Total: 6", "skipped     Total: 2"), "SERVER", y.name)
+	assert.Contains(t, p.run(t, "file-details", one...), "is **completed**")
 	for _, f := range files {
-		y.AwaitIngest(f.UUID)
+		y.AwaitIngest(t, f.UUID)
 	}
-	y.requireExactlyOnce(files[2], files[4])
+	y.requireExactlyOnce(t, files[2], files[4])
 }
 
 // requireExactlyOnce audits the results without skipped files.
-func (y *parkedFiles) requireExactlyOnce(skipped ...ingest.File) {
-	y.T.Helper()
+func (y *parkedFiles) requireExactlyOnce(t *testing.T, skipped ...ingest.File) {
+	t.Helper()
 	for _, f := range skipped {
-		require.NoError(y.T, os.Remove(f.RemotePath))
+		require.NoError(t, os.Remove(f.RemotePath))
 	}
-	y.RequireExactlyOnce()
+	y.RequireExactlyOnce(t)
 }
 
 // harmless renders the workflow's details with the Web UI's renderer.

@@ -16,45 +16,45 @@ import (
 func TestRecipesForResets(t *testing.T) {
 	t.Parallel()
 	y := newParkedFiles(t, sandbox.Staged)
-	p := at(y.Cluster, client.DefaultNamespace)
-	y.Write("done.csv", sandbox.Random(200))
-	y.ScanAndWait()
-	done := y.Completed(y.Path("done.csv"))
-	y.AwaitIngest(done.UUID)
-	files := y.park("over.csv", "step.csv", "skipped.csv")
+	p := at(t, y.Cluster, client.DefaultNamespace)
+	y.Write(t, "done.csv", sandbox.Random(200))
+	y.ScanAndWait(t)
+	done := y.Completed(t, y.Path("done.csv"))
+	y.AwaitIngest(t, done.UUID)
+	files := y.park(t, "over.csv", "step.csv", "skipped.csv")
 	over, step, skipped := files[0], files[1], files[2]
 
 	// A file in error is retried, without a recorded actor.
-	p.run("reset-first", "FILE_UUID", over.UUID)
-	y.Completed(over.RemotePath)
-	assert.Nil(t, y.decidedBy(over))
+	p.run(t, "reset-first", "FILE_UUID", over.UUID)
+	y.Completed(t, over.RemotePath)
+	assert.Nil(t, y.decidedBy(t, over))
 
 	// The last workflow task of a waiting file is the start of its wait.
-	out, err := p.shell("temporal workflow reset --workflow-id ingest/" + step.UUID + " --type LastWorkflowTask --reason test")
+	out, err := p.shell(t, "temporal workflow reset --workflow-id ingest/"+step.UUID+" --type LastWorkflowTask --reason test")
 	require.NoError(t, err, out)
-	p.until("file-details", has("**failed and needs attention**"), "FILE_UUID", step.UUID)
+	p.until(t, "file-details", has("**failed and needs attention**"), "FILE_UUID", step.UUID)
 
 	// The same for a step: the last download.
-	p.run("reset-step", "FILE_UUID", step.UUID, "EVENT_ID", lastDownload(t, p.run("show-steps", "FILE_UUID", step.UUID)))
-	y.Completed(step.RemotePath)
+	p.run(t, "reset-step", "FILE_UUID", step.UUID, "EVENT_ID", lastDownload(t, p.run(t, "show-steps", "FILE_UUID", step.UUID)))
+	y.Completed(t, step.RemotePath)
 
 	// A completed file does not change.
-	p.run("update-skip", "FILE_UUID", skipped.UUID)
-	y.AwaitIngest(skipped.UUID)
+	p.run(t, "update-skip", "FILE_UUID", skipped.UUID)
+	y.AwaitIngest(t, skipped.UUID)
 	for _, ended := range []ingest.File{done, skipped} {
-		before := y.Events(ended.UUID)
-		p.run("reset-first", "FILE_UUID", ended.UUID)
-		y.AwaitIngest(ended.UUID)
-		assert.Equal(t, before, y.Events(ended.UUID))
+		before := y.Events(t, ended.UUID)
+		p.run(t, "reset-first", "FILE_UUID", ended.UUID)
+		y.AwaitIngest(t, ended.UUID)
+		assert.Equal(t, before, y.Events(t, ended.UUID))
 	}
-	p.run("reset-step", "FILE_UUID", done.UUID, "EVENT_ID", lastDownload(t, p.run("show-steps", "FILE_UUID", done.UUID)))
-	y.AwaitIngest(done.UUID)
-	assert.Contains(t, p.run("file-details", "FILE_UUID", skipped.UUID), "is **skipped**")
+	p.run(t, "reset-step", "FILE_UUID", done.UUID, "EVENT_ID", lastDownload(t, p.run(t, "show-steps", "FILE_UUID", done.UUID)))
+	y.AwaitIngest(t, done.UUID)
+	assert.Contains(t, p.run(t, "file-details", "FILE_UUID", skipped.UUID), "is **skipped**")
 	for _, f := range files {
-		y.AwaitIngest(f.UUID)
+		y.AwaitIngest(t, f.UUID)
 	}
-	assert.EqualValues(t, 1, y.Reconcile().StagingRemoved, "the room that the skipped file's new run took")
-	y.requireExactlyOnce(skipped)
+	assert.EqualValues(t, 1, y.Reconcile(t).StagingRemoved, "the room that the skipped file's new run took")
+	y.requireExactlyOnce(t, skipped)
 }
 
 // lastDownload returns the reset point of the last download in the output of show-steps.

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"testing"
 	"time"
 
 	"stevedore/internal/ingest"
@@ -11,49 +12,49 @@ import (
 const logTimeout = 10 * time.Second
 
 // logState logs the servers, files and events of a failed test.
-func (r *Sandbox) logState() {
-	if !r.T.Failed() {
+func (r *Sandbox) logState(t testing.TB) {
+	if !t.Failed() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Ctx), logTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context(t)), logTimeout)
 	defer cancel()
 	servers, err := r.Store.Servers(ctx, "", 20)
-	r.T.Logf("the ledger has %d servers (%v)", len(servers), err)
+	t.Logf("the ledger has %d servers (%v)", len(servers), err)
 	for _, s := range servers {
-		r.T.Logf("server %s is %s, last scan at %v: %s", s.Name, s.State, s.LastScanAt, s.LastError)
+		t.Logf("server %s is %s, last scan at %v: %s", s.Name, s.State, s.LastScanAt, s.LastError)
 	}
 	files, err := r.Store.Files(ctx, ingest.FileFilter{Limit: 20})
-	r.T.Logf("the first files of the ledger (%v):", err)
+	t.Logf("the first files of the ledger (%v):", err)
 	for _, f := range files {
-		r.T.Logf("file %s %s is %s in round %d: %s", f.UUID, ingest.DisplayPath(f.RemotePath), f.Status, f.Round, f.ErrorMessage)
+		t.Logf("file %s %s is %s in round %d: %s", f.UUID, ingest.DisplayPath(f.RemotePath), f.Status, f.Round, f.ErrorMessage)
 		events, _ := r.Store.Events(ctx, f.UUID, 0, 50)
 		for _, e := range events {
-			r.T.Logf("  %s %s %v", e.Timestamp.Format(time.TimeOnly), e.Type, e.Details)
+			t.Logf("  %s %s %v", e.Timestamp.Format(time.TimeOnly), e.Type, e.Details)
 		}
 	}
 }
 
 // logScans logs the workflows of scans of a failed test.
-func (h *Cluster) logScans() {
-	if !h.T.Failed() {
+func (h *Cluster) logScans(t testing.TB) {
+	if !t.Failed() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.Ctx), logTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.Context(t)), logTimeout)
 	defer cancel()
 	servers, _ := h.Store.Servers(ctx, "", 20)
 	for _, s := range servers {
-		h.logWorkflow(ctx, ingest.DiscoverWorkflowID(s.UUID))
+		h.logWorkflow(ctx, t, ingest.DiscoverWorkflowID(s.UUID))
 	}
 }
 
 // logWorkflow logs the pending work of a workflow and the end of its history.
-func (h *Cluster) logWorkflow(ctx context.Context, id string) {
+func (h *Cluster) logWorkflow(ctx context.Context, t testing.TB, id string) {
 	now, err := h.Temporal.DescribeWorkflowExecution(ctx, id, "")
 	if err != nil {
-		h.T.Logf("%s: %v", id, err)
+		t.Logf("%s: %v", id, err)
 		return
 	}
-	h.T.Logf("%s is %s; workflow task: %v; activities: %v", id, now.GetWorkflowExecutionInfo().GetStatus(),
+	t.Logf("%s is %s; workflow task: %v; activities: %v", id, now.GetWorkflowExecutionInfo().GetStatus(),
 		now.GetPendingWorkflowTask(), now.GetPendingActivities())
 	const last = 30
 	var lines []string
@@ -66,6 +67,6 @@ func (h *Cluster) logWorkflow(ctx context.Context, id string) {
 		lines = append(lines, event.GetEventTime().AsTime().Format("15:04:05.000")+" "+event.GetEventType().String())
 	}
 	for _, line := range lines[max(0, len(lines)-last):] {
-		h.T.Logf("  %s", line)
+		t.Logf("  %s", line)
 	}
 }

@@ -36,24 +36,24 @@ func dumpGoroutines() {
 }
 
 // goroutinesFile returns a new file name for the goroutines of a process.
-func goroutinesFile(t *testing.T) string {
+func goroutinesFile(t testing.TB) string {
 	t.Helper()
 	return filepath.Join(t.TempDir(), "goroutines")
 }
 
 // Goroutines returns the number of goroutines of the process whose stacks contain the
 // text, for example the path of a package.
-func (p *Process) Goroutines(text string) (n int) {
-	p.t.Helper()
+func (p *Process) Goroutines(t testing.TB, text string) (n int) {
+	t.Helper()
 	_ = os.Remove(p.goroutines)
 	p.Signal(syscall.SIGUSR1)
 	var stacks []byte
-	Eventually(p.t, func() bool {
+	Eventually(t, func() bool {
 		var err error
 		stacks, err = os.ReadFile(p.goroutines)
 		return err == nil
 	}, Timeout, 5*time.Millisecond, "the worker process does not write its goroutines")
-	require.Contains(p.t, string(stacks), "goroutine ")
+	require.Contains(t, string(stacks), "goroutine ")
 	for stack := range strings.SplitSeq(string(stacks), "\n\n") {
 		if strings.Contains(stack, text) {
 			n++

@@ -20,7 +20,7 @@ const WorkerName = "sandbox-worker"
 const databaseVariable = "STEVEDORE_DATABASE_URL="
 
 // asWorker returns the URL of the database with the application_name of workers.
-func asWorker(t *testing.T, dsn string) string {
+func asWorker(t testing.TB, dsn string) string {
 	t.Helper()
 	u, err := url.Parse(dsn)
 	require.NoError(t, err)
@@ -32,14 +32,14 @@ func asWorker(t *testing.T, dsn string) string {
 }
 
 // asWorkerConfig returns cfg with the database URL of workers.
-func asWorkerConfig(t *testing.T, cfg config.Config) config.Config {
+func asWorkerConfig(t testing.TB, cfg config.Config) config.Config {
 	t.Helper()
 	cfg.Database.URL = config.URL(asWorker(t, cfg.Database.URL.Reveal()))
 	return cfg
 }
 
 // asWorkerEnv returns env with the database URL of workers.
-func asWorkerEnv(t *testing.T, env []string) []string {
+func asWorkerEnv(t testing.TB, env []string) []string {
 	t.Helper()
 	for i, variable := range env {
 		if dsn, found := strings.CutPrefix(variable, databaseVariable); found {
@@ -51,22 +51,22 @@ func asWorkerEnv(t *testing.T, env []string) []string {
 
 // RequireExactlyOnce ends an end-to-end test: it audits the results, stops all workers,
 // and requires that they have closed their connections.
-func (h *Cluster) RequireExactlyOnce() {
-	h.T.Helper()
-	h.RequireExactlyOnceSoFar()
-	h.StopWorkers()
-	h.requireNothingOpen()
+func (h *Cluster) RequireExactlyOnce(t testing.TB) {
+	t.Helper()
+	h.RequireExactlyOnceSoFar(t)
+	h.StopWorkers(t)
+	h.requireNothingOpen(t)
 }
 
 // RequireExactlyOnceSoFar only audits the results, for tests that continue.
-func (h *Cluster) RequireExactlyOnceSoFar() {
-	h.T.Helper()
-	h.Sandbox.RequireExactlyOnce()
+func (h *Cluster) RequireExactlyOnceSoFar(t testing.TB) {
+	t.Helper()
+	h.Sandbox.RequireExactlyOnce(t)
 }
 
 // StopWorkers stops all workers gracefully.
-func (h *Cluster) StopWorkers() {
-	h.T.Helper()
+func (h *Cluster) StopWorkers(t testing.TB) {
+	t.Helper()
 	for _, stop := range h.stops {
 		stop()
 	}
@@ -76,18 +76,18 @@ func (h *Cluster) StopWorkers() {
 		p.Signal(syscall.SIGTERM)
 	}
 	for _, p := range h.processes {
-		p.AwaitEnd()
+		p.AwaitEnd(t)
 	}
 	h.processes = nil
 }
 
 // requireNothingOpen waits until no SFTP server has a session and the database has no
 // connection of a worker. Closing takes a moment.
-func (h *Cluster) requireNothingOpen() {
-	h.T.Helper()
+func (h *Cluster) requireNothingOpen(t testing.TB) {
+	t.Helper()
 	var left []string
-	Eventually(h.T, func() bool {
-		left = services.Connections(h.T, h.dsn, WorkerName)
+	Eventually(t, func() bool {
+		left = services.Connections(t, h.dsn, WorkerName)
 		for i, sshd := range h.sources {
 			if n := len(sshd.Sessions()); n > 0 {
 				left = append(left, fmt.Sprintf("%d processes of sessions on %s", n, h.names[i]))

@@ -25,7 +25,7 @@ type meter struct {
 	released chan struct{}
 }
 
-func newMeter(t *testing.T, service string) *meter {
+func newMeter(t testing.TB, service string) *meter {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

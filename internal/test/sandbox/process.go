@@ -87,7 +87,6 @@ type ProcessOptions struct {
 
 // Process is a worker in a process of its own.
 type Process struct {
-	t     *testing.T
 	cmd   *exec.Cmd
 	log   string
 	ended chan struct{}
@@ -96,27 +95,27 @@ type Process struct {
 }
 
 // StartProcess starts a worker process. It is killed when the test ends.
-func (h *Cluster) StartProcess(o ProcessOptions) *Process {
-	h.T.Helper()
-	p := &Process{t: h.T, log: filepath.Join(h.T.TempDir(), "worker-"+uuid.NewString()+".log"), ended: make(chan struct{})}
-	p.goroutines = goroutinesFile(h.T)
+func (h *Cluster) StartProcess(t testing.TB, o ProcessOptions) *Process {
+	t.Helper()
+	p := &Process{log: filepath.Join(t.TempDir(), "worker-"+uuid.NewString()+".log"), ended: make(chan struct{})}
+	p.goroutines = goroutinesFile(t)
 	log, err := os.Create(p.log)
-	require.NoError(h.T, err)
+	require.NoError(t, err)
 	p.cmd = exec.Command(os.Args[0])
 	p.cmd.Env = append(append(foreign(), h.Env...), queueVariable+"="+h.Queue, crashVariable+"="+o.Crash, goroutinesVariable+"="+p.goroutines)
-	p.cmd.Env = asWorkerEnv(h.T, append(p.cmd.Env, o.Env...))
+	p.cmd.Env = asWorkerEnv(t, append(p.cmd.Env, o.Env...))
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	require.NoError(h.T, p.cmd.Start())
-	require.NoError(h.T, log.Close())
+	require.NoError(t, p.cmd.Start())
+	require.NoError(t, log.Close())
 	go func() {
 		defer close(p.ended)
 		_ = p.cmd.Wait()
 	}()
 	h.processes = append(h.processes, p)
-	h.T.Cleanup(func() {
+	t.Cleanup(func() {
 		p.Kill()
-		if h.T.Failed() {
-			h.T.Logf("worker process %d:\n%s", p.cmd.Process.Pid, p.tail())
+		if t.Failed() {
+			t.Logf("worker process %d:\n%s", p.cmd.Process.Pid, p.tail())
 		}
 	})
 	return p
@@ -139,12 +138,12 @@ func (p *Process) Kill() {
 }
 
 // Terminate sends SIGTERM, waits for the end of the process and returns the time taken.
-func (p *Process) Terminate() time.Duration {
-	p.t.Helper()
+func (p *Process) Terminate(t testing.TB) time.Duration {
+	t.Helper()
 	began := time.Now()
 	p.Signal(syscall.SIGTERM)
-	p.AwaitEnd()
-	require.True(p.t, p.cmd.ProcessState.Success(), "the worker ended with %s", p.cmd.ProcessState)
+	p.AwaitEnd(t)
+	require.True(t, p.cmd.ProcessState.Success(), "the worker ended with %s", p.cmd.ProcessState)
 	return time.Since(began)
 }
 
@@ -155,21 +154,21 @@ func (p *Process) tail() string {
 }
 
 // AwaitEnd waits until the process has ended.
-func (p *Process) AwaitEnd() {
-	p.t.Helper()
+func (p *Process) AwaitEnd(t testing.TB) {
+	t.Helper()
 	select {
 	case <-p.ended:
 	case <-time.After(Timeout):
-		p.t.Fatalf("the worker process does not end; its log:\n%s", p.tail())
+		t.Fatalf("the worker process does not end; its log:\n%s", p.tail())
 	}
 }
 
 // RequireCrashed waits until the process has killed itself at its crash point.
-func (p *Process) RequireCrashed() {
-	p.t.Helper()
-	p.AwaitEnd()
+func (p *Process) RequireCrashed(t testing.TB) {
+	t.Helper()
+	p.AwaitEnd(t)
 	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
-	require.True(p.t, ok && status.Signaled() && status.Signal() == syscall.SIGKILL,
+	require.True(t, ok && status.Signaled() && status.Signal() == syscall.SIGKILL,
 		"%s", fmt.Sprintf("the worker ended with %s instead of a crash", p.cmd.ProcessState))
 }
 
@@ -187,25 +186,25 @@ func (p *Process) Running() bool {
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // PeakMemory returns the peak resident memory of the process in bytes.
-func (p *Process) PeakMemory() int64 {
-	p.t.Helper()
+func (p *Process) PeakMemory(t testing.TB) int64 {
+	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
-	require.NoError(p.t, err)
+	require.NoError(t, err)
 	for line := range strings.Lines(string(status)) {
 		if fields := strings.Fields(line); len(fields) > 1 && fields[0] == "VmHWM:" {
 			kib, err := strconv.ParseInt(fields[1], 10, 64)
-			require.NoError(p.t, err)
+			require.NoError(t, err)
 			return kib << 10
 		}
 	}
-	p.t.Fatal("no VmHWM in /proc/PID/status")
+	t.Fatal("no VmHWM in /proc/PID/status")
 	return 0
 }
 
 // Log returns the output of the process.
-func (p *Process) Log() []byte {
-	p.t.Helper()
+func (p *Process) Log(t testing.TB) []byte {
+	t.Helper()
 	text, err := os.ReadFile(p.log)
-	require.NoError(p.t, err)
+	require.NoError(t, err)
 	return text
 }

@@ -17,7 +17,6 @@ import (
 
 // Proxy is a TCP proxy to a local service that simulates network faults.
 type Proxy struct {
-	t     *testing.T
 	proxy *toxiproxy.Proxy
 	meter *meter
 
@@ -29,7 +28,7 @@ type Proxy struct {
 // NewProxy starts a proxy for host:port without faults.
 func NewProxy(t *testing.T, host string, port int) *Proxy {
 	t.Helper()
-	l := &Proxy{t: t, Host: "127.0.0.1", meter: newMeter(t, hostPort(host, port))}
+	l := &Proxy{Host: "127.0.0.1", meter: newMeter(t, hostPort(host, port))}
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(prometheus.NewRegistry()), zerolog.Nop())
 	l.proxy = toxiproxy.NewProxy(server, "line", hostPort("127.0.0.1", services.FreePort(t)), l.meter.listener.Addr().String())
 	require.NoError(t, l.proxy.Start())
@@ -49,38 +48,38 @@ func (l *Proxy) Address() string { return hostPort(l.Host, l.Port) }
 // AddToxic adds a toxic of toxiproxy to data from the service: "bandwidth" with rate in
 // KiB per second, "latency" with latency in ms, "limit_data" with bytes, "timeout" with
 // timeout 0 for a black hole, "reset_peer", "slicer".
-func (l *Proxy) AddToxic(toxic string, attributes map[string]int) {
-	l.addToxic(toxic, "downstream", attributes)
+func (l *Proxy) AddToxic(t testing.TB, toxic string, attributes map[string]int) {
+	l.addToxic(t, toxic, "downstream", attributes)
 }
 
 // AddToxicUp adds a toxic to data sent to the service.
-func (l *Proxy) AddToxicUp(toxic string, attributes map[string]int) {
-	l.addToxic(toxic, "upstream", attributes)
+func (l *Proxy) AddToxicUp(t testing.TB, toxic string, attributes map[string]int) {
+	l.addToxic(t, toxic, "upstream", attributes)
 }
 
-func (l *Proxy) addToxic(toxic, stream string, attributes map[string]int) {
-	l.t.Helper()
+func (l *Proxy) addToxic(t testing.TB, toxic, stream string, attributes map[string]int) {
+	t.Helper()
 	var parts []string
 	for name, value := range attributes {
 		parts = append(parts, fmt.Sprintf("%q:%d", name, value))
 	}
 	_, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(fmt.Sprintf(
 		`{"name":%q,"type":%q,"stream":%q,"attributes":{%s}}`, toxic, toxic, stream, strings.Join(parts, ","))))
-	require.NoError(l.t, err)
+	require.NoError(t, err)
 }
 
 // RemoveToxic removes a toxic.
-func (l *Proxy) RemoveToxic(toxic string) {
-	l.t.Helper()
-	require.NoError(l.t, l.proxy.Toxics.RemoveToxic(l.t.Context(), toxic))
+func (l *Proxy) RemoveToxic(t testing.TB, toxic string) {
+	t.Helper()
+	require.NoError(t, l.proxy.Toxics.RemoveToxic(t.Context(), toxic))
 }
 
 // HoldAfter forwards the given number of further bytes from the service and blocks the
 // rest until release, which may be called repeatedly. It stops a transfer in the middle
 // without depending on timing.
-func (l *Proxy) HoldAfter(bytes int64) (release func()) {
+func (l *Proxy) HoldAfter(t testing.TB, bytes int64) (release func()) {
 	release = l.meter.holdAfter(bytes)
-	l.t.Cleanup(release)
+	t.Cleanup(release)
 	return release
 }
 
@@ -88,15 +87,15 @@ func (l *Proxy) HoldAfter(bytes int64) (release func()) {
 func (l *Proxy) Cut() { l.proxy.Stop() }
 
 // Restore accepts connections again, on the same port.
-func (l *Proxy) Restore() {
-	l.t.Helper()
-	require.NoError(l.t, l.proxy.Start())
+func (l *Proxy) Restore(t testing.TB) {
+	t.Helper()
+	require.NoError(t, l.proxy.Start())
 }
 
 // CutConnections closes every connection. New ones are accepted immediately.
-func (l *Proxy) CutConnections() {
+func (l *Proxy) CutConnections(t testing.TB) {
 	l.Cut()
-	l.Restore()
+	l.Restore(t)
 }
 
 // Sent returns the number of bytes sent to the service.

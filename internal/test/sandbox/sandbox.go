@@ -33,9 +33,6 @@ const scanInterval = 5 * time.Minute
 
 // Sandbox is the isolated environment of one test.
 type Sandbox struct {
-	T *testing.T
-	// Ctx ends with the test or after its timeout, see SetTimeout.
-	Ctx context.Context
 	// Cfg is a worker's configuration; a test may change it before starting workers.
 	Cfg config.Config
 	// Env is the environment that Cfg was loaded from, for worker processes.
@@ -59,12 +56,14 @@ type Sandbox struct {
 	objects func() []audit.StoredObject // default: read from S3
 	// dsn is the direct URL of the database, even if workers use a proxy.
 	dsn string
+	// deadline ends the contexts of the sandbox.
+	deadline time.Time
 }
 
 // New creates a sandbox. It skips the test under -short.
 func New(t *testing.T) *Sandbox {
 	t.Helper()
-	r := &Sandbox{T: t, S3: services.Bucket(t), AMQP: services.Queue(t)}
+	r := &Sandbox{S3: services.Bucket(t), AMQP: services.Queue(t)}
 	dsn := services.Database(t)
 	r.SetTimeout(5 * Timeout)
 	dir := t.TempDir()
@@ -87,16 +86,20 @@ func New(t *testing.T) *Sandbox {
 	}
 	r.Cfg, err = config.Load(config.Options{Environ: r.Env})
 	require.NoError(t, err)
-	r.UseDatabase(dsn)
-	t.Cleanup(r.logState)
+	r.UseDatabase(t, dsn)
+	t.Cleanup(func() { r.logState(t) })
 	return r
 }
 
-// SetTimeout sets the timeout of Ctx from now on. Default: ten minutes from New.
-func (r *Sandbox) SetTimeout(timeout time.Duration) {
-	ctx, cancel := context.WithTimeout(r.T.Context(), timeout)
-	r.T.Cleanup(cancel)
-	r.Ctx = ctx
+// SetTimeout ends the contexts of later calls of Context after the timeout. Default: ten
+// minutes from New.
+func (r *Sandbox) SetTimeout(timeout time.Duration) { r.deadline = time.Now().Add(timeout) }
+
+// Context returns a context that ends with the test or at the timeout, see SetTimeout.
+func (r *Sandbox) Context(t testing.TB) context.Context {
+	ctx, cancel := context.WithDeadline(t.Context(), r.deadline)
+	t.Cleanup(cancel)
+	return ctx
 }
 
 // UseStore replaces the object store. objects, if not nil, returns its objects, for
@@ -109,28 +112,28 @@ func (r *Sandbox) UseStore(s services.S3, objects func() []audit.StoredObject) {
 }
 
 // UseDatabase replaces the ledger, but not its URL in Cfg.
-func (r *Sandbox) UseDatabase(dsn string) {
-	r.T.Helper()
-	ledger, err := store.New(r.Ctx, store.Config{DatabaseURL: dsn, MaxConns: 3})
-	require.NoError(r.T, err)
-	r.T.Cleanup(ledger.Close)
+func (r *Sandbox) UseDatabase(t testing.TB, dsn string) {
+	t.Helper()
+	ledger, err := store.New(r.Context(t), store.Config{DatabaseURL: dsn, MaxConns: 3})
+	require.NoError(t, err)
+	t.Cleanup(ledger.Close)
 	r.Store, r.dsn = ledger, dsn
 }
 
 // AddServer starts an OpenSSH and registers it; change may be nil.
-func (r *Sandbox) AddServer(name string, change func(*ingest.Server)) *services.SSHD {
-	r.T.Helper()
-	sshd := services.StartSSHD(r.T, services.SSHDOptions{})
-	r.Adopt(sshd, name, change)
+func (r *Sandbox) AddServer(t testing.TB, name string, change func(*ingest.Server)) *services.SSHD {
+	t.Helper()
+	sshd := services.StartSSHD(t, services.SSHDOptions{})
+	r.Adopt(t, sshd, name, change)
 	return sshd
 }
 
 // Adopt registers a running server whose files are expected to arrive; change may be
 // nil.
-func (r *Sandbox) Adopt(sshd *services.SSHD, name string, change func(*ingest.Server)) ingest.Server {
-	r.T.Helper()
+func (r *Sandbox) Adopt(t testing.TB, sshd *services.SSHD, name string, change func(*ingest.Server)) ingest.Server {
+	t.Helper()
 	r.Expect(sshd, name)
-	return r.Register(sshd, name, change)
+	return r.Register(t, sshd, name, change)
 }
 
 // defaultTransfer returns the transfer setting of servers without one from their test:
@@ -158,8 +161,8 @@ func (r *Sandbox) Expect(sshd *services.SSHD, name string) {
 
 // Register registers a running server whose files are not expected to arrive; change may
 // be nil.
-func (r *Sandbox) Register(sshd *services.SSHD, name string, change func(*ingest.Server)) ingest.Server {
-	r.T.Helper()
+func (r *Sandbox) Register(t testing.TB, sshd *services.SSHD, name string, change func(*ingest.Server)) ingest.Server {
+	t.Helper()
 	server := sshd.Server(name, uuid.NewString())
 	server.Settle, server.ScanInterval, server.Transfer = 2*time.Second, scanInterval, defaultTransfer()
 	if change != nil {
@@ -168,40 +171,40 @@ func (r *Sandbox) Register(sshd *services.SSHD, name string, change func(*ingest
 	switch {
 	case len(server.PasswordEncrypted)+len(server.PrivateKeyEncrypted) > 0:
 	case sshd.Password != "":
-		server.PasswordEncrypted = r.Seal(server, credentials.FieldPassword, []byte(sshd.Password))
+		server.PasswordEncrypted = r.Seal(t, server, credentials.FieldPassword, []byte(sshd.Password))
 	default:
-		server.PrivateKeyEncrypted = r.Seal(server, credentials.FieldPrivateKey, sshd.PrivateKeyPEM)
+		server.PrivateKeyEncrypted = r.Seal(t, server, credentials.FieldPrivateKey, sshd.PrivateKeyPEM)
 	}
-	server, err := r.Store.AddServer(r.Ctx, server)
-	require.NoError(r.T, err)
+	server, err := r.Store.AddServer(r.Context(t), server)
+	require.NoError(t, err)
 	return server
 }
 
 // Seal encrypts a server's secret for the ledger. The ciphertext is bound to the host,
 // port, user name and host keys of the server.
-func (r *Sandbox) Seal(server ingest.Server, field string, secret []byte) []byte {
-	r.T.Helper()
+func (r *Sandbox) Seal(t testing.TB, server ingest.Server, field string, secret []byte) []byte {
+	t.Helper()
 	sealed, err := r.Sealer.Seal(field, server, secret)
-	require.NoError(r.T, err)
+	require.NoError(t, err)
 	return sealed
 }
 
 // Edit changes a server like an operator who enters its credentials again.
-func (r *Sandbox) Edit(serverUUID string, change func(*ingest.Server)) ingest.Server {
-	r.T.Helper()
-	edited, err := r.Store.EditServer(r.Ctx, serverUUID, func(s ingest.Server) (ingest.Server, error) {
+func (r *Sandbox) Edit(t testing.TB, serverUUID string, change func(*ingest.Server)) ingest.Server {
+	t.Helper()
+	edited, err := r.Store.EditServer(r.Context(t), serverUUID, func(s ingest.Server) (ingest.Server, error) {
 		before := s
 		change(&s)
 		return r.Sealer.Reseal(before, s)
 	})
-	require.NoError(r.T, err)
+	require.NoError(t, err)
 	return edited
 }
 
 // Pin replaces a server's host keys like an operator who approves them.
-func (r *Sandbox) Pin(serverUUID string, keys ...string) {
-	r.T.Helper()
-	require.NoError(r.T, r.Store.SetHostKeys(r.Ctx, serverUUID, func(s ingest.Server) (ingest.Server, error) {
+func (r *Sandbox) Pin(t testing.TB, serverUUID string, keys ...string) {
+	t.Helper()
+	require.NoError(t, r.Store.SetHostKeys(r.Context(t), serverUUID, func(s ingest.Server) (ingest.Server, error) {
 		pinned := s
 		pinned.HostKeys = keys
 		return r.Sealer.Reseal(s, pinned)
@@ -209,18 +212,18 @@ func (r *Sandbox) Pin(serverUUID string, keys ...string) {
 }
 
 // File waits for a file with the path that satisfies the condition and returns it.
-func (r *Sandbox) File(path string, ok func(ingest.File) bool) (found ingest.File) {
-	r.T.Helper()
-	return r.FileWithin(Timeout, path, ok)
+func (r *Sandbox) File(t testing.TB, path string, ok func(ingest.File) bool) (found ingest.File) {
+	t.Helper()
+	return r.FileWithin(t, Timeout, path, ok)
 }
 
 // FileWithin is File with another timeout.
-func (r *Sandbox) FileWithin(timeout time.Duration, path string, ok func(ingest.File) bool) (found ingest.File) {
-	r.T.Helper()
+func (r *Sandbox) FileWithin(t testing.TB, timeout time.Duration, path string, ok func(ingest.File) bool) (found ingest.File) {
+	t.Helper()
 	var last []ingest.File
-	Eventually(r.T, func() bool {
+	Eventually(t, func() bool {
 		last = nil
-		for _, f := range r.Files() {
+		for _, f := range r.Files(t) {
 			if f.RemotePath != path {
 				continue
 			}
@@ -235,12 +238,12 @@ func (r *Sandbox) FileWithin(timeout time.Duration, path string, ok func(ingest.
 }
 
 // Files returns every row of the ledger.
-func (r *Sandbox) Files() (files []ingest.File) {
-	r.T.Helper()
+func (r *Sandbox) Files(t testing.TB) (files []ingest.File) {
+	t.Helper()
 	const pageSize = 1000
 	for after := int64(0); ; {
-		page, err := r.Store.Files(r.Ctx, ingest.FileFilter{AfterID: after, Limit: pageSize})
-		require.NoError(r.T, err)
+		page, err := r.Store.Files(r.Context(t), ingest.FileFilter{AfterID: after, Limit: pageSize})
+		require.NoError(t, err)
 		if files = append(files, page...); len(page) < pageSize {
 			return files
 		}
@@ -249,47 +252,47 @@ func (r *Sandbox) Files() (files []ingest.File) {
 }
 
 // Count returns the number of files in the ledger.
-func (r *Sandbox) Count() int {
-	r.T.Helper()
-	return len(r.Files())
+func (r *Sandbox) Count(t testing.TB) int {
+	t.Helper()
+	return len(r.Files(t))
 }
 
 // Events returns the events of a file.
-func (r *Sandbox) Events(fileUUID string) []ingest.StoredEvent {
-	events, err := r.Store.Events(r.Ctx, fileUUID, 0, 1000)
-	require.NoError(r.T, err)
+func (r *Sandbox) Events(t testing.TB, fileUUID string) []ingest.StoredEvent {
+	events, err := r.Store.Events(r.Context(t), fileUUID, 0, 1000)
+	require.NoError(t, err)
 	return events
 }
 
 // AddFaulty starts a FaultySFTP and registers it; change may be nil. The audit expects
 // only files added with WriteFaulty.
-func (r *Sandbox) AddFaulty(name string, change func(*ingest.Server)) *services.FaultySFTP {
-	r.T.Helper()
-	server := services.StartFaultySFTP(r.T)
-	r.registerFaulty(server, name, change)
+func (r *Sandbox) AddFaulty(t testing.TB, name string, change func(*ingest.Server)) *services.FaultySFTP {
+	t.Helper()
+	server := services.StartFaultySFTP(t)
+	r.registerFaulty(t, server, name, change)
 	return server
 }
 
 // AddTree starts a FaultyTree and registers it; change may be nil.
-func (r *Sandbox) AddTree(name string, change func(*ingest.Server)) *services.FaultyTree {
-	r.T.Helper()
-	tree := services.StartFaultyTree(r.T)
-	r.registerFaulty(tree.FaultySFTP, name, change)
+func (r *Sandbox) AddTree(t testing.TB, name string, change func(*ingest.Server)) *services.FaultyTree {
+	t.Helper()
+	tree := services.StartFaultyTree(t)
+	r.registerFaulty(t, tree.FaultySFTP, name, change)
 	return tree
 }
 
-func (r *Sandbox) registerFaulty(faulty *services.FaultySFTP, name string, change func(*ingest.Server)) {
-	r.T.Helper()
+func (r *Sandbox) registerFaulty(t testing.TB, faulty *services.FaultySFTP, name string, change func(*ingest.Server)) {
+	t.Helper()
 	server := faulty.Server(name, uuid.NewString())
 	server.Settle, server.ScanInterval, server.Transfer = 2*time.Second, scanInterval, defaultTransfer()
 	if change != nil {
 		change(&server)
 	}
 	if len(server.PasswordEncrypted) == 0 {
-		server.PasswordEncrypted = r.Seal(server, credentials.FieldPassword, []byte(faulty.Password))
+		server.PasswordEncrypted = r.Seal(t, server, credentials.FieldPassword, []byte(faulty.Password))
 	}
-	_, err := r.Store.AddServer(r.Ctx, server)
-	require.NoError(r.T, err)
+	_, err := r.Store.AddServer(r.Context(t), server)
+	require.NoError(t, err)
 }
 
 // WriteFaulty adds a file that is expected to arrive.

@@ -36,99 +36,99 @@ func NewCluster(t *testing.T) *Cluster {
 	t.Helper()
 	h := &Cluster{Sandbox: New(t)}
 	h.Temporal, h.Queue = services.Temporal(t)
-	t.Cleanup(h.logScans)
+	t.Cleanup(func() { h.logScans(t) })
 	return h
 }
 
 // StartWorker runs a worker in this process until stop is called or the test ends.
-func (h *Cluster) StartWorker() (stop func()) { return h.StartWorkerWith(h.Cfg, nil) }
+func (h *Cluster) StartWorker(t testing.TB) (stop func()) { return h.StartWorkerWith(t, h.Cfg, nil) }
 
 // StartWorkerWith runs a worker with other settings and with dependencies replaced by
 // wrap, which may be nil.
-func (h *Cluster) StartWorkerWith(cfg config.Config, wrap func(activities.Deps) activities.Deps) (stop func()) {
-	h.T.Helper()
-	return h.StartWorkerWired(cfg, worker.Wiring{Wrap: wrap})
+func (h *Cluster) StartWorkerWith(t testing.TB, cfg config.Config, wrap func(activities.Deps) activities.Deps) (stop func()) {
+	t.Helper()
+	return h.StartWorkerWired(t, cfg, worker.Wiring{Wrap: wrap})
 }
 
 // StartWorkerWired is StartWorkerWith with a wiring, whose TaskQueue is replaced.
-func (h *Cluster) StartWorkerWired(cfg config.Config, wiring worker.Wiring) (stop func()) {
-	h.T.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(h.Ctx))
+func (h *Cluster) StartWorkerWired(t testing.TB, cfg config.Config, wiring worker.Wiring) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(h.Context(t)))
 	ended := make(chan error, 1)
 	wiring.TaskQueue = h.Queue
-	cfg = asWorkerConfig(h.T, cfg)
-	go func() { ended <- worker.RunWith(ctx, cfg, h.Temporal, services.Logger(h.T), wiring) }()
+	cfg = asWorkerConfig(t, cfg)
+	go func() { ended <- worker.RunWith(ctx, cfg, h.Temporal, services.Logger(t), wiring) }()
 	stopped := false
 	stop = func() {
 		if !stopped {
 			stopped = true
 			cancel()
-			require.NoError(h.T, <-ended)
+			require.NoError(t, <-ended)
 		}
 	}
-	h.T.Cleanup(stop)
+	t.Cleanup(stop)
 	h.stops = append(h.stops, stop)
 	return stop
 }
 
 // Scan starts a scan of all servers and returns its summary.
-func (h *Cluster) Scan() workflows.ScanSummary {
-	h.T.Helper()
-	return h.ScanAsync()()
+func (h *Cluster) Scan(t testing.TB) workflows.ScanSummary {
+	t.Helper()
+	return h.ScanAsync(t)()
 }
 
 // ScanAsync starts a scan and returns a function that waits for its summary, for tests
 // whose worker is killed meanwhile.
-func (h *Cluster) ScanAsync() (summary func() workflows.ScanSummary) {
-	h.T.Helper()
+func (h *Cluster) ScanAsync(t testing.TB) (summary func() workflows.ScanSummary) {
+	t.Helper()
 	h.LastScan = ingest.ScanWorkflowID(uuid.NewString())
-	run := h.start(h.LastScan, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "manual"})
+	run := h.start(t, h.LastScan, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "manual"})
 	return func() (summary workflows.ScanSummary) {
-		h.T.Helper()
-		require.NoError(h.T, run.Get(h.Ctx, &summary))
+		t.Helper()
+		require.NoError(t, run.Get(h.Context(t), &summary))
 		return summary
 	}
 }
 
 // AwaitScans waits until every server's DiscoverFiles has ended.
-func (h *Cluster) AwaitScans(summary workflows.ScanSummary) {
-	h.T.Helper()
+func (h *Cluster) AwaitScans(t testing.TB, summary workflows.ScanSummary) {
+	t.Helper()
 	for _, s := range summary.Servers {
-		_ = h.Temporal.GetWorkflow(h.Ctx, ingest.DiscoverWorkflowID(s.UUID), "").Get(h.Ctx, nil)
+		_ = h.Temporal.GetWorkflow(h.Context(t), ingest.DiscoverWorkflowID(s.UUID), "").Get(h.Context(t), nil)
 	}
 }
 
 // ScanAndWait scans all servers and waits until their DiscoverFiles have ended.
-func (h *Cluster) ScanAndWait() {
-	h.T.Helper()
-	h.AwaitScans(h.Scan())
+func (h *Cluster) ScanAndWait(t testing.TB) {
+	t.Helper()
+	h.AwaitScans(t, h.Scan(t))
 }
 
 // AwaitIngest waits until the file's workflow has ended.
-func (h *Cluster) AwaitIngest(fileUUID string) {
-	h.T.Helper()
-	require.NoError(h.T, h.Temporal.GetWorkflow(h.Ctx, ingest.IngestWorkflowID(fileUUID), "").Get(h.Ctx, nil))
+func (h *Cluster) AwaitIngest(t testing.TB, fileUUID string) {
+	t.Helper()
+	require.NoError(t, h.Temporal.GetWorkflow(h.Context(t), ingest.IngestWorkflowID(fileUUID), "").Get(h.Context(t), nil))
 }
 
 // start starts a workflow. It retries all errors, because an overloaded server returns
 // many kinds. Starting the same id again returns the same run.
-func (h *Cluster) start(id, name string, input any) (run client.WorkflowRun) {
-	h.T.Helper()
+func (h *Cluster) start(t testing.TB, id, name string, input any) (run client.WorkflowRun) {
+	t.Helper()
 	var err error
-	Eventually(h.T, func() bool {
-		run, err = h.Temporal.ExecuteWorkflow(h.Ctx, client.StartWorkflowOptions{ID: id, TaskQueue: h.Queue}, name, input)
+	Eventually(t, func() bool {
+		run, err = h.Temporal.ExecuteWorkflow(h.Context(t), client.StartWorkflowOptions{ID: id, TaskQueue: h.Queue}, name, input)
 		return err == nil
 	}, Timeout, 200*time.Millisecond, "%s does not start: %s", id, func() string { return err.Error() })
 	return run
 }
 
 // Reconcile runs a reconciliation that considers orphans of any age.
-func (h *Cluster) Reconcile() (found ingest.Reconciliation) {
-	h.T.Helper()
-	run := h.start(ReconcileID(h), workflows.NameReconcile, workflows.ReconcileInput{
+func (h *Cluster) Reconcile(t testing.TB) (found ingest.Reconciliation) {
+	t.Helper()
+	run := h.start(t, ReconcileID(h), workflows.NameReconcile, workflows.ReconcileInput{
 		Unchanged: time.Millisecond, StagingAge: time.Millisecond, UploadAge: time.Millisecond, ObjectsWithin: time.Hour,
 	})
-	require.NoError(h.T, run.Get(h.Ctx, &found))
+	require.NoError(t, run.Get(h.Context(t), &found))
 	return found
 }
 
@@ -136,26 +136,26 @@ func (h *Cluster) Reconcile() (found ingest.Reconciliation) {
 func ReconcileID(h *Cluster) string { return "reconcile/" + h.Queue }
 
 // Completed waits until the file at path is completed and returns it.
-func (h *Cluster) Completed(path string) ingest.File {
-	h.T.Helper()
-	return h.File(path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+func (h *Cluster) Completed(t testing.TB, path string) ingest.File {
+	t.Helper()
+	return h.File(t, path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 }
 
 // Parked waits until the file at path is in status error and returns it.
-func (h *Cluster) Parked(path string) ingest.File {
-	h.T.Helper()
-	return h.File(path, func(f ingest.File) bool { return f.Status == ingest.StatusError })
+func (h *Cluster) Parked(t testing.TB, path string) ingest.File {
+	t.Helper()
+	return h.File(t, path, func(f ingest.File) bool { return f.Status == ingest.StatusError })
 }
 
 // SendUpdate sends an operator action to a file's workflow and waits for its result.
-func (h *Cluster) SendUpdate(fileUUID, update string, d workflows.OperatorAction) error {
-	h.T.Helper()
-	handle, err := h.Temporal.UpdateWorkflow(h.Ctx, client.UpdateWorkflowOptions{
+func (h *Cluster) SendUpdate(t testing.TB, fileUUID, update string, d workflows.OperatorAction) error {
+	t.Helper()
+	handle, err := h.Temporal.UpdateWorkflow(h.Context(t), client.UpdateWorkflowOptions{
 		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateName: update,
 		WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{d},
 	})
 	if err != nil {
 		return err
 	}
-	return handle.Get(h.Ctx, nil)
+	return handle.Get(h.Context(t), nil)
 }

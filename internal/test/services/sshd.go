@@ -41,7 +41,7 @@ type SSHDOptions struct {
 }
 
 // SSHD is an OpenSSH server on the loopback interface that serves one folder by SFTP.
-// Its methods fail the test on errors.
+// Methods with a test fail it on errors.
 type SSHD struct {
 	Host string
 	Port int
@@ -55,7 +55,6 @@ type SSHD struct {
 	// Root is the absolute path of the served folder.
 	Root string
 
-	t       testing.TB
 	dir     string
 	log     string
 	wrapper []string // environment with the virtual user, if any
@@ -78,18 +77,18 @@ func StartSSHD(t testing.TB, o SSHDOptions) *SSHD {
 	}
 	current, err := user.Current()
 	require.NoError(t, err)
-	s := &SSHD{Host: "127.0.0.1", Port: FreePort(t), User: current.Username, Password: o.Password, t: t, dir: t.TempDir()}
+	s := &SSHD{Host: "127.0.0.1", Port: FreePort(t), User: current.Username, Password: o.Password, dir: t.TempDir()}
 	s.Root, s.log = filepath.Join(s.dir, "root"), filepath.Join(s.dir, "log")
 	require.NoError(t, os.Mkdir(s.Root, 0o755))
 	if o.Password != "" {
 		s.User = sshdPartner
 		s.wrapper = wrapUsers(t, s.dir, o.Password)
 	}
-	s.makeClientKey()
-	s.RotateHostKey()
-	s.configure(o)
-	t.Cleanup(s.Kill)
-	s.Start()
+	s.makeClientKey(t)
+	s.RotateHostKey(t)
+	s.configure(t, o)
+	t.Cleanup(func() { s.Kill(t) })
+	s.Start(t)
 	return s
 }
 
@@ -107,60 +106,60 @@ func (s *SSHD) Path(rel string) string { return s.Root + "/" + rel }
 // Write creates a file below Root with its folders. A checksum file gets an mtime a few
 // seconds later: partners write it after its file, but tests write it first, so that no
 // listing shows the file without it.
-func (s *SSHD) Write(rel string, content []byte) {
-	s.t.Helper()
+func (s *SSHD) Write(t testing.TB, rel string, content []byte) {
+	t.Helper()
 	path := s.Path(rel)
-	require.NoError(s.t, os.MkdirAll(filepath.Dir(path), 0o755))
-	require.NoError(s.t, os.WriteFile(path, content, 0o644))
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.WriteFile(path, content, 0o644))
 	if _, sums := ingest.ParseChecksumName(filepath.Base(path)); sums {
 		later := time.Now().Add(5 * time.Second)
-		require.NoError(s.t, os.Chtimes(path, later, later))
+		require.NoError(t, os.Chtimes(path, later, later))
 	}
 }
 
 // RotateHostKey replaces the host key and restarts a running server.
-func (s *SSHD) RotateHostKey() {
-	s.t.Helper()
-	private, public := newSSHKey(s.t)
-	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, "host_key"), private, 0o600))
+func (s *SSHD) RotateHostKey(t testing.TB) {
+	t.Helper()
+	private, public := newSSHKey(t)
+	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "host_key"), private, 0o600))
 	s.HostKeyLine = authorizedLine(public)
 	if s.running() {
-		s.Restart()
+		s.Restart(t)
 	}
 }
 
 // Start starts a stopped server on the same port and waits until it listens.
-func (s *SSHD) Start() {
-	s.t.Helper()
+func (s *SSHD) Start(t testing.TB) {
+	t.Helper()
 	log, err := os.OpenFile(s.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	require.NoError(s.t, err)
+	require.NoError(t, err)
 	before, err := log.Stat()
-	require.NoError(s.t, err)
+	require.NoError(t, err)
 	defer func() { _ = log.Close() }() // sshd has its own descriptor
 	process := exec.Command(sshdProgram, "-D", "-e", "-f", filepath.Join(s.dir, "sshd_config"))
 	process.Stderr = log
 	process.Env = append(os.Environ(), s.wrapper...)
-	require.NoError(s.t, process.Start())
+	require.NoError(t, process.Start())
 	s.mu.Lock()
 	s.process = process
 	s.mu.Unlock()
 	// A trial connection would count as one of Sessions and MaxStartups for a while.
-	s.await("sshd does not listen", func() bool {
-		return strings.Contains(s.Log()[before.Size():], "Server listening on "+s.Host)
+	s.await(t, "sshd does not listen", func() bool {
+		return strings.Contains(s.Log(t)[before.Size():], "Server listening on "+s.Host)
 	})
 }
 
 // Stop terminates the listener and keeps connections.
-func (s *SSHD) Stop() { s.end(false, syscall.SIGTERM) }
+func (s *SSHD) Stop(t testing.TB) { s.end(t, false, syscall.SIGTERM) }
 
 // Kill kills the listener and all connections.
-func (s *SSHD) Kill() { s.end(true, os.Kill) }
+func (s *SSHD) Kill(t testing.TB) { s.end(t, true, os.Kill) }
 
 // Restart kills the listener and all connections, and starts again on the same port.
-func (s *SSHD) Restart() {
-	s.t.Helper()
-	s.Kill()
-	s.Start()
+func (s *SSHD) Restart(t testing.TB) {
+	t.Helper()
+	s.Kill(t)
+	s.Start(t)
 }
 
 // KillSessions kills all connections and keeps the listener.
@@ -208,20 +207,20 @@ func (s *SSHD) signal(how os.Signal) {
 }
 
 // Log returns the server's log so far, at level DEBUG1.
-func (s *SSHD) Log() string {
+func (s *SSHD) Log(t testing.TB) string {
 	text, err := os.ReadFile(s.log)
-	require.NoError(s.t, err)
+	require.NoError(t, err)
 	return string(text)
 }
 
 // AwaitLog waits until the log contains text.
-func (s *SSHD) AwaitLog(text string) { s.AwaitLogged(1, text) }
+func (s *SSHD) AwaitLog(t testing.TB, text string) { s.AwaitLogged(t, 1, text) }
 
 // AwaitLogged waits until the log contains text at least times times.
-func (s *SSHD) AwaitLogged(times int, text string) {
-	s.t.Helper()
-	s.await(fmt.Sprintf("the log does not have %q %d times", text, times), func() bool {
-		return strings.Count(s.Log(), text) >= times
+func (s *SSHD) AwaitLogged(t testing.TB, times int, text string) {
+	t.Helper()
+	s.await(t, fmt.Sprintf("the log does not have %q %d times", text, times), func() bool {
+		return strings.Count(s.Log(t), text) >= times
 	})
 }
 
@@ -231,7 +230,7 @@ func (s *SSHD) running() bool {
 	return s.process != nil
 }
 
-func (s *SSHD) end(sessions bool, how os.Signal) {
+func (s *SSHD) end(t testing.TB, sessions bool, how os.Signal) {
 	s.mu.Lock()
 	process := s.process
 	s.process = nil
@@ -248,11 +247,11 @@ func (s *SSHD) end(sessions bool, how os.Signal) {
 	_ = process.Process.Signal(how)
 	signalAll(children, how)
 	_ = process.Wait() // the exit status of a killed process is irrelevant
-	s.await("the processes of connections do not end", func() bool { return !slices.ContainsFunc(children, running) })
+	s.await(t, "the processes of connections do not end", func() bool { return !slices.ContainsFunc(children, running) })
 }
 
-func (s *SSHD) await(what string, condition func() bool) {
-	s.t.Helper()
+func (s *SSHD) await(t testing.TB, what string, condition func() bool) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), sshdTimeout)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -260,21 +259,21 @@ func (s *SSHD) await(what string, condition func() bool) {
 	for !condition() {
 		select {
 		case <-ctx.Done():
-			s.t.Fatalf("%s within %s; its log:\n%s", what, sshdTimeout, s.Log())
+			t.Fatalf("%s within %s; its log:\n%s", what, sshdTimeout, s.Log(t))
 		case <-tick.C:
 		}
 	}
 }
 
-func (s *SSHD) makeClientKey() {
-	s.t.Helper()
-	private, public := newSSHKey(s.t)
+func (s *SSHD) makeClientKey(t testing.TB) {
+	t.Helper()
+	private, public := newSSHKey(t)
 	s.PrivateKeyPEM = private
-	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, "authorized_keys"), []byte(authorizedLine(public)+"\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "authorized_keys"), []byte(authorizedLine(public)+"\n"), 0o600))
 }
 
-func (s *SSHD) configure(o SSHDOptions) {
-	s.t.Helper()
+func (s *SSHD) configure(t testing.TB, o SSHDOptions) {
+	t.Helper()
 	passwords := "no"
 	if o.Password != "" {
 		passwords = "yes"
@@ -292,7 +291,7 @@ func (s *SSHD) configure(o SSHDOptions) {
 	}
 	// sshd uses the first value of a keyword, so the test's lines take precedence.
 	text := strings.Join(append(append([]string{}, o.Config...), lines...), "\n") + "\n"
-	require.NoError(s.t, os.WriteFile(filepath.Join(s.dir, "sshd_config"), []byte(text), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "sshd_config"), []byte(text), 0o600))
 }
 
 func authorizedLine(key ssh.PublicKey) string {
