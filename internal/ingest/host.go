@@ -3,6 +3,7 @@ package ingest
 import (
 	"net/netip"
 	"strings"
+	"unicode"
 )
 
 // hostAdvice returns the advice for an invalid host; empty for a valid one.
@@ -27,6 +28,8 @@ func hostAdvice(host string) string {
 		return "use " + name + " as the host; the port is a separate setting"
 	case strings.ContainsAny(host, ":/ \t\n"):
 		return "use a DNS name or an IP address, without spaces, ':' or '/'"
+	case strings.IndexFunc(host, func(r rune) bool { return r > unicode.MaxASCII && unicode.IsLetter(r) }) >= 0:
+		return "use the ASCII form of the name, such as xn--e1afmkfd.example"
 	default:
 		return ""
 	}

@@ -57,7 +57,7 @@ func TestHostValidation(t *testing.T) {
 	for host, advice := range map[string]string{
 		"": "use a DNS name", "h:22": "use h as the host", "127.0.0.1:2222": "use 127.0.0.1 as the host", "sftp://h/in": "a path: h", "sftp://h": "a path: h",
 		"ann@h": "use ann as the user name and h as the host", "h h": "without spaces", " h": "without spaces", "[]": "brackets", "[::1]": "brackets",
-		"[::1]:22": "brackets", "h/in": "'/'", "::1::2": "':'", "h:": "use h as the host",
+		"[::1]:22": "brackets", "h/in": "'/'", "::1::2": "':'", "h:": "use h as the host", "münchen.example": "ASCII form",
 	} {
 		s := validServer()
 		s.Host = host
