@@ -2,13 +2,12 @@ package console
 
 import (
 	"net/http"
-	"strconv"
 
 	"stevedore/internal/ingest"
 )
 
 func (c *Console) audits(r *http.Request, v *view) (answer, error) {
-	page, err := c.d.Operations.ListAudits(r.Context(), before(r), historyPerPage)
+	page, err := c.d.Operations.ListAudits(r.Context(), positionOf(r.URL, "before"), historyPerPage)
 	if err != nil {
 		return answer{}, err
 	}
@@ -16,7 +15,7 @@ func (c *Console) audits(r *http.Request, v *view) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{title: v.T("Audits"), body: auditsView(v, page, servers, before(r))}, nil
+	return answer{title: v.T("Audits"), body: auditsView(v, page, servers)}, nil
 }
 
 func (c *Console) startAudit(r *http.Request, v *view) (answer, error) {
@@ -36,8 +35,7 @@ func (c *Console) audit(r *http.Request, v *view) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	after, _ := strconv.ParseInt(r.URL.Query().Get("after"), 10, 64)
-	page, err := c.d.Operations.ListDiscrepancies(r.Context(), run.UUID, after, discrepanciesPerPage)
+	page, err := c.d.Operations.ListDiscrepancies(r.Context(), run.UUID, positionOf(r.URL, "after"), discrepanciesPerPage)
 	if err != nil {
 		return answer{}, err
 	}
@@ -68,11 +66,6 @@ func markWord(mark ingest.AuditMark) string {
 	default:
 		return "differs"
 	}
-}
-
-// moreDiscrepancies returns the URL of the next page.
-func moreDiscrepancies(run ingest.AuditRun, page ingest.Page[ingest.Discrepancy]) string {
-	return "/audits/" + run.UUID + "?after=" + strconv.FormatInt(page.Next, 10)
 }
 
 // markOf returns the badge of one place.

@@ -113,7 +113,8 @@ func (c *Console) routes() []route {
 		{"GET /audits", ingest.RoleViewer, c.audits},
 		{"POST /audits", ingest.RoleOperator, c.startAudit},
 		{"GET /audits/{audit}", ingest.RoleViewer, c.audit},
-		{"GET /changes", ingest.RoleAdmin, c.changes},
+		{"GET /changes", ingest.RoleAdmin, c.auditLog},
+		{"GET " + exportPath, ingest.RoleAdmin, c.exportAuditLog},
 		{"GET /tokens", ingest.RoleAdmin, c.tokens},
 		{"POST /tokens", ingest.RoleAdmin, c.createToken},
 		{"POST /tokens/{name}/revoke", ingest.RoleAdmin, c.revokeToken},
@@ -139,6 +140,8 @@ func timeout(r *http.Request) (time.Duration, error) {
 	switch {
 	case path == healthPath:
 		return healthTimeout, nil
+	case path == exportPath:
+		return exportTimeout, nil
 	case r.Method == http.MethodPost && strings.HasPrefix(path, "/servers/") && (strings.HasSuffix(path, "/test") || strings.HasSuffix(path, "/approve")):
 		return operations.MaxTest, operations.ErrMaxTest
 	default:

@@ -42,6 +42,8 @@ type fake struct {
 	progress      map[string]orchestrator.Progress
 	parts         []operations.PartStatus
 	entries       []ingest.AuditEntry
+	logged        []ingest.AuditFilter
+	logErr        error
 	scans         []ingest.Scan
 	audits        []ingest.AuditRun
 	discrepancies []ingest.Discrepancy
@@ -191,8 +193,13 @@ func (f *fake) ListReconciliations(context.Context, int64, int) (ingest.Page[ing
 	return ingest.Page[ingest.Reconciliation]{Items: []ingest.Reconciliation{{StartedAt: noon, FinishedAt: noon, Requeued: 2, Findings: []string{"x"}}}}, nil
 }
 
-func (f *fake) AuditLog(context.Context, ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error) {
-	return ingest.Page[ingest.AuditEntry]{Items: f.entries}, nil
+// AuditLog has two pages. It fails on the second if logErr is set.
+func (f *fake) AuditLog(_ context.Context, filter ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error) {
+	f.logged = append(f.logged, filter)
+	if filter.BeforeID == 1 {
+		return ingest.Page[ingest.AuditEntry]{Items: []ingest.AuditEntry{{Actor: "older"}}}, f.logErr
+	}
+	return ingest.Page[ingest.AuditEntry]{Items: f.entries, Next: 1}, nil
 }
 
 func (f *fake) StartAudit(_ context.Context, servers []string, deep bool) (ingest.AuditRun, error) {
@@ -440,11 +447,12 @@ func TestFiltersAreKeptInTheAddress(t *testing.T) {
 		AfterID: 99, Limit: filesPerPage, Order: ingest.OrderNewest,
 	}, f.filter)
 	body := page.Body.String()
-	require.Contains(t, body, `after=7&amp;error_kind=permission&amp;from=2026-02-01T00%3A00&amp;path=%2A%2A%2F%2A.csv&amp;server=acme&amp;status=error&amp;step=download`)
+	require.Contains(t, body, `after=7&amp;error_kind=permission&amp;from=2026-02-01T00%3A00&amp;path=%2A%2A%2F%2A.csv&amp;server=acme&amp;status=error&amp;status=nonsense&amp;step=download`)
 	body = get(c, "/files?status=error&server=acme&path=%2A%2A%2F%2A.csv&from=2026-02-01T00%3A00").Body.String()
-	require.Contains(t, body, "stevedore file list --status error --server acme --path &#39;**/*.csv&#39; --from 2026-02-01T00:00:00Z")
+	require.Contains(t, body, "stevedore file list --from 2026-02-01T00:00:00Z --path &#39;**/*.csv&#39; --server acme --status error")
 	require.NotContains(t, body, `name="action"`, "a viewer decides nothing")
-	require.NotContains(t, get(c, "/files?search=abc").Body.String(), "stevedore file list", "the command has no search")
+	body = get(c, "/files?search=abc&error_kind=permission&step=download").Body.String()
+	require.Contains(t, body, "stevedore file list --error-kind permission --search abc --error-step download")
 	require.Equal(t, "abc", f.filter.Search)
 	require.Equal(t, http.StatusBadRequest, get(c, "/files?from=yesterday").Code)
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,105 +23,45 @@ const (
 	countMost = 10_000
 )
 
-// fileQuery is the filter of the files page, as encoded in its URL.
-type fileQuery struct {
-	statuses []ingest.Status
-	server   string
-	// search is a part of the path, the beginning of a uuid, or a SHA-256.
-	search   string
-	path     string
-	kind     ingest.Kind
-	step     ingest.Step
-	from, to string
-	after    int64
-}
+// fileFields are the filters of the files page, in the order of its URL.
+var fileFields = []string{"status", "server", "search", "path", "error_kind", "step", "from", "to"}
 
-// minute is the format of datetime-local fields; times are in UTC.
-const minute = "2006-01-02T15:04"
+// fileFlags are the flags of "stevedore file list" that differ from the fields.
+var fileFlags = map[string]string{"error_kind": "error-kind", "step": "error-step"}
 
-func readFileQuery(values url.Values) fileQuery {
-	q := fileQuery{
-		server: values.Get("server"), search: strings.TrimSpace(values.Get("search")), path: values.Get("path"), from: values.Get("from"), to: values.Get("to"),
+// readFileQuery returns the filter of the files page. Unknown statuses, kinds and steps are
+// omitted.
+func readFileQuery(values url.Values) query {
+	q := readQuery(values, fileFields)
+	for field, known := range map[string]func(string) bool{
+		"status":     func(s string) bool { return slices.Contains(ingest.Statuses, ingest.Status(s)) },
+		"error_kind": func(s string) bool { return kindTexts[ingest.Kind(s)] != "" },
+		"step":       func(s string) bool { return stepNames[ingest.Step(s)] != "" },
+	} {
+		q.keep(field, known)
 	}
-	if kind := ingest.Kind(values.Get("error_kind")); kindTexts[kind] != "" {
-		q.kind = kind
-	}
-	if step := ingest.Step(values.Get("step")); stepNames[step] != "" {
-		q.step = step
-	}
-	for _, name := range values["status"] {
-		if status := ingest.Status(name); slices.Contains(ingest.Statuses, status) && !slices.Contains(q.statuses, status) {
-			q.statuses = append(q.statuses, status)
-		}
-	}
-	q.after, _ = strconv.ParseInt(values.Get("after"), 10, 64)
 	return q
 }
 
-// filter converts the query for the ledger, or returns its problem.
-func (q fileQuery) filter() (ingest.FileFilter, error) {
-	filter := ingest.FileFilter{
-		Server: q.server, Statuses: q.statuses, Search: q.search, Path: q.path, AfterID: q.after, Limit: filesPerPage, Order: ingest.OrderNewest,
+// fileFilter returns the filter for the ledger.
+func fileFilter(q query) (filter ingest.FileFilter, err error) {
+	filter = ingest.FileFilter{Server: q.Get("server"), Search: q.Get("search"), Path: q.Get("path"), Limit: filesPerPage, Order: ingest.OrderNewest}
+	for _, status := range q.Values["status"] {
+		filter.Statuses = append(filter.Statuses, ingest.Status(status))
 	}
-	if q.kind != "" {
-		filter.ErrorKinds = []ingest.Kind{q.kind}
+	for _, kind := range q.Values["error_kind"] {
+		filter.ErrorKinds = append(filter.ErrorKinds, ingest.Kind(kind))
 	}
-	if q.step != "" {
-		filter.ErrorSteps = []ingest.Step{q.step}
+	for _, step := range q.Values["step"] {
+		filter.ErrorSteps = append(filter.ErrorSteps, ingest.Step(step))
 	}
-	for _, bound := range []struct {
-		text string
-		to   *time.Time
-	}{{q.from, &filter.From}, {q.to, &filter.To}} {
-		if bound.text == "" {
-			continue
-		}
-		t, err := time.Parse(minute, bound.text)
-		if err != nil {
-			return filter, newError(ingest.KindInvalid, nil, "First seen: use a time such as 2026-01-31T08:00.")
-		}
-		*bound.to = t
-	}
-	return filter, nil
+	filter.From, filter.To, err = q.times()
+	return filter, err
 }
 
-// values encodes the query without the position.
-func (q fileQuery) values() url.Values {
-	values := url.Values{}
-	for _, status := range q.statuses {
-		values.Add("status", string(status))
-	}
-	for name, value := range map[string]string{
-		"server": q.server, "search": q.search, "path": q.path, "error_kind": string(q.kind), "step": string(q.step), "from": q.from, "to": q.to,
-	} {
-		if value != "" {
-			values.Set(name, value)
-		}
-	}
-	return values
-}
-
-// href returns the URL of the page after the position; 0 is the first page.
-func (q fileQuery) href(after int64) string {
-	values := q.values()
-	if after != 0 {
-		values.Set("after", strconv.FormatInt(after, 10))
-	}
-	if len(values) == 0 {
-		return "/files"
-	}
-	return "/files?" + values.Encode()
-}
-
-func (q fileQuery) has(s ingest.Status) bool { return slices.Contains(q.statuses, s) }
-
-// empty reports whether there is no filter.
-func (q fileQuery) empty() bool { return len(q.values()) == 0 }
-
-// filtered reports whether a filter of the folded part is set.
-func (q fileQuery) filtered() bool {
-	q.search, q.server = "", ""
-	return !q.empty()
+// folded reports whether a filter of the folded part is set.
+func folded(q query) bool {
+	return slices.ContainsFunc(fileFields, func(field string) bool { return field != "server" && field != "search" && q.Has(field) })
 }
 
 func serverOptions(servers []ingest.Server) (options [][2]string) {
@@ -148,7 +87,7 @@ func stepOptions(v *view) (options [][2]string) {
 
 // filesPage is the content of the files page.
 type filesPage struct {
-	query    fileQuery
+	query    query
 	files    []ingest.File
 	next     int64
 	progress map[string]orchestrator.Progress
@@ -168,10 +107,11 @@ func dirOf(path string) string { return ingest.DisplayPath(path[:strings.LastInd
 
 func (c *Console) files(r *http.Request, v *view) (answer, error) {
 	page := filesPage{query: readFileQuery(r.URL.Query())}
-	filter, err := page.query.filter()
+	filter, err := fileFilter(page.query)
 	if err != nil {
 		return answer{}, err
 	}
+	filter.AfterID = positionOf(r.URL, "after")
 	if err := c.fillFiles(r.Context(), &page, filter); err != nil {
 		return answer{}, err
 	}
@@ -229,6 +169,7 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	v.url = &url.URL{Path: "/files", RawQuery: bulk.query.Encode()}
 	if r.PostForm.Get("confirmed") == "" {
 		count, err := c.d.Operations.ActOnFiles(r.Context(), bulk.request(v, nil, true))
 		if err != nil {
@@ -259,7 +200,7 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 // bulk is an operator action on several files.
 type bulk struct {
 	action   operations.Action
-	query    fileQuery
+	query    query
 	uuids    []string
 	reason   string
 	from     ingest.Step
@@ -287,8 +228,8 @@ func readBulk(form url.Values) (b bulk, err error) {
 			return b, newError(ingest.KindInvalid, nil, "Select at least one failed file.")
 		}
 	}
-	b.query.after, b.cursor = 0, form.Get("cursor")
-	b.filter, err = b.query.filter()
+	b.cursor = form.Get("cursor")
+	b.filter, err = fileFilter(b.query)
 	b.filter.UUIDs = b.uuids
 	return b, err
 }

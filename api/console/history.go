@@ -1,8 +1,11 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 
 	"stevedore/internal/ingest"
 )
@@ -18,16 +21,8 @@ type scansPage struct {
 	before int64
 }
 
-func before(r *http.Request) int64 {
-	id, err := strconv.ParseInt(r.URL.Query().Get("before"), 10, 64)
-	if err != nil || id < 0 {
-		return 0
-	}
-	return id
-}
-
 func (c *Console) scans(r *http.Request, v *view) (answer, error) {
-	page := scansPage{server: r.URL.Query().Get("server"), before: before(r)}
+	page := scansPage{server: r.URL.Query().Get("server"), before: positionOf(r.URL, "before")}
 	var err error
 	if page.scans, err = c.d.Operations.ListScans(r.Context(), page.server, page.before, historyPerPage); err != nil {
 		return answer{}, err
@@ -36,14 +31,6 @@ func (c *Console) scans(r *http.Request, v *view) (answer, error) {
 		return answer{}, err
 	}
 	return answer{title: v.T("Scans"), body: scansView(v, page)}, nil
-}
-
-func (c *Console) changes(r *http.Request, v *view) (answer, error) {
-	page, err := c.d.Access.AuditLog(r.Context(), ingest.AuditFilter{BeforeID: before(r), Limit: historyPerPage})
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{title: v.T("Audit log"), body: changesView(v, page, before(r))}, nil
 }
 
 func (c *Console) scan(r *http.Request, v *view) (answer, error) {
@@ -69,6 +56,41 @@ func requestedBy(v *view, s ingest.Scan) string {
 		return v.T("schedule")
 	}
 	return ingest.DisplayPath(s.RequestedBy)
+}
+
+func scanHref(s ingest.Scan) string { return fmt.Sprintf("/scans/%d", s.ID) }
+
+// scanRow returns the row of a scan; withServer adds the server.
+func (v *view) scanRow(s ingest.Scan, withServer bool) row {
+	cells := []cell{
+		{v.T("Started"), "", linkTo(scanHref(s), when(s.StartedAt))},
+		{v.T("Server"), "", link("/servers/"+s.ServerName, s.ServerName)},
+		{v.T("Duration"), "", text(v.duration(s))},
+		v.number(v.T("Seen"), s.Seen),
+		v.number(v.T("New"), s.New),
+		v.number(v.T("Settling"), s.Settling),
+		v.number(v.T("Rejected"), s.Rejected),
+		v.number(v.T("Excluded"), s.Excluded.Count),
+		{v.T("Requested by"), "", text(requestedBy(v, s))},
+		{v.T("Result"), "", scanResult(v, s)},
+	}
+	if !withServer {
+		cells = slices.Delete(cells, 1, 2)
+	}
+	return row{id: fmt.Sprintf("s-%d", s.ID), href: scanHref(s), cells: cells}
+}
+
+func (v *view) reconciliationRow(run ingest.Reconciliation) row {
+	repaired := "✓ " + v.T("nothing to repair")
+	if done := v.repaired(run); len(done) > 0 {
+		repaired = strings.Join(done, ", ")
+	}
+	return row{cells: []cell{
+		{v.T("Started"), "", when(run.StartedAt)},
+		{v.T("Duration"), "", text(v.span(run.FinishedAt.Sub(run.StartedAt)))},
+		{v.T("Repaired"), "", text(repaired)},
+		{v.T("Findings"), "", reconciliationFindings(v, run)},
+	}}
 }
 
 // repaired summarizes a reconciliation.

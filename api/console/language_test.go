@@ -79,7 +79,7 @@ func used(t *testing.T) map[string]bool {
 	}
 	for _, word := range []string{
 		"paused", "suspended", "host key not approved", "scan overdue", "scan failed", "changes held", "files reappeared", "not scanned yet", "healthy",
-		"present", "differs", "not compared", "revoked", "expired", "valid", "failed", "completed, no discrepancies", "completed, with discrepancies", "missing", "extra", "differs", "rename", "overwrite", "keep", "%d min", "%d h", "%d s", "%d files requeued", "%d workflows restarted",
+		"present", "differs", "not compared", "revoked", "expired", "valid", "done", "failed", "unknown", "completed, no discrepancies", "completed, with discrepancies", "missing", "extra", "differs", "rename", "overwrite", "keep", "%d min", "%d h", "%d s", "%d files requeued", "%d workflows restarted",
 		"%d uploads aborted", "%d staged files removed", "%d objects missing", "%d workers without heartbeat",
 	} {
 		keys[word] = true

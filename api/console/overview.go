@@ -2,6 +2,7 @@ package console
 
 import (
 	"net/http"
+	"net/url"
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
@@ -41,6 +42,6 @@ func attention(o operations.Overview) (list []operations.ServerOverview) {
 }
 
 // groupQuery returns the filter of a group's files.
-func groupQuery(g ingest.FailureGroup) fileQuery {
-	return fileQuery{statuses: []ingest.Status{ingest.StatusError}, server: g.ServerName, kind: g.Kind, step: g.Step}
+func groupQuery(g ingest.FailureGroup) query {
+	return readFileQuery(url.Values{"status": {string(ingest.StatusError)}, "server": {g.ServerName}, "error_kind": {string(g.Kind)}, "step": {string(g.Step)}})
 }

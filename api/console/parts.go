@@ -5,16 +5,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"stevedore/internal/ingest"
 )
-
-// timeOf is a time for the template when.
-type timeOf struct{ time.Time }
-
-// at returns a time for the template when.
-func at(t time.Time) timeOf { return timeOf{t} }
 
 // eventTypes lists the event types of the change stream, separated by spaces, for scripts.
 var eventTypes = joined(slices.Sorted(maps.Keys(ingest.EventKeys)))

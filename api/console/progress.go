@@ -1,7 +1,6 @@
 package console
 
 import (
-	"strings"
 	"time"
 
 	"stevedore/internal/ingest"
@@ -48,49 +47,4 @@ func (v *view) attempt(p orchestrator.Progress) (s notice) {
 	}
 	s.original = p.Failure
 	return s
-}
-
-// cli returns the command that lists the same files; empty if the command lacks a filter.
-func (p filesPage) cli() string {
-	if p.query.search != "" || p.query.kind != "" || p.query.step != "" {
-		return ""
-	}
-	words := []string{"stevedore file list"}
-	add := func(flag, value string) {
-		if value != "" {
-			words = append(words, flag, quoted(value))
-		}
-	}
-	for _, status := range p.query.statuses {
-		add("--status", string(status))
-	}
-	add("--server", p.query.server)
-	add("--path", p.query.path)
-	add("--from", inUTC(p.query.from))
-	add("--to", inUTC(p.query.to))
-	return strings.Join(words, " ")
-}
-
-// inUTC returns a form field's time in RFC 3339.
-func inUTC(field string) string {
-	if field == "" {
-		return ""
-	}
-	return field + ":00Z"
-}
-
-// curl returns the API request that lists the same files.
-func (p filesPage) curl(v *view) string {
-	values := p.query.values()
-	for _, name := range []string{"from", "to"} {
-		if values.Has(name) {
-			values.Set(name, inUTC(values.Get(name)))
-		}
-	}
-	values.Set("order", "newest")
-	return curl(v, "/api/v1/files?"+values.Encode())
-}
-
-func curl(v *view, path string) string {
-	return `curl -H "Authorization: Bearer $STEVEDORE_TOKEN" ` + quoted(v.origin+path)
 }

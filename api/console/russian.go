@@ -264,7 +264,7 @@ var russian = map[string]string{
 	"The filter could not be read.":                            "Фильтр не удалось прочитать.",
 	"Unknown action.":                                          "Неизвестное действие.",
 	"Select at least one failed file.":                         "Выберите хотя бы один файл с ошибкой.",
-	"First seen: use a time such as 2026-01-31T08:00.":         "Обнаружен: введите время, например 2026-01-31T08:00.",
+	"Use a time such as 2026-01-31T08:00.":                     "Введите время, например 2026-01-31T08:00.",
 	"Unknown language.":                                        "Неизвестный язык.",
 	"Not found.":                                               "Не найдено.",
 	"Changed by another request. Reload the page and repeat.":  "Изменено другим запросом. Обновите страницу и повторите.",
@@ -315,9 +315,9 @@ var russian = map[string]string{
 	"Settling": "Стабилизация", "Rejected": "Отклонено", "Unreadable folders": "Недоступные папки", "Result": "Результат", "running": "выполняется",
 	"complete": "завершено", "No reconciliation yet.": "Ещё не запускалось.", "Repaired": "Исправлено", "Findings": "Обнаружено",
 	"nothing to repair": "исправлять нечего",
-	"Requests for changes. Each entry is stored before the change is made.": "Запросы на изменения. Запись сохраняется до выполнения изменения.",
+	"Requests for changes. Each entry is stored before the change is made, and its outcome afterwards.": "Запросы на изменения. Запись сохраняется до изменения, результат — после него.",
 	"No entries yet.": "Записей пока нет.",
-	"Time":            "Время", "Action": "Действие", "Target": "Объект действия", "Details": "Подробности",
+	"Time":            "Время", "Action": "Действие", "Target": "Объект действия",
 
 	// Tokens.
 	"Token %s": "Токен %s", "Copy the token now. It is not shown again.": "Скопируйте токен сейчас: он больше не будет показан.",
@@ -367,4 +367,9 @@ var russian = map[string]string{
 	"Host key":                                                    "Ключ сервера",
 	"Compare the fingerprint with the partner through another channel, then add the key to the approved host keys.": "Сверьте отпечаток с партнёром по другому каналу связи, затем добавьте ключ в подтверждённые ключи.",
 	"Not tested. Correct these fields.": "Проверка не выполнена. Исправьте эти поля.",
+
+	// Audit log.
+	"Export %s": "Экспорт %s", "server, file UUID or token": "сервер, UUID файла или токен", "From (UTC)": "С (UTC)", "Before (UTC)": "До (UTC)",
+	"No entries match this filter.": "Нет записей, подходящих под фильтр.", "Outcome": "Результат", "Changes and details": "Изменения и подробности",
+	"done": "выполнено", "unknown": "неизвестно", "Unknown format.": "Неизвестный формат.",
 }

@@ -29,7 +29,7 @@ var (
 )
 
 func init() {
-	for _, word := range strings.Fields(`stevedore Temporal PostgreSQL UTC API CLI curl SHA UUID SSH DNS IP PEM ssh ed AAAA csv done RU EN STEVEDORE TOKEN
+	for _, word := range strings.Fields(`stevedore Temporal PostgreSQL UTC API CLI curl SHA UUID SSH DNS IP PEM CSV JSON Lines ssh ed AAAA csv done RU EN STEVEDORE TOKEN
 		acme ann ci keep delete move dir socks http host port OpenSSH PuTTY OPENSSH BEGIN PRIVATE KEY`) {
 		neutral[word] = true
 	}
@@ -93,7 +93,7 @@ func populated() (*fake, *Console) {
 		f.events = append(f.events, ingest.StoredEvent{Type: ingest.EventType(kind), Timestamp: noon, Details: map[string]any{"reason": english}})
 	}
 	f.progress = map[string]orchestrator.Progress{"1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(time.Minute), Failure: english, Done: 1, Total: 2, Rate: 1, Running: true}}
-	f.entries = []ingest.AuditEntry{{At: noon, Actor: "ann", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Details: map[string]any{"role": english}}}
+	f.entries = []ingest.AuditEntry{{At: noon, Actor: "ann", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Details: map[string]any{"role": english}, Outcome: ingest.ActionFailed, Error: english}, {At: noon, Outcome: ingest.ActionDone}}
 	f.failures = []ingest.FailureGroup{{ServerName: "acme", Kind: ingest.KindPermission, Step: ingest.StepDownload, Count: 2, Since: noon, Message: english}, {ServerName: "acme", Count: 1}}
 	f.scans = []ingest.Scan{{ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: english, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceSchedule}}, {ServerName: "acme", StartedAt: noon}}
 	f.parts = []operations.PartStatus{
@@ -110,7 +110,7 @@ func TestEveryPageIsRussian(t *testing.T) {
 	t.Parallel()
 	f, c := populated()
 	for _, path := range []string{
-		"/", "/servers", "/servers/acme", "/servers/new", "/servers/acme/edit", "/files", "/files?status=error&server=acme", "/files/1", "/scans", "/scans?server=acme",
+		"/", "/servers", "/servers/acme", "/servers/new", "/servers/acme/edit", "/files", "/files?status=error&server=acme", "/files/1", "/changes?actor=ann", "/scans", "/scans?server=acme",
 		"/changes", "/tokens", "/audits", "/audits/1", "/health", "/scans/1", "/?period=30d",
 	} {
 		answer := get(c, path, inRussian...)
@@ -124,7 +124,7 @@ func TestEveryPageIsRussian(t *testing.T) {
 		requireRussian(t, "files "+string(file.Status), get(c, "/files", inRussian...))
 	}
 	f.servers, f.files, f.entries, f.scans = nil, nil, nil, nil
-	for _, path := range []string{"/", "/servers", "/files", "/files?server=acme", "/scans", "/changes"} {
+	for _, path := range []string{"/", "/servers", "/files", "/files?server=acme", "/scans", "/changes", "/changes?actor=ann"} {
 		requireRussian(t, "empty "+path, get(c, path, inRussian...))
 	}
 	f.who = ingest.Principal{}
@@ -145,6 +145,7 @@ func TestEveryRefusalIsRussian(t *testing.T) {
 	refusal("no server", http.StatusNotFound, get(c, "/servers/other", inRussian...))
 	refusal("from", http.StatusBadRequest, get(c, "/files?from=x", inRussian...))
 	refusal("to", http.StatusBadRequest, get(c, "/files?to=x", inRussian...))
+	refusal("format", http.StatusBadRequest, get(c, "/changes/export?format=x", inRussian...))
 	refusal("language", http.StatusBadRequest, post(c, "/language", url.Values{"language": {"!"}}, inRussian...))
 	refusal("other site", http.StatusForbidden, post(c, "/scan", nil, append(inRussian, "Sec-Fetch-Site", "cross-site")...))
 	refusal("too large", http.StatusRequestEntityTooLarge, post(c, "/servers", url.Values{"name": {strings.Repeat("x", web.MaxBody)}}, inRussian...))

@@ -3,6 +3,7 @@ package console
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -93,6 +94,7 @@ func (c *Console) test(r *http.Request, v *view, approve string) (answer, error)
 	if err != nil && result.Server.UUID == "" {
 		return answer{}, err
 	}
+	v.url = &url.URL{Path: "/servers/" + result.Server.Name}
 	page := serverPage{server: result.Server, test: &result}
 	if err != nil {
 		page.problem = v.explain(err)

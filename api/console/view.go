@@ -2,6 +2,7 @@ package console
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -24,7 +25,7 @@ type view struct {
 	// lang is the language of the page; p formats its texts.
 	lang language.Tag
 	p    *message.Printer
-	// url is the request's URL.
+	// url is the page's URL: of the request, or of the page that a form belongs to.
 	url *url.URL
 	// origin is scheme and host as the browser sees them, for curl commands.
 	origin string
@@ -81,6 +82,14 @@ type answer struct {
 	bad    bool
 	// bare omits the layout.
 	bare bool
+	// file is downloaded instead of the body.
+	file *download
+}
+
+// download is a file that write streams.
+type download struct {
+	name, contentType string
+	write             func(w io.Writer) error
 }
 
 // handler renders a page or processes a form.
@@ -159,6 +168,10 @@ func (c *Console) write(w http.ResponseWriter, r *http.Request, v *view, a answe
 		http.Redirect(w, r, a.goTo, http.StatusSeeOther)
 		return
 	}
+	if a.file != nil {
+		c.send(w, r, *a.file)
+		return
+	}
 	if !v.notice.empty() && !a.bare {
 		setCookie(w, r, noticeCookie, "", -1, http.SameSiteStrictMode)
 	}
@@ -173,6 +186,17 @@ func (c *Console) write(w http.ResponseWriter, r *http.Request, v *view, a answe
 	}
 	if err := body.Render(r.Context(), w); err != nil {
 		c.d.Log.WarnContext(r.Context(), "cannot send a page", "path", r.URL.Path, "error", err)
+	}
+}
+
+// send streams a file. It breaks the connection on a failure, so that browsers report an
+// incomplete file.
+func (c *Console) send(w http.ResponseWriter, r *http.Request, file download) {
+	w.Header().Set("Content-Type", file.contentType)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+file.name+`"`)
+	if err := file.write(w); err != nil {
+		c.d.Log.WarnContext(r.Context(), "cannot send a file", "path", r.URL.Path, "error", err)
+		panic(http.ErrAbortHandler)
 	}
 }
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -70,13 +71,19 @@ func Handler(cfg Config, site func(*http.Request) Site) http.Handler {
 		response := &recorder{ResponseWriter: w}
 		setHeaders(w.Header(), r, site, info.ID)
 		defer func() {
-			if p := recover(); p != nil {
+			p := recover()
+			cause, _ := p.(error)
+			aborted := errors.Is(cause, http.ErrAbortHandler)
+			if p != nil && !aborted {
 				cfg.Log.ErrorContext(r.Context(), "panic in a handler", "request_id", info.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 				if response.status == 0 {
 					site.Fail(response, r, fmt.Errorf("%w: %v", ErrPanic, p))
 				}
 			}
 			cfg.finish(r, path, info, response, time.Since(started))
+			if aborted {
+				panic(p) // the server breaks the connection
+			}
 		}()
 		serve(site, response, r)
 	})

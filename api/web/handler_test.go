@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -42,6 +43,23 @@ func TestALongRequestIsAnswered(t *testing.T) {
 			require.NoError(t, answer.Body.Close())
 		}
 	}
+}
+
+// TestAbortedResponsesAreIncomplete: the client of a handler that aborts gets no complete
+// response.
+func TestAbortedResponsesAreIncomplete(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(serving(0, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprint(w, "first page")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	t.Cleanup(server.Close)
+	answer, err := server.Client().Get(server.URL)
+	require.NoError(t, err)
+	_, err = io.ReadAll(answer.Body)
+	require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+	require.NoError(t, answer.Body.Close())
 }
 
 func TestRequestsHaveATimeLimit(t *testing.T) {

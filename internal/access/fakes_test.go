@@ -52,6 +52,8 @@ func (l *fakeLedger) RevokeToken(_ context.Context, name string) (ingest.Token, 
 	return ingest.Token{}, ingest.Errorf(ingest.KindMissing, "no token")
 }
 
+func (l *fakeLedger) OpenSession(context.Context, Digest, Digest, time.Duration) error { return nil }
+
 func (l *fakeLedger) CompleteEntry(_ context.Context, key string, outcome ingest.ActionOutcome, reason string) error {
 	for i := range l.audited {
 		if l.audited[i].Key == key {

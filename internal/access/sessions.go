@@ -13,10 +13,10 @@ const SessionDuration = 12 * time.Hour
 // OpenSession implements Sessions.
 func (s *Service) OpenSession(ctx context.Context, token Digest) (cookie string, err error) {
 	cookie = newSecret()
-	if _, err := Record(ctx, s.ledger, "console.log_in", From(ctx).Name, nil); err != nil {
-		return "", err
-	}
-	return cookie, s.ledger.OpenSession(ctx, DigestOf(cookie), token, SessionDuration)
+	err = Recorded(ctx, s.ledger, "console.log_in", From(ctx).Name, nil, func(string) error {
+		return s.ledger.OpenSession(ctx, DigestOf(cookie), token, SessionDuration)
+	})
+	return cookie, err
 }
 
 // SessionToken implements Sessions.

@@ -34,13 +34,15 @@ func TestTokensAreMadeUsedAndRevoked(t *testing.T) {
 	require.ErrorIs(t, err, ErrRefused)
 	_, err = b.RevokeToken(ctx, "unknown")
 	require.ErrorIs(t, err, ingest.ErrNotFound)
+	_, err = b.OpenSession(ctx, DigestOf(secret))
+	require.NoError(t, err)
 
 	var log []string
 	for _, e := range b.ledger.audited {
-		log = append(log, e.Actor+" "+e.Action+" "+e.Target)
+		log = append(log, e.Actor+" "+e.Action+" "+e.Target+" "+string(e.Outcome))
 		require.NotContains(t, e.Details, secret)
 	}
-	require.Equal(t, []string{"ann token.create ci", "ann token.revoke ci", "ann token.revoke unknown"}, log)
+	require.Equal(t, []string{"ann token.create ci done", "ann token.revoke ci done", "ann token.revoke unknown failed", "ann console.log_in ann done"}, log)
 }
 
 func TestTokensThatCannotBe(t *testing.T) {

@@ -56,7 +56,7 @@ function soon(wait) {
 }
 function listen() {
   hangUp();
-  if (paused || document.hidden || !document.querySelector(".live")) return;
+  if (paused || document.hidden || !document.querySelector("[data-live]")) return;
   stream = new EventSource("/api/v1/changes");
   for (const type of document.body.dataset.events.split(" ")) {
     stream.addEventListener(type, () => soon(700));
