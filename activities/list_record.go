@@ -28,7 +28,7 @@ func (r *recorder) run(ctx context.Context, source Source, try bool) error {
 	before := r.tracker.from
 	request := r.tracker.request()
 	request.Brief = try
-	request.Unmatched = r.stats.Unmatched.Add
+	request.Omitted = r.stats.Unmatched.Add
 	request.Entered = func(folder string, unread, doubtful ingest.Unread) {
 		r.unread = before.Unread
 		r.unread.Join(unread)

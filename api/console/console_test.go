@@ -780,13 +780,15 @@ func TestSettingsAreTestedBeforeTheyAreSaved(t *testing.T) {
 	t.Parallel()
 	f, c := as(ingest.RoleAdmin)
 	f.tested = operations.TestResult{Server: ingest.Server{UUID: "s1"}, Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAAkey"}}
-	f.tested.Presented.Sample = &operations.Sample{Taken: 2, Rejected: 1, Unreadable: 1, Paths: []string{"a.csv"}, Unmatched: ingest.Unmatched{Count: 3, Example: "b.tmp"}}
+	f.tested.Presented.Sample = &operations.Sample{Taken: 2, Rejected: 1, Unreadable: 1, Paths: []string{"a.csv"}, Unmatched: ingest.Unmatched{Count: 3, Example: "b.tmp"}, Omitted: []operations.OmittedEntry{
+		{Path: "b.tmp", Omission: ingest.Omission{Reason: ingest.OmitInProgress, Detail: "*.tmp"}}, {Path: "c.csv", Omission: ingest.Omission{Reason: ingest.OmitWaiting, Detail: "c.csv.done"}},
+	}}
 	form := url.Values{"name": {"acme"}, "host": {"h"}, "port": {"22"}, "password": {"canary"}, "sample": {"yes"}}
 	page := post(c, "/servers/test", form)
 	require.Equal(t, http.StatusOK, page.Code)
 	require.Equal(t, []string{"test settings true"}, f.done)
 	require.Equal(t, "canary", string(f.added.Credentials.Password))
-	for _, text := range []string{"SHA256:abc", "ssh-ed25519 AAAAkey", "a.csv", "Excluded by patterns: 3, e.g. b.tmp", "Unreadable folders: 1", `value="acme"`} {
+	for _, text := range []string{"SHA256:abc", "ssh-ed25519 AAAAkey", "a.csv", "Excluded by patterns: 3, e.g. b.tmp", "Unreadable folders: 1", `value="acme"`, "name of a file in progress, *.tmp", "waits for c.csv.done"} {
 		require.Contains(t, page.Body.String(), text)
 	}
 	require.NotContains(t, page.Body.String(), "canary")

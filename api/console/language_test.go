@@ -63,6 +63,11 @@ func used(t *testing.T) map[string]bool {
 			keys[word] = true
 		}
 	}
+	for _, reason := range ingest.OmissionReasons {
+		if reason != ingest.OmitRejected && reason != ingest.OmitWaiting { // shown with a headline
+			keys[reason.Format()] = true
+		}
+	}
 	for _, unit := range units[1:] {
 		keys[unit] = true
 	}

@@ -368,6 +368,12 @@ var russian = map[string]string{
 	"Compare the fingerprint with the partner through another channel, then add the key to the approved host keys.": "Сверьте отпечаток с партнёром по другому каналу связи, затем добавьте ключ в подтверждённые ключи.",
 	"Not tested. Correct these fields.": "Проверка не выполнена. Исправьте эти поля.",
 
+	// Omitted entries of a preview.
+	"Not taken: the first %d": "Не принимаются: первые %d", "waits": "ожидает", "excluded by %s": "исключается шаблоном %s", "matches no include pattern": "не подходит ни под один шаблон включения",
+	"name of a file in progress, %s": "имя недописанного файла, %s", "done-marker or checksum file": "маркер готовности или контрольная сумма",
+	"younger than the minimum age of %s": "моложе минимального возраста %s", "target folder of the after-ingest move": "папка для принятых файлов",
+	"beyond the folder depth of %s": "глубже %s уровней вложенности",
+
 	// Audit log.
 	"Export %s": "Экспорт %s", "server, file UUID or token": "сервер, UUID файла или токен", "From (UTC)": "С (UTC)", "Before (UTC)": "До (UTC)",
 	"No entries match this filter.": "Нет записей, подходящих под фильтр.", "Outcome": "Результат", "Changes and details": "Изменения и подробности",

@@ -101,6 +101,10 @@ func populated() (*fake, *Console) {
 		{Part: operations.PartObjectStore, Err: errors.New(english)}, {Part: operations.PartBroker, Err: errors.New(english)},
 	}
 	f.tested = operations.TestResult{Server: server, Presented: operations.ProbeResult{Fingerprint: "SHA256:1", Software: english}}
+	f.tested.Presented.Sample = &operations.Sample{}
+	for _, reason := range ingest.OmissionReasons {
+		f.tested.Presented.Sample.Omitted = append(f.tested.Presented.Sample.Omitted, operations.OmittedEntry{Path: "/in/a.csv", Omission: ingest.Omission{Reason: reason, Detail: "1"}})
+	}
 	return f, c
 }
 

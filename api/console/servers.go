@@ -102,6 +102,23 @@ func (c *Console) test(r *http.Request, v *view, approve string) (answer, error)
 	return c.showServer(r, v, page)
 }
 
+// omission explains why a listing does not take an entry.
+func (v *view) omission(o ingest.Omission) notice {
+	switch {
+	case o.Reason == ingest.OmitRejected:
+		return v.quote(v.T("Rejected: unsafe name or type"), o.String())
+	case o.Reason == ingest.OmitWaiting:
+		return v.quote(v.T("waits"), o.String())
+	case o.Detail == "":
+		return plain(v.T(o.Reason.Format()))
+	}
+	return plain(v.T(o.Reason.Format(), ingest.DisplayPath(o.Detail)))
+}
+
+func (v *view) omittedRow(e operations.OmittedEntry) row {
+	return row{cells: []cell{{v.T("Path"), "path", code(e.Path)}, {v.T("Reason"), "", noticeText(v.omission(e.Omission))}}}
+}
+
 func (c *Console) scanServer(r *http.Request, v *view) (answer, error) {
 	name := r.PathValue("server")
 	return c.startScan(r, v, []string{name}, "/servers/"+name)

@@ -264,6 +264,45 @@ func (e LivenessStatus) Valid() bool {
 	}
 }
 
+// Defines values for OmissionReason.
+const (
+	OmitCompanion   OmissionReason = "companion"
+	OmitExcluded    OmissionReason = "excluded"
+	OmitInProgress  OmissionReason = "in_progress"
+	OmitMoveTarget  OmissionReason = "move_target"
+	OmitNotIncluded OmissionReason = "not_included"
+	OmitRejected    OmissionReason = "rejected"
+	OmitTooDeep     OmissionReason = "too_deep"
+	OmitTooYoung    OmissionReason = "too_young"
+	OmitWaiting     OmissionReason = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the OmissionReason enum.
+func (e OmissionReason) Valid() bool {
+	switch e {
+	case OmitCompanion:
+		return true
+	case OmitExcluded:
+		return true
+	case OmitInProgress:
+		return true
+	case OmitMoveTarget:
+		return true
+	case OmitNotIncluded:
+		return true
+	case OmitRejected:
+		return true
+	case OmitTooDeep:
+		return true
+	case OmitTooYoung:
+		return true
+	case OmitWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ReadinessStatus.
 const (
 	ReadinessDegraded ReadinessStatus = "degraded"
@@ -1094,6 +1133,23 @@ type NewToken struct {
 	Token string `json:"token"`
 }
 
+// OmissionReason waiting: the file waits for a condition, such as its done-marker or the minimum
+// size. companion: a done-marker or checksum file.
+type OmissionReason string
+
+// OmittedEntry defines model for OmittedEntry.
+type OmittedEntry struct {
+	// Message Example: excluded by *.bak
+	Message string `json:"message"`
+
+	// Path Path, escaped for display; that of a folder ends in `/`.
+	Path string `json:"path"`
+
+	// Reason waiting: the file waits for a condition, such as its done-marker or the minimum
+	// size. companion: a done-marker or checksum file.
+	Reason OmissionReason `json:"reason"`
+}
+
 // Overview defines model for Overview.
 type Overview struct {
 	// At Time of the counts.
@@ -1587,10 +1643,15 @@ type ServerSample struct {
 	LeftOut        int64   `json:"left_out"`
 	LeftOutExample *string `json:"left_out_example"`
 
+	// Omitted The first 200 files and folders that are not ingested, or not yet, with the reason.
+	Omitted []OmittedEntry `json:"omitted"`
+
 	// Paths The first 20 selected paths.
 	Paths    []string `json:"paths"`
 	Rejected int64    `json:"rejected"`
-	Taken    int64    `json:"taken"`
+
+	// Taken Files selected by the patterns, including files that wait, for example for a done-marker.
+	Taken int64 `json:"taken"`
 
 	// Unreadable Number of unreadable folders.
 	Unreadable int64 `json:"unreadable"`

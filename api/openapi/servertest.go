@@ -20,7 +20,10 @@ func (t *ServerTest) setDetails(d operations.ProbeDetails) {
 	}
 	if s := d.Sample; s != nil {
 		t.Sample = &ServerSample{Taken: s.Taken, Rejected: s.Rejected, Unreadable: s.Unreadable, Paths: orEmpty(s.Paths),
-			LeftOut: s.Unmatched.Count, LeftOutExample: orNull(s.Unmatched.Example), Complete: s.Complete}
+			LeftOut: s.Unmatched.Count, LeftOutExample: orNull(s.Unmatched.Example), Complete: s.Complete,
+			Omitted: List(s.Omitted, func(e operations.OmittedEntry) OmittedEntry {
+				return OmittedEntry{Path: e.Path, Reason: OmissionReason(e.Reason), Message: e.String()}
+			})}
 	}
 }
 

@@ -181,7 +181,9 @@ func (f *fakeOperations) test(ask operations.TestRequest) (operations.TestResult
 	f.asked = ask
 	result := f.tested
 	if ask.Sample {
-		result.Presented.Sample = &operations.Sample{Taken: 2, Paths: []string{"/in/a.csv", "/in/b.csv"}, Unmatched: ingest.Unmatched{Count: 1, Example: "/in/a.bak"}}
+		result.Presented.Sample = &operations.Sample{Taken: 2, Paths: []string{"/in/a.csv", "/in/b.csv"}, Unmatched: ingest.Unmatched{Count: 1, Example: "/in/a.bak"}, Omitted: []operations.OmittedEntry{
+			{Path: "/in/a.bak", Omission: ingest.Omission{Reason: ingest.OmitExcluded, Detail: "*.bak"}}, {Path: "/in/c.csv", Omission: ingest.Omission{Reason: ingest.OmitWaiting, Detail: "its done-marker /in/c.csv.done"}},
+		}}
 	}
 	return result, f.err
 }

@@ -61,7 +61,7 @@ ends a suspension.`,
 	}
 	cmd.Flags().StringVar(&approval.Fingerprint, "approve", "", "pin the presented host key if it has this `FINGERPRINT`; pinned keys stay")
 	cmd.Flags().StringVar(&expires, "expires", "", "with --approve: `TIME` of expiry of the key, 365d or 2027-01-31; the key is valid on that day (default never)")
-	cmd.Flags().BoolVar(&list, "list", false, "also list files that the patterns include, and count those that they exclude, for at most 15 seconds")
+	cmd.Flags().BoolVar(&list, "list", false, "also list files for at most 15 seconds: those to ingest, and the others with the reason")
 	return cmd
 }
 
@@ -122,5 +122,10 @@ func rowsOfDetails(t *table, test openapi.ServerTest) {
 	excluded := ingest.Unmatched{Count: s.LeftOut, Example: value(s.LeftOutExample)}
 	for _, line := range append(nonEmpty(excluded.Note(s.Taken)), s.Paths...) {
 		t.row("", safe(line))
+	}
+	label := "not taken"
+	for _, e := range s.Omitted {
+		t.row(label, safe(e.Path)+": "+safe(e.Message))
+		label = ""
 	}
 }

@@ -21,9 +21,9 @@ type ListRequest struct {
 	// Entered, if not nil, is called before each folder is read, with its path as in
 	// From, and with the unread and doubtful folders so far.
 	Entered func(folder string, unread, doubtful Unread)
-	// Unmatched, if not nil, is called with the path of each file excluded by the
-	// globs, and of each folder skipped because of them, which ends in '/'.
-	Unmatched func(path string)
+	// Omitted, if not nil, is called for each entry that gets no observation, or one
+	// with Rejected or Ignored set. The paths of folders end in '/'.
+	Omitted func(path string, o Omission)
 }
 
 // Unmatched summarizes the entries excluded by a server's globs.
@@ -34,8 +34,11 @@ type Unmatched struct {
 	Example string
 }
 
-// Add counts the entry at the raw path.
-func (u *Unmatched) Add(path string) {
+// Add counts the entry at the raw path if the globs exclude it.
+func (u *Unmatched) Add(path string, o Omission) {
+	if o.Reason != OmitExcluded && o.Reason != OmitNotIncluded {
+		return
+	}
 	if u.Count++; u.Count == 1 {
 		u.Example = DisplayPath(path)
 	}

@@ -59,6 +59,8 @@ type (
 	Limits = sftp.Limits
 	// Sample is a sample of the files that the patterns include.
 	Sample = sftp.Sample
+	// OmittedEntry is an entry that a sample does not take.
+	OmittedEntry = sftp.OmittedEntry
 )
 
 // Lister lists the files of a server with the filters that scans use.

@@ -80,13 +80,31 @@ func (f filter) includes(full string) bool {
 	return (len(f.server.Include) == 0 || matchAny(f.server.Include, rel)) && !matchAny(f.server.Exclude, rel)
 }
 
-// excludes reports whether the path is excluded.
-func (f filter) excludes(full string) bool { return matchAny(f.server.Exclude, f.relative(full)) }
+// excludedBy returns the exclude glob that matches the path; empty if none does.
+func (f filter) excludedBy(full string) string {
+	return firstMatch(f.server.Exclude, f.relative(full))
+}
 
-// enters reports whether the walk enters the folder. It skips excluded folders, the move
-// target, folders of files in progress, and folders without a possible match.
-func (f filter) enters(folder string) bool {
-	return folder != f.moveTarget && !f.excludes(folder) && !matchAny(f.inProgressFolders, strings.ToLower(path.Base(folder))) && f.mayContain(folder)
+// enters reports whether the walk enters the folder.
+func (f filter) enters(folder string) bool { return f.omitsFolder(folder) == ingest.Omission{} }
+
+// omitsFolder returns the reason why the walk does not enter the folder: it skips the move
+// target, excluded folders, folders without a possible match, and folders of files in
+// progress.
+func (f filter) omitsFolder(folder string) ingest.Omission {
+	if folder == f.moveTarget {
+		return ingest.Omission{Reason: ingest.OmitMoveTarget}
+	}
+	if glob := f.excludedBy(folder); glob != "" {
+		return ingest.Omission{Reason: ingest.OmitExcluded, Detail: glob}
+	}
+	if !f.mayContain(folder) {
+		return ingest.Omission{Reason: ingest.OmitNotIncluded}
+	}
+	if glob := firstMatch(f.inProgressFolders, strings.ToLower(path.Base(folder))); glob != "" {
+		return ingest.Omission{Reason: ingest.OmitInProgress, Detail: glob + "/"}
+	}
+	return ingest.Omission{}
 }
 
 // wouldList reports whether a listing reaches and includes the file.
@@ -172,6 +190,13 @@ func validGlob(glob string) bool {
 	return doublestar.ValidatePattern(glob) && ingest.GlobChoices(glob) <= ingest.MaxGlobChoices
 }
 
-func matchAny(globs []string, rel string) bool {
-	return slices.ContainsFunc(globs, func(glob string) bool { return doublestar.MatchUnvalidated(glob, rel) })
+func matchAny(globs []string, rel string) bool { return firstMatch(globs, rel) != "" }
+
+// firstMatch returns the first glob that matches the path; empty if none does.
+func firstMatch(globs []string, rel string) string {
+	i := slices.IndexFunc(globs, func(glob string) bool { return doublestar.MatchUnvalidated(glob, rel) })
+	if i < 0 {
+		return ""
+	}
+	return globs[i]
 }

@@ -2,10 +2,12 @@ package sftp_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -165,7 +167,7 @@ func TestListReportsUnmatchedEntries(t *testing.T) {
 		require.NoError(t, err)
 		var left ingest.Unmatched
 		taken := int64(0)
-		_, err = session.List(deadline(t), ingest.ListRequest{Unmatched: left.Add}, func(seen ingest.Observation) error {
+		_, err = session.List(deadline(t), ingest.ListRequest{Omitted: left.Add}, func(seen ingest.Observation) error {
 			if seen.Ignored == "" {
 				taken++
 			}
@@ -176,6 +178,51 @@ func TestListReportsUnmatchedEntries(t *testing.T) {
 		assert.Contains(t, left.Note(taken), tc.note, name)
 		assert.Equal(t, tc.note == "", left.Note(taken) == "", name)
 	}
+}
+
+// TestSampleHasReasons checks that a sample has each entry that is not taken, and why.
+func TestSampleHasReasons(t *testing.T) {
+	t.Parallel()
+	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
+	for _, name := range []string{
+		"taken.csv", "taken.csv.done", "small.csv", "small.csv.done", "unmarked.csv", "old.txt", "b.bak", "c.csv.tmp", "d.csv.sha256", "kept/e.csv",
+		"kept/deeper/f.csv", "x/g.csv", "done/h.csv",
+	} {
+		b.Write(t, name, []byte("12"))
+	}
+	b.Write(t, "small.csv", []byte("1"))
+	require.NoError(t, os.Symlink(b.Path("taken.csv"), b.Path("link.csv")))
+	b.server.AfterIngest = ingest.AfterIngest("move:" + b.Path("done"))
+	b.server.Include, b.server.Exclude = []string{"**/*.csv", "*.bak"}, []string{"*.bak", "x"}
+	b.server.DoneMarker, b.server.MinSize, b.server.MaxDepth = "*.done", 2, 1
+	sample := func() (list []string) {
+		got, err := b.pool.ProbeWith(deadline(t), b.server, true)
+		require.NoError(t, err)
+		for _, path := range got.Sample.Paths {
+			list = append(list, path+": taken")
+		}
+		for _, e := range got.Sample.Omitted {
+			list = append(list, e.Path+": "+e.String())
+		}
+		for i := range list {
+			list[i] = strings.ReplaceAll(list[i], b.Path(""), "")
+		}
+		return list
+	}
+	want := []string{
+		"b.bak: excluded by *.bak", "c.csv.tmp: name of a file in progress, *.tmp", "d.csv.sha256: done-marker or checksum file",
+		"done/: target folder of the after-ingest move", "kept/deeper/: beyond the folder depth of 1", "kept/e.csv: waits for its done-marker kept/e.csv.done",
+		"link.csv: rejected: is a symbolic link, which is not followed", "old.txt: matches no include pattern", "small.csv: waits for at least 2 bytes: it has 1",
+		"small.csv.done: done-marker or checksum file", "taken.csv.done: done-marker or checksum file",
+		"unmarked.csv: waits for its done-marker unmarked.csv.done", "x/: excluded by x",
+	}
+	require.ElementsMatch(t, append(slices.Clone(want), "taken.csv: taken"), sample())
+	b.server.MinAge = time.Hour
+	require.ElementsMatch(t, append(want, "taken.csv: younger than the minimum age of 1h0m0s"), sample())
+	for i := range 250 {
+		b.Write(t, fmt.Sprintf("many/%d.txt", i), nil)
+	}
+	require.Len(t, sample(), 200)
 }
 
 // TestRootIsNoFolder checks that the errors have advice.

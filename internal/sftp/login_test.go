@@ -180,7 +180,7 @@ func TestProbe(t *testing.T) {
 	got, err = b.pool.ProbeWith(deadline(t), b.server, true)
 	require.NoError(t, err)
 	assert.Positive(t, got.Sample.Unmatched.Count)
-	got.Sample.Unmatched = ingest.Unmatched{}
+	got.Sample.Unmatched, got.Sample.Omitted = ingest.Unmatched{}, nil
 	assert.Equal(t, &sftp.Sample{Taken: 1, Paths: []string{b.Path("in/b")}, Complete: true}, got.Sample)
 
 	b.server.RootPath = "/nowhere"

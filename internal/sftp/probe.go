@@ -57,13 +57,30 @@ type Sample struct {
 	Paths []string
 	// Unmatched has the entries that the patterns leave out.
 	Unmatched ingest.Unmatched
+	// Omitted are the first entries that are not taken, with the reason.
+	Omitted []OmittedEntry
 	// Complete reports whether all folders were listed.
 	Complete bool
 }
 
+// OmittedEntry is an entry that a listing does not take, or not yet.
+type OmittedEntry struct {
+	// Path is escaped; that of a folder ends in '/'.
+	Path string
+	ingest.Omission
+}
+
+// omit adds an entry by its raw path.
+func (s *Sample) omit(path string, o ingest.Omission) {
+	s.Unmatched.Add(path, o)
+	if len(s.Omitted) < sampleOmitted {
+		s.Omitted = append(s.Omitted, OmittedEntry{ingest.DisplayPath(path), o})
+	}
+}
+
 const (
-	// samplePaths bounds the paths of a sample.
-	samplePaths = 20
+	// samplePaths and sampleOmitted bound the paths of a sample.
+	samplePaths, sampleOmitted = 20, 200
 	// sampleTime bounds the time of its listing.
 	sampleTime = 15 * time.Second
 )
@@ -148,18 +165,21 @@ func (d *dialer) details(c *conn) ProbeDetails {
 func (s *Session) sample(ctx context.Context) (*Sample, error) {
 	ctx, cancel := context.WithTimeout(ctx, sampleTime)
 	defer cancel()
-	found := &Sample{}
-	unread, err := s.List(ctx, ingest.ListRequest{Unmatched: found.Unmatched.Add}, func(seen ingest.Observation) error {
+	found, now := &Sample{}, time.Now()
+	unread, err := s.List(ctx, ingest.ListRequest{Omitted: found.omit}, func(seen ingest.Observation) error {
 		switch {
 		case seen.Ignored != "":
 			return nil
 		case seen.Rejected != "":
 			found.Rejected++
 			return nil
-		case len(found.Paths) < samplePaths:
-			found.Paths = append(found.Paths, ingest.DisplayPath(seen.Path))
 		}
 		found.Taken++
+		if omitted := seen.Omission(s.server, now); omitted != (ingest.Omission{}) {
+			found.omit(seen.Path, omitted)
+		} else if len(found.Paths) < samplePaths {
+			found.Paths = append(found.Paths, ingest.DisplayPath(seen.Path))
+		}
 		return nil
 	})
 	found.Unreadable, found.Complete = unread.Count, err == nil

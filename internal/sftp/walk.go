@@ -24,9 +24,6 @@ type walk struct {
 	// pendingBytes is the memory for the names of unvisited folders.
 	pendingBytes int64
 
-	// reporting is false for folders whose entries an earlier listing has reported.
-	reporting bool
-
 	entries, bytes int64
 	unread         ingest.Unread
 	// doubtful are folders whose listing ended with a failure that may replace EOF.
