@@ -29,6 +29,10 @@ const (
 	serverUUID = "11111111-1111-4111-8111-111111111111"
 	fileUUID   = "22222222-2222-4222-8222-222222222222"
 	hostQueue  = "stevedore-host-a"
+
+	// stuck is the wall-clock time after which a test fails. It also replaces the SDK's one
+	// second for a workflow to yield, which a process that gets no CPU exceeds.
+	stuck = 30 * time.Second
 )
 
 // newEnv returns a time-skipping environment in which every workflow and activity is
@@ -41,7 +45,8 @@ func newEnv(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	env.SetStartWorkflowOptions(client.StartWorkflowOptions{TaskQueue: ingest.TaskQueue})
 	require.NoError(t, env.SetTypedSearchAttributesOnStart(temporal.NewSearchAttributes(
 		temporal.NewSearchAttributeKeyKeyword(ingest.SearchServer).ValueSet("acme"))))
-	env.SetTestTimeout(30 * time.Second)
+	env.SetTestTimeout(stuck)
+	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: stuck})
 	env.SetWorkflowRunTimeout(24 * time.Hour)
 	for name, fn := range workflows.Registered() {
 		env.RegisterWorkflowWithOptions(fn, workflow.RegisterOptions{Name: name})
