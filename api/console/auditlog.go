@@ -92,12 +92,12 @@ func outcomeOf(e ingest.AuditEntry) badge {
 }
 
 // entryDetails returns the changes of an entry and its other details, by name.
-func entryDetails(e ingest.AuditEntry) (list [][2]string) {
+func entryDetails(e ingest.AuditEntry) (list []ingest.DetailText) {
 	for _, change := range e.Changes() {
 		field, values, _ := strings.Cut(change, ": ")
-		list = append(list, [2]string{field, values})
+		list = append(list, ingest.DetailText{Name: field, Text: values})
 	}
-	return append(list, details(otherDetails(e))...)
+	return append(list, ingest.DisplayDetails(otherDetails(e))...)
 }
 
 // otherDetails returns the details of an entry except its changes.

@@ -629,7 +629,7 @@ func fileView(v *view, page filePage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = detailList(details(event.Details)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = detailList(ingest.DisplayDetails(event.Details)).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

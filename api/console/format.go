@@ -1,11 +1,7 @@
 package console
 
 import (
-	"encoding/json"
 	"fmt"
-	"maps"
-	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,25 +64,6 @@ func percent(done, total int64) int {
 
 // clock formats a time in UTC. Scripts convert it to the chosen zone.
 func clock(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") }
-
-// details returns the details of an event by name, safe to display.
-func details(values map[string]any) (list [][2]string) {
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		text, ok := values[name].(string)
-		if number, is := values[name].(float64); is {
-			text, ok = strconv.FormatFloat(math.Round(number*1000)/1000, 'f', -1, 64), true
-		}
-		if !ok {
-			encoded, err := json.Marshal(values[name])
-			if err != nil {
-				continue
-			}
-			text = string(encoded)
-		}
-		list = append(list, [2]string{name, ingest.DisplayPath(text)})
-	}
-	return list
-}
 
 // unverified reports whether the event is an operator action that was not requested
 // through the API.

@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"net/url"
-	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -130,22 +126,10 @@ func since(before, now time.Time) string {
 // details lists the details of an event in the order of their names.
 func details(values map[string]any) string {
 	var parts []string
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		parts = append(parts, name+"="+detail(values[name]))
+	for _, detail := range ingest.DisplayDetails(values) {
+		parts = append(parts, detail.Name+"="+detail.Text)
 	}
-	return safe(strings.Join(parts, " "))
-}
-
-// detail returns a value that was decoded from JSON.
-func detail(value any) string {
-	switch typed := value.(type) {
-	case string:
-		return typed
-	case float64:
-		return strings.TrimSuffix(strings.TrimRight(strconv.FormatFloat(typed, 'f', 3, 64), "0"), ".")
-	}
-	encoded, _ := json.Marshal(value)
-	return string(encoded)
+	return strings.Join(parts, " ")
 }
 
 // fileProgress describes the running step of a file, or the reason why it waits, for one

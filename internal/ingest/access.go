@@ -3,8 +3,10 @@ package ingest
 import (
 	"cmp"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -150,6 +152,33 @@ func auditValue(value any) string {
 	default:
 		return cmp.Or(DisplayPath(fmt.Sprint(v)), "none")
 	}
+}
+
+// DetailText is a detail of an event or audit entry, safe to display.
+type DetailText struct{ Name, Text string }
+
+// DisplayDetails returns the details of an event or audit entry by name. It omits null and
+// empty lists, rounds numbers to three decimals and shows other values as JSON.
+func DisplayDetails(values map[string]any) (list []DetailText) {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		var text string
+		switch value := values[name].(type) {
+		case nil:
+			continue
+		case string:
+			text = value
+		case float64:
+			text = strconv.FormatFloat(math.Round(value*1000)/1000, 'f', -1, 64)
+		default:
+			encoded, err := json.Marshal(value)
+			if err != nil || string(encoded) == "[]" {
+				continue
+			}
+			text = string(encoded)
+		}
+		list = append(list, DetailText{name, DisplayPath(text)})
+	}
+	return list
 }
 
 // ValidName reports whether the text may name a server or a token: 1 to 63
