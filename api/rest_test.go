@@ -80,6 +80,9 @@ func TestServerLifeByREST(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(changed), `"port":{"from":22,"to":2222}`)
 	require.NotContains(t, string(changed), "canary")
+	added := log.Entries[3].Changes
+	require.Contains(t, added, "host: none -> sftp.example.com", "a new server's settings that differ from the defaults")
+	require.NotContains(t, strings.Join(added, "\n"), "max_depth")
 }
 
 func TestHostKeyIsApprovedByFingerprint(t *testing.T) {
