@@ -63,7 +63,7 @@ func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 		r := c.Request()
 		web.InfoOf(r.Context()).Route = g.specified(c.Path())
 		if openPaths[c.Path()] {
-			c.SetRequest(g.recognize(r))
+			c.SetRequest(withCheck(r, func() error { return g.recognize(r) }))
 			return next(c)
 		}
 		principal, err := web.Principal(r, g.Guard)
@@ -79,14 +79,13 @@ func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 				"this needs a token with the role %s; %s has the role %s", needed, principal.Name, principal.Role))
 		}
 		web.InfoOf(r.Context()).Principal = principal.Name
-		ctx := context.WithValue(access.As(r.Context(), principal), stillAllowedKey{}, func() error {
+		c.SetRequest(withCheck(r.WithContext(access.As(r.Context(), principal)), func() error {
 			again, err := web.Principal(r, g.Guard)
 			if err == nil && !again.Role.Allows(needed) {
 				err = access.ErrRefused
 			}
 			return err
-		})
-		c.SetRequest(r.WithContext(ctx))
+		}))
 		return next(c)
 	}
 }
@@ -94,30 +93,25 @@ func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 // recognizeTimeout bounds the check of a probe's token: the ledger may be down.
 const recognizeTimeout = time.Second
 
-// recognize marks a request to /readyz that has a valid token: its response contains error
-// messages.
-func (g guard) recognize(r *http.Request) *http.Request {
-	if r.URL.Path != "/readyz" {
-		return r
-	}
+// recognize returns nil for a request with a valid token.
+func (g guard) recognize(r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), recognizeTimeout)
 	defer cancel()
-	if _, err := web.Principal(r.WithContext(ctx), g.Guard); err != nil {
-		return r
-	}
-	return r.WithContext(context.WithValue(r.Context(), recognizedKey{}, true))
+	_, err := web.Principal(r.WithContext(ctx), g.Guard)
+	return err
 }
 
-// recognizedKey marks the context of a probe with a valid token.
-type recognizedKey struct{}
-
-// stillAllowedKey is the context key of a stream's check of its credentials.
+// stillAllowedKey is the context key of the check of a request's credentials.
 type stillAllowedKey struct{}
 
-// stillAllowed returns an error once the credentials of the request are refused.
+func withCheck(r *http.Request, check func() error) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), stillAllowedKey{}, check))
+}
+
+// stillAllowed returns an error if the credentials of the request are refused now.
 func stillAllowed(ctx context.Context) error {
 	if check, ok := ctx.Value(stillAllowedKey{}).(func() error); ok {
 		return check()
 	}
-	return nil
+	return access.ErrRefused
 }

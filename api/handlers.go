@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"stevedore/api/openapi"
+	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
@@ -26,7 +27,7 @@ type handlers struct {
 	stopping <-chan struct{}
 	metrics  *telemetry.API
 	guard    *access.Guard
-	ready    *operations.Readiness
+	ready    *web.Readiness
 	now      func() time.Time
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/api/openapi"
+	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
@@ -329,7 +330,7 @@ func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 
 	b.ops.parts = b.ops.parts[:1]
 	require.Equal(t, 503, b.call("GET", "/readyz", "").Code)
-	now = now.Add(operations.ReadyFor)
+	now = now.Add(web.ReadyFor)
 	ready := decode[openapi.Readiness](t, b.call("GET", "/readyz", ""))
 	require.EqualValues(t, "ready", ready.Status)
 	require.Equal(t, 2, b.ops.asked)

@@ -69,7 +69,7 @@ func BenchmarkPages(b *testing.B) {
 	}
 	// Requests to Temporal for files in flight have a timeout and are not measured.
 	ops := operations.New(operations.Deps{Ledger: ledger, Orchestrator: &fakeEngine{}})
-	tokens := access.New(ledger)
+	tokens := access.New(ledger, quiet())
 	handler := NewHandler(Deps{
 		Operations: ops, Access: tokens, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6,
 	})

@@ -31,11 +31,9 @@ const (
 	codeNoIfMatch    = "precondition_required"
 	codeKeyReused    = "idempotency_key_reused"
 	codeUnavailable  = "unavailable"
-	codeNotReady     = "not_ready"
+	codeNotReady     = web.CodeNotReady
 	codeInternal     = "internal"
 )
-
-const problemType = "application/problem+json"
 
 // newProblem returns an RFC 9457 problem.
 func newProblem(status int, code, detail string) openapi.Problem {
@@ -137,7 +135,7 @@ func writeProblem(log *slog.Logger, w http.ResponseWriter, r *http.Request, err 
 		log.ErrorContext(r.Context(), "request failed", "request_id", id, "error", err)
 	}
 	web.SetHeaders(w.Header(), err)
-	w.Header().Set("Content-Type", problemType)
+	w.Header().Set("Content-Type", web.ProblemType)
 	w.WriteHeader(problem.Status)
 	if r.Method == http.MethodHead {
 		return

@@ -148,7 +148,7 @@ func setupReal(t *testing.T) *realBundle {
 		Checks:   []operations.Check{{Part: "temporal", Run: func(context.Context) error { return b.engine.failure() }}},
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
 	})
-	b.admin, b.tokens = ops, access.New(ledger)
+	b.admin, b.tokens = ops, access.New(ledger, quiet())
 	b.handler = NewHandler(Deps{Operations: ops, Access: b.tokens, StartTimeout: time.Minute, Token: testToken, Log: quiet(), RequestsPerSecond: 1e6})
 	return b
 }

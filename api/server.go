@@ -121,7 +121,7 @@ func newPrograms(d Deps) (web.Site, *access.Guard) {
 	)
 	openapi.RegisterHandlers(registered, openapi.NewStrictHandler(handlers{
 		ops: d.Operations, access: d.Access, startTimeout: d.StartTimeout, stopping: d.Stopping, guard: checked, now: d.Now, metrics: d.Metrics,
-		ready: &operations.Readiness{Ask: d.Operations.Ready, Now: d.Now, Log: d.Log},
+		ready: &web.Readiness{Ask: d.Operations.Ready, Required: operations.RequiredByAPI, Now: d.Now, Log: d.Log},
 	}, nil))
 	e.GET(docsAssets, getDocsAsset)
 	return web.Site{

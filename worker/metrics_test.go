@@ -3,6 +3,7 @@ package worker_test
 import (
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -110,7 +111,7 @@ func TestMetrics(t *testing.T) {
 		require.Equal(t, http.StatusUnauthorized, status)
 		require.NotContains(t, text, "stevedore_")
 	}
-	_, token, err := access.New(h.Store).
+	_, token, err := access.New(h.Store, slog.New(slog.DiscardHandler)).
 		CreateToken(h.Context(t), access.NewToken{Name: "prometheus", Role: ingest.RoleViewer})
 	require.NoError(t, err)
 	status, text = scraped(t, url+"/metrics", "Bearer "+token)

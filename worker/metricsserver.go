@@ -45,7 +45,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 // metricsHandler serves /livez, /readyz and, to requests with a token, /metrics.
 func metricsHandler(cfg config.Config, w *adapters, metrics *telemetry.Worker, log *slog.Logger) http.Handler {
 	guard := access.NewGuard(access.GuardConfig{
-		Access: access.New(w.store),
+		Access: access.New(w.store, log),
 		Token:  cfg.API.Token.Reveal(), TrustFor: trustFor,
 	})
 	mux := http.NewServeMux()
@@ -53,13 +53,12 @@ func metricsHandler(cfg config.Config, w *adapters, metrics *telemetry.Worker, l
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = io.WriteString(w, `{"status":"alive"}`+"\n")
 	})
-	checks := w.checks()
-	mux.Handle("GET /readyz", &readiness{
-		Readiness: operations.Readiness{
-			Ask: func(ctx context.Context) []operations.PartStatus { return operations.RunChecks(ctx, checks) },
-			Now: time.Now, Log: log,
-		},
-		authorize: func(r *http.Request) error { return authorize(r, guard) },
+	ready := &web.Readiness{
+		Ask:      func(ctx context.Context) []operations.PartStatus { return operations.RunChecks(ctx, w.checks()) },
+		Required: func(string) bool { return true }, Now: time.Now, Log: log,
+	}
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		_ = ready.Write(r.Context(), w, func() error { return authorize(r, guard) }) // fails only when the client is gone
 	})
 	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		if err := authorize(r, guard); err != nil {

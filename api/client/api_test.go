@@ -116,6 +116,7 @@ func setup(t *testing.T) *bundle {
 	ledger, err := store.New(t.Context(), store.Config{DatabaseURL: services.Database(t), MaxConns: 4})
 	require.NoError(t, err)
 	t.Cleanup(ledger.Close)
+	log := slog.New(slog.DiscardHandler)
 	b := &bundle{ledger: ledger, engine: &engine{}}
 	b.admin = operations.New(operations.Deps{
 		Ledger: ledger, Sealer: operations.Provide[operations.Sealer](sealer{}), Orchestrator: b.engine, NewUUID: uuid.NewString,
@@ -124,8 +125,7 @@ func setup(t *testing.T) *bundle {
 		}}},
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
 	})
-	log := slog.New(slog.DiscardHandler)
-	server := httptest.NewServer(api.NewHandler(api.Deps{Operations: b.admin, Access: access.New(ledger), StartTimeout: time.Minute, Token: bootstrap, Log: log, RequestsPerSecond: 1e6}))
+	server := httptest.NewServer(api.NewHandler(api.Deps{Operations: b.admin, Access: access.New(ledger, log), StartTimeout: time.Minute, Token: bootstrap, Log: log, RequestsPerSecond: 1e6}))
 	t.Cleanup(server.Close)
 	b.url = server.URL
 	b.API = newClient(t, server.URL, bootstrap)

@@ -10,6 +10,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
+// ProblemType is the media type of an RFC 9457 problem.
+const ProblemType = "application/problem+json"
+
 // Error refuses a request with a status.
 type Error struct {
 	Status int

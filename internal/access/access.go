@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"log/slog"
 	"time"
 
 	"stevedore/internal/ingest"
@@ -71,12 +72,13 @@ type Ledger interface {
 // Service implements Access on a ledger. It is safe for concurrent use.
 type Service struct {
 	ledger Ledger
+	trail  AuditTrail
 	now    func() time.Time
 }
 
 // New returns a Service on the ledger.
-func New(ledger Ledger) *Service {
-	return &Service{ledger: ledger, now: time.Now}
+func New(ledger Ledger, log *slog.Logger) *Service {
+	return &Service{ledger: ledger, trail: AuditTrail{ledger, log}, now: time.Now}
 }
 
 // Digest is the SHA-256 of a secret. Secrets are looked up by their digest, so that the

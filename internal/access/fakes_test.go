@@ -1,7 +1,9 @@
 package access
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"time"
 
 	"stevedore/internal/ingest"
@@ -19,6 +21,8 @@ type fakeLedger struct {
 	tokens   []fakeToken
 	audited  []ingest.AuditEntry
 	auditErr error
+	// outcomeErr fails CompleteEntry.
+	outcomeErr error
 }
 
 func (l *fakeLedger) AddToken(_ context.Context, digest [32]byte, token ingest.Token) (ingest.Token, error) {
@@ -60,7 +64,7 @@ func (l *fakeLedger) CompleteEntry(_ context.Context, key string, outcome ingest
 			l.audited[i].Outcome, l.audited[i].Error = outcome, reason
 		}
 	}
-	return nil
+	return l.outcomeErr
 }
 
 func (l *fakeLedger) Record(_ context.Context, e ingest.AuditEntry) error {
@@ -72,10 +76,11 @@ func (l *fakeLedger) Record(_ context.Context, e ingest.AuditEntry) error {
 type bundle struct {
 	*Service
 	ledger *fakeLedger
+	log    bytes.Buffer
 }
 
 func setup() *bundle {
 	b := &bundle{ledger: &fakeLedger{}}
-	b.Service = New(b.ledger)
+	b.Service = New(b.ledger, slog.New(slog.NewTextHandler(&b.log, nil)))
 	return b
 }

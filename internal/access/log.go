@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,11 +22,29 @@ type Recorder interface {
 // completeTimeout bounds recording an outcome after the caller left.
 const completeTimeout = 5 * time.Second
 
-// Recorded adds an entry like Record, runs the action with the entry's key and records its
-// outcome, also when the caller left. If that fails, the outcome remains unknown, because
-// the action has happened.
-func Recorded(ctx context.Context, to Recorder, action, target string, details map[string]any, do func(key string) error) error {
-	key, err := Record(ctx, to, action, target, details)
+// AuditTrail adds entries about the context's principal to the audit log.
+type AuditTrail struct {
+	To Recorder
+	// Log receives outcomes that could not be recorded.
+	Log *slog.Logger
+}
+
+// Record adds an entry and returns its key. Callers record a change before they make it and
+// after all checks that do not need it: no change is made without an entry, and an entry may
+// describe an attempt.
+func (t AuditTrail) Record(ctx context.Context, action, target string, details map[string]any) (key string, err error) {
+	who := From(ctx)
+	key = uuid.NewString()
+	return key, t.To.Record(ctx, ingest.AuditEntry{
+		Key: key, Actor: who.Name, Role: who.Role, Action: action, Target: target, Details: details,
+	})
+}
+
+// Do adds an entry, runs the action with the entry's key and records its outcome, also when
+// the caller left. If that fails, the outcome remains unknown, because the action has
+// happened.
+func (t AuditTrail) Do(ctx context.Context, action, target string, details map[string]any, do func(key string) error) error {
+	key, err := t.Record(ctx, action, target, details)
 	if err != nil {
 		return err
 	}
@@ -36,19 +55,11 @@ func Recorded(ctx context.Context, to Recorder, action, target string, details m
 	}
 	completing, cancel := context.WithTimeout(context.WithoutCancel(ctx), completeTimeout)
 	defer cancel()
-	_ = to.CompleteEntry(completing, key, outcome, reason)
+	if lost := t.To.CompleteEntry(completing, key, outcome, reason); lost != nil {
+		t.Log.ErrorContext(ctx, "cannot record the outcome of an action in the audit log",
+			"action", action, "target", target, "outcome", outcome, "entry", key, "error", lost)
+	}
 	return err
-}
-
-// Record adds an entry about the context's principal to the audit log and returns the
-// entry's key. Callers record a change before they make it and after all checks that do
-// not need it: no change is made without an entry, and an entry may describe an attempt.
-func Record(ctx context.Context, to Recorder, action, target string, details map[string]any) (key string, err error) {
-	who := From(ctx)
-	key = uuid.NewString()
-	return key, to.Record(ctx, ingest.AuditEntry{
-		Key: key, Actor: who.Name, Role: who.Role, Action: action, Target: target, Details: details,
-	})
 }
 
 // AuditLog implements Access.

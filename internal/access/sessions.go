@@ -13,7 +13,7 @@ const SessionDuration = 12 * time.Hour
 // OpenSession implements Sessions.
 func (s *Service) OpenSession(ctx context.Context, token Digest) (cookie string, err error) {
 	cookie = newSecret()
-	err = Recorded(ctx, s.ledger, "console.log_in", From(ctx).Name, nil, func(string) error {
+	err = s.trail.Do(ctx, "console.log_in", From(ctx).Name, nil, func(string) error {
 		return s.ledger.OpenSession(ctx, DigestOf(cookie), token, SessionDuration)
 	})
 	return cookie, err

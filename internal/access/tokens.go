@@ -37,7 +37,7 @@ func (s *Service) CreateToken(ctx context.Context, in NewToken) (token ingest.To
 		details["expires_at"] = token.ExpiresAt
 	}
 	secret = secretPrefix + newSecret()
-	err = Recorded(ctx, s.ledger, "token.create", in.Name, details, func(string) error {
+	err = s.trail.Do(ctx, "token.create", in.Name, details, func(string) error {
 		token, err = s.ledger.AddToken(ctx, DigestOf(secret), token)
 		return err
 	})
@@ -69,7 +69,7 @@ func (s *Service) ListTokens(ctx context.Context) ([]ingest.Token, error) {
 // RevokeToken implements Tokens.
 func (s *Service) RevokeToken(ctx context.Context, name string) (ingest.Token, error) {
 	var token ingest.Token
-	err := Recorded(ctx, s.ledger, "token.revoke", name, nil, func(string) (err error) {
+	err := s.trail.Do(ctx, "token.revoke", name, nil, func(string) (err error) {
 		token, err = s.ledger.RevokeToken(ctx, name)
 		return err
 	})

@@ -65,6 +65,18 @@ func TestNoTokenWithoutAnEntry(t *testing.T) {
 	require.Empty(t, b.ledger.tokens)
 }
 
+// TestLostOutcomesAreLogged: the action has happened, so its result is returned.
+func TestLostOutcomesAreLogged(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.ledger.outcomeErr = errors.New("connection lost")
+	_, secret, err := b.CreateToken(t.Context(), NewToken{Name: "x", Role: ingest.RoleAdmin})
+	require.NoError(t, err)
+	require.Contains(t, b.log.String(), "action=token.create target=x outcome=done")
+	require.Contains(t, b.log.String(), "connection lost")
+	require.NotContains(t, b.log.String(), secret)
+}
+
 func TestRoles(t *testing.T) {
 	t.Parallel()
 	require.True(t, ingest.RoleAdmin.Allows(ingest.RoleViewer))

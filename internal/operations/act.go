@@ -43,7 +43,7 @@ func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action Act
 	d.Actor = access.From(ctx).Name
 	d.Reason = ingest.DisplayPath(d.Reason) // shown in many places, as one printable line
 	details := map[string]any{"path": ingest.DisplayPath(file.RemotePath), "server": file.ServerName, "reason": d.Reason, "from": d.From}
-	return file, s.recorded(ctx, "file."+string(action), file.UUID, details, func(entry string) error {
+	return file, s.trail.Do(ctx, "file."+string(action), file.UUID, details, func(entry string) error {
 		d.Entry = entry
 		return s.awaitWorker(ctx, func(ctx context.Context) error { return s.act(ctx, file, action, d) })
 	})
@@ -76,7 +76,7 @@ func notBegun(status ingest.Status) bool {
 func (s *Service) skipNotBegun(ctx context.Context, file ingest.File, d workflows.OperatorAction) error {
 	by := ingest.OperatorAction{Action: ingest.ActionSkip, Actor: access.From(ctx).Name, Reason: ingest.DisplayPath(d.Reason), Verified: true}
 	details := map[string]any{"path": ingest.DisplayPath(file.RemotePath), "server": file.ServerName, "reason": by.Reason}
-	return s.recorded(ctx, "file.skip", file.UUID, details, func(entry string) error {
+	return s.trail.Do(ctx, "file.skip", file.UUID, details, func(entry string) error {
 		by.Entry, by.Key = entry, entry
 		skipped, err := s.d.Ledger.SkipNotStarted(ctx, file, by)
 		if err == nil && !skipped {

@@ -32,7 +32,7 @@ func (s *Service) StartAudit(ctx context.Context, servers []string, deep bool) (
 		return ingest.AuditRun{}, err
 	}
 	details := map[string]any{"servers": names, "deep": deep}
-	if err := s.recorded(ctx, "audit.start", run.UUID, details, func(string) error { return s.beginAudit(ctx, run) }); err != nil {
+	if err := s.trail.Do(ctx, "audit.start", run.UUID, details, func(string) error { return s.beginAudit(ctx, run) }); err != nil {
 		return ingest.AuditRun{}, err
 	}
 	return s.d.Ledger.AuditRun(ctx, run.UUID)

@@ -60,7 +60,7 @@ func (s *Service) EditServer(ctx context.Context, nameOrUUID, version string, ed
 		changed["private_key"] = ingest.FieldChanged
 	}
 	details := map[string]any{"server_uuid": server.UUID, "changes": changed}
-	err = s.recorded(ctx, "server.edit", server.Name, details, func(string) error {
+	err = s.trail.Do(ctx, "server.edit", server.Name, details, func(string) error {
 		server, err = s.storeEdit(ctx, seen, edited)
 		return err
 	})
@@ -149,7 +149,7 @@ func (s *Service) RemoveServer(ctx context.Context, nameOrUUID, version string) 
 	if err := s.jumpedThrough(ctx, server); err != nil {
 		return ingest.Server{}, err
 	}
-	err = s.recorded(ctx, "server.remove", server.Name, map[string]any{"server_uuid": server.UUID}, func(entry string) error {
+	err = s.trail.Do(ctx, "server.remove", server.Name, map[string]any{"server_uuid": server.UUID}, func(entry string) error {
 		by := ingest.OperatorAction{Action: ingest.ActionSkip, Actor: access.From(ctx).Name, Reason: "server removed", Key: entry, Entry: entry, Verified: true}
 		return s.d.Ledger.RemoveServer(ctx, server.UUID, by, func(current ingest.Server) error { return checkVersion(current, version) })
 	})

@@ -27,7 +27,7 @@ func (s *Service) ResolveChanges(ctx context.Context, nameOrUUID string, decisio
 		"server_uuid": server.UUID, "decision": decision, "part": part, "reason": reason, "files": server.Attention.Held.Files, "held": server.Attention.HeldReason,
 	}
 	var n int64
-	err = s.recorded(ctx, "server.changes", server.Name, details, func(string) error {
+	err = s.trail.Do(ctx, "server.changes", server.Name, details, func(string) error {
 		n, err = s.d.Ledger.DecideChanges(ctx, server.UUID, decision, part, access.From(ctx).Name, reason, s.d.NewUUID())
 		return err
 	})

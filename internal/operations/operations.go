@@ -2,6 +2,7 @@ package operations
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"stevedore/internal/access"
@@ -123,6 +124,8 @@ func Provide[T any](dependency T) Provider[T] {
 // Deps are the dependencies of a Service. Those that no called operation uses may be nil.
 type Deps struct {
 	Ledger Ledger
+	// Log receives what operations cannot return; default none.
+	Log    *slog.Logger
 	Sealer Provider[Sealer]
 	// Keyring holds the keys that RotateKey changes.
 	Keyring      Provider[Keyring]
@@ -152,7 +155,8 @@ func notFound(format string, args ...any) error {
 type Service struct {
 	Events
 	Answers
-	d Deps
+	d     Deps
+	trail access.AuditTrail
 }
 
 var _ Operations = (*Service)(nil)
@@ -162,10 +166,8 @@ func New(d Deps) *Service {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
-	return &Service{d.Ledger, d.Ledger, d}
-}
-
-// recorded runs an action with an entry of the audit log, see access.Recorded.
-func (s *Service) recorded(ctx context.Context, action, target string, details map[string]any, do func(entry string) error) error {
-	return access.Recorded(ctx, s.d.Ledger, action, target, details, do)
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{d.Ledger, d.Ledger, d, access.AuditTrail{To: d.Ledger, Log: d.Log}}
 }

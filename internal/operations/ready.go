@@ -3,7 +3,6 @@ package operations
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -43,55 +42,6 @@ func (s PartStatus) Message() string {
 	}
 	line, _, _ := strings.Cut(ingest.Message(s.Err), "\n")
 	return line
-}
-
-// ReadyFor is the lifetime of the results that a Readiness returns. Probes need no token,
-// so the number of checks must not depend on the number of requests.
-const ReadyFor = 1500 * time.Millisecond
-
-// Readiness caches the states of dependencies for ReadyFor and logs when they change. It
-// is safe for concurrent use.
-type Readiness struct {
-	// Ask returns the current states; each check must have a timeout.
-	Ask func(context.Context) []PartStatus
-	Now func() time.Time
-	Log *slog.Logger
-
-	mu       sync.Mutex
-	at       time.Time
-	statuses []PartStatus
-	// logged is the last logged text about dependencies that are down.
-	logged string
-}
-
-// Latest returns states that are at most ReadyFor old. Concurrent callers share one check,
-// which continues when its caller leaves.
-func (r *Readiness) Latest(ctx context.Context) []PartStatus {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.statuses == nil || r.Now().Sub(r.at) >= ReadyFor {
-		r.statuses, r.at = r.Ask(context.WithoutCancel(ctx)), r.Now()
-		r.logChange(ctx)
-	}
-	return r.statuses
-}
-
-func (r *Readiness) logChange(ctx context.Context) {
-	var down []string
-	for _, status := range r.statuses {
-		if status.Err != nil {
-			down = append(down, status.Part+": "+status.Message())
-		}
-	}
-	text := strings.Join(down, "; ")
-	switch text {
-	case r.logged:
-	case "":
-		r.Log.InfoContext(ctx, "all parts are ready")
-	default:
-		r.Log.WarnContext(ctx, "not ready", "down", text)
-	}
-	r.logged = text
 }
 
 // Ready implements Monitor.

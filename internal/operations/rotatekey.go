@@ -61,7 +61,7 @@ func (s *Service) RotateKey(ctx context.Context, req RotateRequest) (result Rota
 	result.Failed = servers.unopened
 	result.Servers, result.NewKey = len(servers.opened)+len(servers.unopened), len(servers.behind) == 0
 	details := map[string]any{"new_key": result.NewKey, "servers": result.Servers, "key_only": req.KeyOnly}
-	err = s.recorded(ctx, "key.rotate", "keyset", details, func(string) error {
+	err = s.trail.Do(ctx, "key.rotate", "keyset", details, func(string) error {
 		if result.NewKey {
 			if err := keys.Rotate(); err != nil {
 				return err

@@ -42,7 +42,7 @@ func (s *Service) StartScan(ctx context.Context, servers []string) (ScanRun, err
 		return ScanRun{}, fmt.Errorf("start the scan: %w", err)
 	}
 	run.UUID, run.WorkflowID, run.Servers = when.uuid, ingest.ScanWorkflowID(when.uuid), len(asked)
-	err = s.recorded(ctx, "scan.start", run.UUID, map[string]any{"servers": servers}, func(string) error {
+	err = s.trail.Do(ctx, "scan.start", run.UUID, map[string]any{"servers": servers}, func(string) error {
 		run.RunID, err = s.d.Orchestrator.StartScan(ctx, run.WorkflowID, in, when.delay)
 		return err
 	})

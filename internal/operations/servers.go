@@ -38,7 +38,7 @@ func (s *Service) AddServer(ctx context.Context, in NewServer) (ingest.Server, e
 	}
 	var added ingest.Server
 	details := map[string]any{"server_uuid": server.UUID, "changes": changes(ingest.Server{}.WithDefaults(s.d.Defaults), server)}
-	err = s.recorded(ctx, "server.create", server.Name, details, func(string) error {
+	err = s.trail.Do(ctx, "server.create", server.Name, details, func(string) error {
 		added, err = s.d.Ledger.AddServer(ctx, server)
 		return err
 	})
@@ -198,7 +198,7 @@ func (s *Service) switchServer(ctx context.Context, nameOrUUID, action string, c
 	if active := action == "server.resume"; active != server.Active {
 		details["changes"] = map[string]any{"is_active": map[string]any{"from": server.Active, "to": active}}
 	}
-	if err := s.recorded(ctx, action, server.Name, details, func(string) error { return change(ctx, server.UUID) }); err != nil {
+	if err := s.trail.Do(ctx, action, server.Name, details, func(string) error { return change(ctx, server.UUID) }); err != nil {
 		return ingest.Server{}, fmt.Errorf("switch server %q: %w", server.Name, err)
 	}
 	return s.GetServer(ctx, server.UUID)

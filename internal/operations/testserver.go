@@ -120,7 +120,7 @@ func (s *Service) endSuspension(ctx context.Context, result *TestResult) error {
 		return nil
 	}
 	resume := func(string) error { return s.d.Ledger.ResumeServer(ctx, result.Server.UUID) }
-	if err := s.recorded(ctx, "server.test_resumes", result.Server.Name, map[string]any{"server_uuid": result.Server.UUID}, resume); err != nil {
+	if err := s.trail.Do(ctx, "server.test_resumes", result.Server.Name, map[string]any{"server_uuid": result.Server.UUID}, resume); err != nil {
 		return err
 	}
 	result.Server.State, result.Server.LastError, result.Resumed = ingest.ServerOK, "", true
@@ -149,7 +149,7 @@ func (s *Service) pin(ctx context.Context, prober Prober, result *TestResult, as
 	details := map[string]any{"server_uuid": result.Server.UUID, "fingerprint": result.Presented.Fingerprint, "expires": ask.Expires}
 	details["changes"] = map[string]any{"host_keys": map[string]any{"from": append([]string{}, result.Server.HostKeys...), "to": keys}}
 	pin := func(string) error { return s.approvePins(ctx, &result.Server, keys) }
-	if err := s.recorded(ctx, "server.approve_host_key", result.Server.Name, details, pin); err != nil {
+	if err := s.trail.Do(ctx, "server.approve_host_key", result.Server.Name, details, pin); err != nil {
 		return err
 	}
 	result.Pinned = true

@@ -40,6 +40,7 @@ type Options struct {
 func (p *Parts) Operations() *operations.Service {
 	return operations.New(operations.Deps{
 		Ledger:       p.store,
+		Log:          p.log,
 		Sealer:       func(ctx context.Context) (operations.Sealer, error) { return p.sealer.get(ctx) },
 		Keyring:      func(ctx context.Context) (operations.Keyring, error) { return p.sealer.get(ctx) },
 		Prober:       func(context.Context) (operations.Prober, error) { return prober{p}, nil },
@@ -55,7 +56,7 @@ func (p *Parts) Operations() *operations.Service {
 
 // Access returns tokens, sessions and the audit log on the parts.
 func (p *Parts) Access() *access.Service {
-	return access.New(p.store)
+	return access.New(p.store, p.log)
 }
 
 // Parts are the adapters, each opened on first use. It is safe for concurrent use.

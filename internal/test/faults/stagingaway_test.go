@@ -96,8 +96,7 @@ func loseStaging(t *testing.T, spoil func(*testing.T, string) func(), kind inges
 func readyz(t *testing.T, address, token string) string {
 	t.Helper()
 	var answer struct {
-		Status string `json:"status"`
-		Parts  []struct {
+		Parts []struct {
 			Message string `json:"message"`
 		} `json:"parts"`
 	}
