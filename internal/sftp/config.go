@@ -46,7 +46,10 @@ type Config struct {
 	// generate endless folders; default 10,000,000 and 4 GiB.
 	MaxEntries, MaxBytes int64
 	// Passwords bounds refused log-ins over all processes; nil sets no bound.
-	Passwords PasswordBudget
+	// DraftPasswords is used instead for the server with the uuid DraftUUID, which is not
+	// in the ledger yet.
+	Passwords, DraftPasswords PasswordBudget
+	DraftUUID                 string
 	// Connections bounds connections over all processes; nil sets no bound. Holder is
 	// the display name of this process; default host and process id. ConnectionWait is
 	// the time to wait for a free connection; default 30s.

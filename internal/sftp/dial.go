@@ -58,15 +58,19 @@ func newDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.
 	if err != nil {
 		return nil, credentialsError(server, err)
 	}
-	if d.login, err = newLogin(server, creds, cfg.Passwords); err != nil {
+	passwords := cfg.Passwords
+	if cfg.DraftPasswords != nil && server.UUID == cfg.DraftUUID {
+		passwords = cfg.DraftPasswords
+	}
+	if d.login, err = newLogin(server, creds, passwords); err != nil {
 		return nil, err
 	}
 	switch { // an exhausted budget makes no connection
-	case cfg.Passwords == nil:
+	case passwords == nil:
 	case len(d.login.keys) == 0:
-		err = cfg.Passwords.CheckPassword(ctx, server)
+		err = passwords.CheckPassword(ctx, server)
 	default:
-		err = cfg.Passwords.CheckKey(ctx, server)
+		err = passwords.CheckKey(ctx, server)
 	}
 	return d, err
 }

@@ -198,3 +198,28 @@ func TestPausedJumpHosts(t *testing.T) {
 		require.NoError(t, other.Close())
 	}
 }
+
+// TestDraftsHaveTheirOwnBudget checks that a refused key of a draft counts for the draft, and
+// one of its jump host for the jump host.
+func TestDraftsHaveTheirOwnBudget(t *testing.T) {
+	t.Parallel()
+	bastion := services.StartSSHD(t, services.SSHDOptions{})
+	target := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
+	target.server.Jump = "bastion"
+	for refusing, want := range map[string][2][]ingest.LoginResult{
+		"1":                {{ingest.PasswordRefused}, nil},
+		target.server.UUID: {{ingest.PasswordAccepted}, {ingest.PasswordRefused}},
+	} {
+		keys := keysByUUID{"1": bastion.PrivateKeyPEM, target.server.UUID: target.PrivateKeyPEM}
+		keys[refusing] = pemKey(t)
+		saved, draft := &fakeBudget{}, &fakeBudget{}
+		pool := sftp.NewPool(sftp.Config{
+			AllowNetworks: loopback(), Directory: directory{bastion.Server("bastion", "1")},
+			Passwords: saved, DraftPasswords: draft, DraftUUID: target.server.UUID,
+		}, keys)
+		_, err := pool.Probe(deadline(t), target.server)
+		require.Error(t, err)
+		require.Equal(t, want, [2][]ingest.LoginResult{saved.keyFates, draft.keyFates}, "%v", err)
+		require.NoError(t, pool.Close())
+	}
+}

@@ -15,12 +15,8 @@ import (
 
 // DraftLogins bounds the log-ins of settings that are tested before they are saved. All drafts
 // with the same host, port and user name share the bound: after MaxRefusedPasswords passwords, or
-// as many keys, without success the next log-in waits 15 minutes. It applies to the server with
-// DraftUUID; other servers, such as a jump host, have their own bounds in the Store.
-type DraftLogins struct {
-	*Store
-	DraftUUID string
-}
+// as many keys, without success the next log-in waits 15 minutes.
+type DraftLogins struct{ *Store }
 
 const (
 	// draftAttempts reads the current counts of refused attempts; after the pause they
@@ -53,17 +49,11 @@ func account(server ingest.Server) []byte {
 
 // CheckPassword implements sftp.PasswordBudget.
 func (d DraftLogins) CheckPassword(ctx context.Context, server ingest.Server) error {
-	if server.UUID != d.DraftUUID {
-		return d.Store.CheckPassword(ctx, server)
-	}
 	return d.check(ctx, server)
 }
 
 // CheckKey implements sftp.PasswordBudget.
 func (d DraftLogins) CheckKey(ctx context.Context, server ingest.Server) error {
-	if server.UUID != d.DraftUUID {
-		return d.Store.CheckKey(ctx, server)
-	}
 	return d.check(ctx, server)
 }
 
@@ -91,9 +81,6 @@ func draftExhausted(server ingest.Server, until string) error {
 
 // ReservePassword implements sftp.PasswordBudget.
 func (d DraftLogins) ReservePassword(ctx context.Context, server ingest.Server) (id int64, err error) {
-	if server.UUID != d.DraftUUID {
-		return d.Store.ReservePassword(ctx, server)
-	}
 	return 0, d.inTx(ctx, "count a log-in of a draft", func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, pruneDraftLogins); err != nil {
 			return err
@@ -108,9 +95,6 @@ func (d DraftLogins) ReservePassword(ctx context.Context, server ingest.Server) 
 
 // RecordPasswordResult implements sftp.PasswordBudget.
 func (d DraftLogins) RecordPasswordResult(ctx context.Context, server ingest.Server, id int64, outcome ingest.LoginResult) error {
-	if server.UUID != d.DraftUUID {
-		return d.Store.RecordPasswordResult(ctx, server, id, outcome)
-	}
 	switch outcome {
 	case ingest.PasswordAccepted:
 		return d.exec(ctx, "clear log-ins of a draft", dropDraftAttempts, account(server))
@@ -124,29 +108,10 @@ func (d DraftLogins) RecordPasswordResult(ctx context.Context, server ingest.Ser
 // RecordKeyResult implements sftp.PasswordBudget.
 func (d DraftLogins) RecordKeyResult(ctx context.Context, server ingest.Server, outcome ingest.LoginResult) error {
 	switch {
-	case server.UUID != d.DraftUUID:
-		return d.Store.RecordKeyResult(ctx, server, outcome)
 	case outcome == ingest.PasswordAccepted:
 		return d.exec(ctx, "clear log-ins of a draft", dropDraftAttempts, account(server))
 	case outcome == ingest.PasswordAbandoned:
 		return nil
 	}
 	return d.exec(ctx, "count a log-in of a draft", addDraftKey, account(server))
-}
-
-// OpenConnection implements sftp.Connections. The connection of a draft is short and is not
-// recorded.
-func (d DraftLogins) OpenConnection(ctx context.Context, server ingest.Server, holder string, most int) (id string, holders []string, err error) {
-	if server.UUID != d.DraftUUID {
-		return d.Store.OpenConnection(ctx, server, holder, most)
-	}
-	return d.DraftUUID, nil, nil
-}
-
-// RenewConnection implements sftp.Connections.
-func (d DraftLogins) RenewConnection(ctx context.Context, server ingest.Server, holder, id string) error {
-	if server.UUID != d.DraftUUID {
-		return d.Store.RenewConnection(ctx, server, holder, id)
-	}
-	return nil
 }

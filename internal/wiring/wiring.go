@@ -143,8 +143,8 @@ func (t prober) ProbeDraft(ctx context.Context, server ingest.Server, sample boo
 	if err != nil {
 		return operations.ProbeResult{}, err
 	}
-	drafts := store.DraftLogins{Store: t.p.store, DraftUUID: server.UUID}
-	cfg.Passwords, cfg.Connections = drafts, drafts
+	cfg.DraftUUID, cfg.DraftPasswords = server.UUID, store.DraftLogins{Store: t.p.store}
+	cfg.Connections = nil // it has no row either; the connection is short
 	return probe(ctx, cfg, secrets, server, sample)
 }
 
