@@ -24,10 +24,14 @@ func (a *Activities) checkMoves(ctx context.Context, source Source, server inges
 	}
 	var gone []ingest.SuspectedMove
 	var copies []int64
+	exists := map[int64]bool{} // by OldID: copies of one file share its path
 	for _, s := range suspects {
-		there, err := oldPathExists(ctx, source, s)
-		if err != nil {
-			return err
+		there, known := exists[s.OldID]
+		if !known {
+			if there, err = oldPathExists(ctx, source, s); err != nil {
+				return err
+			}
+			exists[s.OldID] = there
 		}
 		if there {
 			copies = append(copies, s.FileID)
