@@ -42,7 +42,7 @@ func (o sidecarCheck) unverified(why string) string {
 // pendingError returns the provisional error for a checksum file that does not match yet:
 // it may be of an earlier version and about to be replaced.
 func (o sidecarCheck) pendingError(file ingest.File, what string) error {
-	return provisional{ingest.Errorf(ingest.KindTransient, ingest.ChecksumPending, o.name,
+	return provisional{ingest.Errorf(ingest.KindTransient, "the checksum file %s does not match %s yet: %s; checked again until %s", o.name,
 		ingest.DisplayPath(file.RemotePath), what, o.until.UTC().Format(time.RFC3339)), ingest.KindHashMismatch}
 }
 

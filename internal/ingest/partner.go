@@ -17,11 +17,6 @@ type PartnerWait struct {
 	ListedAt time.Time
 }
 
-// ChecksumPending is the message of a file whose checksum file does not match yet. It has the name
-// of the checksum file, the file's path, the reason, and the time until which it is read again. The
-// ledger finds files that wait for the partner by this message.
-const ChecksumPending = "the checksum file %s does not match %s yet: %s; checked again until %s"
-
 // Only reports whether all unfinished files wait for the partner, by a listing
 // that began no earlier than since.
 func (w PartnerWait) Only(since time.Time) bool {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -11,18 +10,20 @@ import (
 )
 
 // partnerWaits counts the unfinished files of servers: those that wait for the partner, and
-// the others. Held files wait for an operator and are excluded. A mismatching checksum file is
-// read again for some time, so it may still change.
-var partnerWaits = `
+// the others. Held files wait for an operator and are excluded. waits_for is recorded for a
+// missing marker or a size below min_size. In flight, hash_mismatch means a checksum file that
+// is read again for some time, because it may still change.
+const partnerWaits = `
 WITH unfinished AS (
 	SELECT f.server_uuid, ` + waitsFor + ` AS wanted, f.hold IS NOT DISTINCT FROM 'held' AS held,
-		f.status IN ('downloading', 'downloaded') AND coalesce(f.error_message, '') LIKE '` + strings.ReplaceAll(ingest.ChecksumPending, "%s", "%") + `' AS misfit, f.error_message
+		f.waits_for IS NOT NULL AS early, f.size_bytes < coalesce((s.options ->> 'min_size')::bigint, 0) AS small,
+		f.status IN ('downloading', 'downloaded') AND f.error_kind IS NOT DISTINCT FROM 'hash_mismatch' AS misfit, f.error_message
 	FROM files f JOIN sftp_servers s ON s.server_uuid = f.server_uuid
 	WHERE f.server_uuid = ANY ($1::text[]::uuid[]) AND f.status IN ('discovered', 'ready', 'downloading', 'downloaded', 'verified', 'uploading', 'uploaded')
 ), counted AS (
 	SELECT server_uuid, count(*) FILTER (WHERE (wanted <> '' OR misfit) AND NOT held) AS files,
-		count(*) FILTER (WHERE wanted LIKE '% done-marker %' AND NOT held) AS markers,
-		count(*) FILTER (WHERE wanted LIKE 'at least %' AND NOT held) AS small,
+		count(*) FILTER (WHERE early AND NOT small AND NOT held) AS markers,
+		count(*) FILTER (WHERE early AND small AND NOT held) AS small,
 		coalesce(min(CASE WHEN wanted <> '' THEN wanted ELSE error_message END) FILTER (WHERE (wanted <> '' OR misfit) AND NOT held), '') AS example,
 		count(*) FILTER (WHERE wanted = '' AND NOT misfit AND NOT held) AS others
 	FROM unfinished GROUP BY server_uuid

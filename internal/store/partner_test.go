@@ -1,7 +1,6 @@
 package store_test
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,15 +17,15 @@ func TestFilesThatWaitForThePartner(t *testing.T) {
 	none, err := b.PartnerWaits(ctx, []string{b.server.UUID})
 	require.NoError(t, err)
 	require.Empty(t, none)
-	marker, small := seen("/a", 1), seen("/b", 1)
+	b.exec(t, `UPDATE sftp_servers SET options = '{"min_size": 5}'`)
+	marker, small := seen("/a", 9), seen("/b", 1)
 	rules := ingest.Server{DoneMarker: "*.done", Options: ingest.Options{MinSize: 5}}
 	marker.WaitsFor, small.WaitsFor = rules.WaitsForMarker("/a", epoch, ingest.Companion{}), rules.WaitsForSize(1)
 	b.observe(t, marker, small, seen("/settles", 1), seen("/held", 1))
 	b.exec(t, "UPDATE files SET hold = 'held' WHERE remote_path = '/held'")
 	misfit := b.ready(t, "/misfit")
 	b.exec(t, `UPDATE files SET status = 'downloading' WHERE file_uuid = $1`, misfit.UUID)
-	b.exec(t, `UPDATE files SET status = 'downloaded', error_kind = 'transient', error_message = $2 WHERE file_uuid = $1`,
-		misfit.UUID, fmt.Sprintf(ingest.ChecksumPending, "misfit.md5", "/misfit", "x", "T"))
+	b.exec(t, `UPDATE files SET status = 'downloaded', error_kind = 'hash_mismatch', error_message = 'misfit.md5 does not match yet' WHERE file_uuid = $1`, misfit.UUID)
 	waits, err := b.PartnerWaits(ctx, []string{b.server.UUID})
 	require.NoError(t, err)
 	one := waits[b.server.UUID]
