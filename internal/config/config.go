@@ -98,7 +98,7 @@ type API struct {
 	Addr string `env:"STEVEDORE_API_ADDR" envDefault:"127.0.0.1:9000" doc:"Address the API listens on, as host:port"`
 	// Token has at least 32 characters where the API reads it, because it is an
 	// admin's. The command line may send any token.
-	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token. API and workers accept it as the token of the admin \"bootstrap\" and need at least 32 characters; the command line sends it, and may use the token of any user"`
+	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token. The API, and workers that serve metrics, accept it as the token of the admin \"bootstrap\" and need at least 32 characters. The command line sends it; there it may be the token of any user"`
 	// TrustedProxies may set X-Forwarded-For; the header is ignored from others.
 	// Default: none. Then all clients behind a proxy share its address, in the log and
 	// in the limit of failed log-ins.

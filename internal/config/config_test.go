@@ -283,14 +283,17 @@ func TestMarkdownHasEveryVariable(t *testing.T) {
 	require.NotContains(t, text, "`--token`")
 }
 
-// TestBootstrapTokenHasAMinimumLength: the API requires it. The command line may send
-// shorter tokens.
+// TestBootstrapTokenHasAMinimumLength: processes that accept the token require it. The command
+// line may send shorter tokens.
 func TestBootstrapTokenHasAMinimumLength(t *testing.T) {
 	t.Parallel()
 	c := load(t, Options{Environ: append(complete(), "STEVEDORE_TOKEN="+strings.Repeat("x", 31))})
 	require.ErrorContains(t, c.Validate(ComponentAPI), "STEVEDORE_TOKEN has fewer than 32 characters")
 	require.NotContains(t, c.Validate(ComponentAPI).Error(), "xxx")
 	require.NoError(t, c.Validate(ComponentCLI))
+	require.NoError(t, c.Validate(ComponentWorker))
+	c = load(t, Options{Environ: append(complete(), "STEVEDORE_TOKEN="+strings.Repeat("x", 31), "STEVEDORE_WORKER_METRICS_ADDR=127.0.0.1:9100")})
+	require.ErrorContains(t, c.Validate(ComponentWorker), "STEVEDORE_TOKEN has fewer than 32 characters")
 	c = load(t, Options{Environ: append(complete(), "STEVEDORE_TOKEN="+strings.Repeat("x", 32))})
 	require.NoError(t, c.Validate(ComponentAPI))
 }

@@ -57,7 +57,8 @@ func (c Config) Validate(component Component) error {
 			found.add(f.name, "is not set: %s", f.description)
 		}
 	}
-	if length := len(c.API.Token); component == ComponentAPI && length > 0 && length < minToken {
+	accepts := component == ComponentAPI || component == ComponentWorker && c.Worker.MetricsAddr != ""
+	if length := len(c.API.Token); accepts && length > 0 && length < minToken {
 		found.add("STEVEDORE_TOKEN", "has fewer than %d characters: generate one with `openssl rand -hex 32`", minToken)
 	}
 	c.checkAddresses(&found)
