@@ -11,7 +11,8 @@ import (
 
 // Pool holds the connections to servers. A server has at most MaxParallel+1 sessions: one
 // for each file in flight and one for listings. If the server accepts fewer connections,
-// sessions share them. It is safe for concurrent use.
+// sessions share them. It is safe for concurrent use. A general pool such as puddle does not
+// share resources and has a fixed size, see decision 51.
 type Pool struct {
 	cfg     Config
 	secrets Secrets

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"strings"
 	"time"
@@ -13,13 +12,16 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/sethvargo/go-retry"
 )
 
 const (
-	// maxAttempts and firstPause bridge a deadlock, a restarted pooler or a lost connection, about
-	// 0.6 s in total. Longer outages are left to the caller's retries.
-	maxAttempts = 6
-	firstPause  = 20 * time.Millisecond
+	// maxRetries and firstPause bridge a deadlock, a restarted pooler or a lost connection, about
+	// 0.5 s in total. Longer outages are left to the caller's retries.
+	maxRetries = 5
+	firstPause = 15 * time.Millisecond
+	// jitterPercent separates callers that collided.
+	jitterPercent = 33
 )
 
 // inTx runs fn in a transaction and repeats it after transient errors; fn must reset its
@@ -31,26 +33,21 @@ func (s *Store) inTx(ctx context.Context, op string, fn func(tx pgx.Tx) error) e
 // retry runs fn until it succeeds or fails permanently, and explains the error; op names the
 // operation, such as "claim file ...".
 func (s *Store) retry(ctx context.Context, op string, fn func() error) error {
-	pause := firstPause
-	for attempt := 1; ; attempt++ {
+	pauses := retry.WithMaxRetries(maxRetries, retry.WithJitterPercent(jitterPercent, retry.NewExponential(firstPause)))
+	err := retry.Do(ctx, pauses, func(context.Context) error {
 		err := fn()
-		if err == nil {
-			return nil
+		if err != nil && transient(err) {
+			return retry.RetryableError(err)
 		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s: %w", op, context.Cause(ctx))
-		}
-		if attempt == maxAttempts || !transient(err) {
-			return s.explain(op, err)
-		}
-		// Jitter separates callers that collided.
-		timer := time.NewTimer(pause/2 + rand.N(pause/2))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
-		pause *= 2
+		return err
+	})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %w", op, context.Cause(ctx))
+	default:
+		return s.explain(op, err)
 	}
 }
 
