@@ -99,7 +99,7 @@ func (a *Activities) changeFile(ctx context.Context, in ParkFileInput, changeOf 
 type ResumeFileInput struct {
 	FileUUID string `json:"file_uuid"`
 	// Action is retry, skip or renotify.
-	Action string `json:"action"`
+	Action ingest.Action `json:"action"`
 	// From is the step to continue from; only for retry.
 	From ingest.Step `json:"from,omitempty"`
 	// Actor and Reason are recorded in the ledger.

@@ -24,7 +24,7 @@ func TestFault65_RequestsWithoutATokenAreRefused(t *testing.T) {
 	b := setup(&fakeOperations{})
 	for path, item := range loadSpecification(t).Paths.Map() {
 		for method := range item.Operations() {
-			if openPaths[path] {
+			if path == "/livez" || path == "/readyz" {
 				continue
 			}
 			target := strings.NewReplacer("{server}", "acme", "{name}", "x", "{file_uuid}", fileUUID, "{scan_uuid}", scanUUID).Replace(path)

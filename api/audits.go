@@ -10,15 +10,8 @@ import (
 func (h handlers) StartAudit(ctx context.Context, req openapi.StartAuditRequestObject) (openapi.StartAuditResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.startTimeout)
 	defer cancel()
-	var servers []string
-	deep := false
-	if req.Body != nil && req.Body.Servers != nil {
-		servers = *req.Body.Servers
-	}
-	if req.Body != nil && req.Body.Deep != nil {
-		deep = *req.Body.Deep
-	}
-	run, err := h.ops.StartAudit(ctx, servers, deep)
+	body := orZero(req.Body)
+	run, err := h.ops.StartAudit(ctx, orZero(body.Servers), orZero(body.Deep))
 	if err != nil {
 		return nil, err
 	}

@@ -10,59 +10,21 @@ import (
 
 	"stevedore/api/web"
 	"stevedore/internal/access"
-	"stevedore/internal/ingest"
 )
-
-// openPaths are the route patterns that need no token. Patterns are compared, not request
-// paths, so that no spelling of a path bypasses the check.
-var openPaths = map[string]bool{"/livez": true, "/readyz": true}
-
-// operatorRoutes are the routes that need an operator. Reading needs a viewer, and all other
-// routes an admin, so that a forgotten route is closed. A test compares them with
-// openapi.yaml.
-var operatorRoutes = map[string]bool{
-	"POST /files/scan":                         true,
-	"POST /api/v1/servers/{server}:pause":      true,
-	"POST /api/v1/servers/{server}:resume":     true,
-	"POST /api/v1/servers/{server}:changes":    true,
-	"POST /api/v1/servers/{server}:test":       true,
-	"POST /api/v1/servers/{server}:scan":       true,
-	"POST /api/v1/audits":                      true,
-	"POST /api/v1/files:retry":                 true,
-	"POST /api/v1/files:skip":                  true,
-	"POST /api/v1/files/{file_uuid}:retry":     true,
-	"POST /api/v1/files/{file_uuid}:skip":      true,
-	"POST /api/v1/files/{file_uuid}:renotify":  true,
-	"POST /api/v1/files/{file_uuid}:reprocess": true,
-}
-
-// adminReads are readable by admins only.
-var adminReads = map[string]bool{"/api/v1/tokens": true, "/api/v1/audit-log": true}
-
-// neededRole returns the role that a route requires; path is openapi.yaml's.
-func neededRole(method, path string) ingest.Role {
-	switch {
-	case operatorRoutes[method+" "+path]:
-		return ingest.RoleOperator
-	case (method == http.MethodGet || method == http.MethodHead) && !adminReads[path]:
-		return ingest.RoleViewer
-	default:
-		return ingest.RoleAdmin
-	}
-}
 
 // guard requires a token or a session whose role is sufficient for the route.
 type guard struct {
 	*access.Guard
-	// specified returns openapi.yaml's path for a route pattern.
-	specified func(pattern string) string
+	spec specificationOf
 }
 
 func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
-		web.InfoOf(r.Context()).Route = g.specified(c.Path())
-		if openPaths[c.Path()] {
+		path := g.spec.path(c)
+		web.InfoOf(r.Context()).Route = path
+		needed := g.spec.role(r.Method, path)
+		if needed == "" {
 			c.SetRequest(withCheck(r, func() error { return g.recognize(r) }))
 			return next(c)
 		}
@@ -73,7 +35,6 @@ func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := g.Take(principal.Name); err != nil {
 			return err
 		}
-		needed := neededRole(r.Method, g.specified(c.Path()))
 		if !principal.Role.Allows(needed) {
 			return web.Refuse(http.StatusForbidden, fmt.Sprintf(
 				"this needs a token with the role %s; %s has the role %s", needed, principal.Name, principal.Role))

@@ -12,14 +12,10 @@ import (
 )
 
 func decision(reason string, from *openapi.StepName) workflows.OperatorAction {
-	d := workflows.OperatorAction{Reason: reason}
-	if from != nil {
-		d.From = ingest.Step(*from)
-	}
-	return d
+	return workflows.OperatorAction{Reason: reason, From: ingest.Step(orZero(from))}
 }
 
-func (h handlers) decide(ctx context.Context, fileUUID string, action operations.Action, d workflows.OperatorAction) (openapi.File, error) {
+func (h handlers) decide(ctx context.Context, fileUUID string, action ingest.Action, d workflows.OperatorAction) (openapi.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
 	file, err := h.ops.ActOnFile(ctx, fileUUID, action, d)
@@ -28,7 +24,7 @@ func (h handlers) decide(ctx context.Context, fileUUID string, action operations
 
 // RetryFile retries a failed file.
 func (h handlers) RetryFile(ctx context.Context, req openapi.RetryFileRequestObject) (openapi.RetryFileResponseObject, error) {
-	file, err := h.decide(ctx, req.FileUUID.String(), operations.Retry, decision(req.Body.Reason, req.Body.From))
+	file, err := h.decide(ctx, req.FileUUID.String(), ingest.ActionRetry, decision(req.Body.Reason, req.Body.From))
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +33,7 @@ func (h handlers) RetryFile(ctx context.Context, req openapi.RetryFileRequestObj
 
 // SkipFile skips a file.
 func (h handlers) SkipFile(ctx context.Context, req openapi.SkipFileRequestObject) (openapi.SkipFileResponseObject, error) {
-	file, err := h.decide(ctx, req.FileUUID.String(), operations.Skip, decision(req.Body.Reason, nil))
+	file, err := h.decide(ctx, req.FileUUID.String(), ingest.ActionSkip, decision(req.Body.Reason, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +42,7 @@ func (h handlers) SkipFile(ctx context.Context, req openapi.SkipFileRequestObjec
 
 // RenotifyFile publishes the notification of a completed file again.
 func (h handlers) RenotifyFile(ctx context.Context, req openapi.RenotifyFileRequestObject) (openapi.RenotifyFileResponseObject, error) {
-	file, err := h.decide(ctx, req.FileUUID.String(), operations.Renotify, decision(req.Body.Reason, nil))
+	file, err := h.decide(ctx, req.FileUUID.String(), ingest.ActionRenotify, decision(req.Body.Reason, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +51,7 @@ func (h handlers) RenotifyFile(ctx context.Context, req openapi.RenotifyFileRequ
 
 // ReprocessFile ingests a completed file again.
 func (h handlers) ReprocessFile(ctx context.Context, req openapi.ReprocessFileRequestObject) (openapi.ReprocessFileResponseObject, error) {
-	file, err := h.decide(ctx, req.FileUUID.String(), operations.Reprocess, decision(req.Body.Reason, nil))
+	file, err := h.decide(ctx, req.FileUUID.String(), ingest.ActionReprocess, decision(req.Body.Reason, nil))
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +63,7 @@ func (h handlers) RetryFiles(ctx context.Context, req openapi.RetryFilesRequestO
 	if req.Body.Filter.Status != nil {
 		return nil, invalid("status", "status: a retry selects only failed files; omit the field")
 	}
-	result, err := h.decideAll(ctx, operations.Retry, *req.Body)
+	result, err := h.decideAll(ctx, ingest.ActionRetry, *req.Body)
 	if err != nil {
 		return nil, err
 	}
@@ -79,14 +75,14 @@ func (h handlers) SkipFiles(ctx context.Context, req openapi.SkipFilesRequestObj
 	if req.Body.From != nil {
 		return nil, invalid("from", "from: applies only to a retry; omit the field")
 	}
-	result, err := h.decideAll(ctx, operations.Skip, *req.Body)
+	result, err := h.decideAll(ctx, ingest.ActionSkip, *req.Body)
 	if err != nil {
 		return nil, err
 	}
 	return openapi.SkipFiles200JSONResponse(result), nil
 }
 
-func (h handlers) decideAll(ctx context.Context, action operations.Action, body openapi.BulkDecision) (openapi.BulkResult, error) {
+func (h handlers) decideAll(ctx context.Context, action ingest.Action, body openapi.BulkDecision) (openapi.BulkResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
 	filter, err := selection(body.Filter, "filter.path")
@@ -95,10 +91,7 @@ func (h handlers) decideAll(ctx context.Context, action operations.Action, body 
 	}
 	request := operations.BulkRequest{
 		Filter: filter, Action: action, Details: decision(body.Reason, body.From), Expected: body.ExpectedCount,
-		DryRun: body.DryRun != nil && *body.DryRun,
-	}
-	if body.Cursor != nil {
-		request.Cursor = *body.Cursor
+		DryRun: orZero(body.DryRun), Cursor: orZero(body.Cursor),
 	}
 	result, err := h.ops.ActOnFiles(ctx, request)
 	if err != nil {
@@ -122,42 +115,21 @@ func (h handlers) decideAll(ctx context.Context, action operations.Action, body 
 
 // selection converts a filter; pathField is the name of its path in the request.
 func selection(s openapi.FileSelection, pathField string) (filter ingest.FileFilter, err error) {
-	if s.FileUuids != nil {
-		filter.UUIDs = *s.FileUuids
+	filter = ingest.FileFilter{
+		UUIDs: orZero(s.FileUuids), Server: orZero(s.Server), Path: orZero(s.Path), Search: orZero(s.Search), Hash: strings.ToLower(orZero(s.Hash)),
+		Statuses: texts[ingest.Status](s.Status), ErrorKinds: texts[ingest.Kind](s.ErrorKind), ErrorSteps: texts[ingest.Step](s.Step),
+		From: orZero(s.From), To: orZero(s.To),
 	}
-	if s.Status != nil {
-		for _, status := range *s.Status {
-			filter.Statuses = append(filter.Statuses, ingest.Status(status))
-		}
-	}
-	if s.Server != nil {
-		filter.Server = *s.Server
-	}
-	if s.Path != nil {
-		filter.Path = *s.Path
-		if !operations.ValidGlob(filter.Path) {
-			err = invalid(pathField, fmt.Sprintf("path %q: not a valid glob; example: '**/*.csv'", ingest.Summary(filter.Path)))
-		}
-	}
-	filter.Search = orEmpty(s.Search)
-	if s.ErrorKind != nil {
-		for _, kind := range *s.ErrorKind {
-			filter.ErrorKinds = append(filter.ErrorKinds, ingest.Kind(kind))
-		}
-	}
-	if s.Step != nil {
-		for _, step := range *s.Step {
-			filter.ErrorSteps = append(filter.ErrorSteps, ingest.Step(step))
-		}
-	}
-	if s.Hash != nil {
-		filter.Hash = strings.ToLower(*s.Hash)
-	}
-	if s.From != nil {
-		filter.From = *s.From
-	}
-	if s.To != nil {
-		filter.To = *s.To
+	if s.Path != nil && !operations.ValidGlob(filter.Path) {
+		err = invalid(pathField, fmt.Sprintf("path %q: not a valid glob; example: '**/*.csv'", ingest.Summary(filter.Path)))
 	}
 	return filter, err
+}
+
+// texts converts an optional list of names of the API.
+func texts[T, S ~string](given *[]S) (all []T) {
+	for _, text := range orZero(given) {
+		all = append(all, T(text))
+	}
+	return all
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
+	"slices"
 	"time"
 
 	"stevedore/api/openapi"
@@ -47,14 +48,7 @@ func (h handlers) GetSpecification(context.Context, openapi.GetSpecificationRequ
 
 // StartScan starts a scan and does not wait for it.
 func (h handlers) StartScan(ctx context.Context, req openapi.StartScanRequestObject) (openapi.StartScanResponseObject, error) {
-	var servers []string
-	if req.Params.Server != nil {
-		servers = append(servers, *req.Params.Server...)
-	}
-	if req.Body != nil && req.Body.Servers != nil {
-		servers = append(servers, *req.Body.Servers...)
-	}
-	accepted, err := h.scan(ctx, servers)
+	accepted, err := h.scan(ctx, slices.Concat(orZero(req.Params.Server), orZero(orZero(req.Body).Servers)))
 	if err != nil {
 		return nil, err
 	}
@@ -91,18 +85,9 @@ func fileFilter(params openapi.ListFilesParams) (ingest.FileFilter, error) {
 		return filter, err
 	}
 	filter.Limit = pageLimit(params.Limit)
-	filter.Left = params.Left != nil && *params.Left
-	if params.UUID != nil {
-		filter.UUID = *params.UUID
-	}
-	if params.Status != nil {
-		for _, status := range *params.Status {
-			filter.Statuses = append(filter.Statuses, ingest.Status(status))
-		}
-	}
-	if params.Order != nil {
-		filter.Order = ingest.FileOrder(*params.Order)
-	}
+	filter.Left, filter.UUID = orZero(params.Left), orZero(params.UUID)
+	filter.Statuses = texts[ingest.Status](params.Status)
+	filter.Order = ingest.FileOrder(orZero(params.Order))
 	filter.AfterID, err = readFilesCursor(filter.Order, params.Cursor)
 	return filter, err
 }

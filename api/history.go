@@ -13,7 +13,7 @@ func (h handlers) ListScans(ctx context.Context, req openapi.ListScansRequestObj
 	if err != nil {
 		return nil, err
 	}
-	page, err := h.ops.ListScans(ctx, orEmpty(req.Params.Server), before, pageLimit(req.Params.Limit))
+	page, err := h.ops.ListScans(ctx, orZero(req.Params.Server), before, pageLimit(req.Params.Limit))
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +31,7 @@ func (h handlers) GetServerScan(ctx context.Context, req openapi.GetServerScanRe
 
 // ListFailures groups failed files.
 func (h handlers) ListFailures(ctx context.Context, req openapi.ListFailuresRequestObject) (openapi.ListFailuresResponseObject, error) {
-	groups, more, err := h.ops.ListFailures(ctx, orEmpty(req.Params.Server))
+	groups, more, err := h.ops.ListFailures(ctx, orZero(req.Params.Server))
 	if err != nil {
 		return nil, err
 	}
@@ -44,18 +44,11 @@ func (h handlers) GetStatistics(ctx context.Context, req openapi.GetStatisticsRe
 	if req.Params.Period != nil {
 		period = ingest.Period(*req.Params.Period)
 	}
-	stats, err := h.ops.Statistics(ctx, orEmpty(req.Params.Server), period)
+	stats, err := h.ops.Statistics(ctx, orZero(req.Params.Server), period)
 	if err != nil {
 		return nil, err
 	}
 	return openapi.GetStatistics200JSONResponse(openapi.FromStatistics(stats)), nil
-}
-
-func orEmpty(text *string) string {
-	if text == nil {
-		return ""
-	}
-	return *text
 }
 
 // ListReconciliations returns runs of the reconciliation, the latest first.

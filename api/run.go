@@ -41,26 +41,34 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	if err != nil {
 		return err
 	}
+	parts, deps, err := open(ctx, cfg, log, version)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	defer parts.Close()
+	deps.Metrics.WatchPool(func() (telemetry.Pool, bool) { return pool(parts.Pool()), true })
+	deps.Token, deps.Stopping, deps.TrustedProxies = cfg.API.Token.Reveal(), ctx.Done(), cfg.API.TrustedProxies
+	deps.Version, deps.TemporalUI, deps.S3Console = buildVersion(), temporalUI(cfg), cfg.Client.S3Console.Reveal()
+	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())
+	return serve(ctx, listener, NewHandler(deps), log)
+}
+
+// open opens the parts and returns them with the dependencies that do not differ between
+// Run and ServePrivately.
+func open(ctx context.Context, cfg config.Config, log *slog.Logger, version string) (*wiring.Parts, Deps, error) {
 	metrics, err := telemetry.NewAPI(version)
 	if err != nil {
-		return err
+		return nil, Deps{}, err
 	}
 	parts, err := wiring.New(cfg, log, wiring.Options{StatementTimeout: statementTimeout, Metrics: metrics.Temporal()})
 	if err != nil {
-		return err
+		return nil, Deps{}, err
 	}
-	defer parts.Close()
 	if err := refuseForeignKeyset(ctx, parts, cfg.Credentials.KeysetFile, log); err != nil {
-		return err
+		parts.Close()
+		return nil, Deps{}, err
 	}
-	metrics.WatchPool(func() (telemetry.Pool, bool) { return pool(parts.Pool()), true })
-	handler := NewHandler(Deps{
-		Operations: parts.Operations(), Access: parts.Access(), Token: cfg.API.Token.Reveal(), Log: log, Stopping: ctx.Done(),
-		TrustedProxies: cfg.API.TrustedProxies, Metrics: metrics,
-		Version: buildVersion(), TemporalUI: temporalUI(cfg), S3Console: cfg.Client.S3Console.Reveal(),
-	})
-	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())
-	return serve(ctx, listener, handler, log)
+	return parts, Deps{Operations: parts.Operations(), Access: parts.Access(), Log: log, Metrics: metrics, Version: version}, nil
 }
 
 // ServePrivately serves the API on a loopback address with a one-time token for one
@@ -70,29 +78,20 @@ func ServePrivately(ctx context.Context, cfg config.Config, log *slog.Logger, ve
 	if err != nil {
 		return "", "", nil, err
 	}
-	metrics, err := telemetry.NewAPI(version)
+	parts, deps, err := open(ctx, cfg, log, version)
 	if err != nil {
 		return "", "", nil, errors.Join(err, listener.Close())
 	}
-	parts, err := wiring.New(cfg, log, wiring.Options{StatementTimeout: statementTimeout, Metrics: metrics.Temporal()})
-	if err != nil {
-		return "", "", nil, errors.Join(err, listener.Close())
-	}
-	if err := refuseForeignKeyset(ctx, parts, cfg.Credentials.KeysetFile, log); err != nil {
-		parts.Close()
-		return "", "", nil, errors.Join(err, listener.Close())
-	}
-	token = rand.Text()
-	handler := NewHandler(Deps{Operations: parts.Operations(), Access: parts.Access(), Token: token, TokenName: actor, Log: log, Metrics: metrics, Version: version})
+	deps.Token, deps.TokenName = rand.Text(), actor
 	ctx, cancel := context.WithCancel(ctx)
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		if err := serve(ctx, listener, handler, log); err != nil {
+		if err := serve(ctx, listener, NewHandler(deps), log); err != nil {
 			log.ErrorContext(ctx, "the private API failed", "error", err)
 		}
 	}()
-	return "http://" + listener.Addr().String(), token, func() {
+	return "http://" + listener.Addr().String(), deps.Token, func() {
 		cancel()
 		<-served
 		parts.Close()

@@ -105,7 +105,7 @@ func newPrograms(d Deps) (web.Site, *access.Guard) {
 		}
 	}
 	registered := routes{EchoRouter: e, specified: map[string]string{}}
-	specified := func(pattern string) string { return registered.specified[pattern] }
+	spec := readSpecification(registered.specified)
 	checked := access.NewGuard(access.GuardConfig{
 		Access: d.Access, Token: d.Token, TokenName: d.TokenName, RequestsPerSecond: d.RequestsPerSecond, Now: d.Now,
 	})
@@ -114,9 +114,9 @@ func newPrograms(d Deps) (web.Site, *access.Guard) {
 	e.Use(
 		refuseHiddenSlashes,
 		refuseUnreadableQueries,
-		guard{checked, specified}.check,
+		guard{checked, spec}.check,
 		requireJSON,
-		newChecker(specified).check,
+		checker{spec}.check,
 		repeats{answers: d.Operations, log: d.Log, digestKey: digestKey[:]}.check,
 	)
 	openapi.RegisterHandlers(registered, openapi.NewStrictHandler(handlers{

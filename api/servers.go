@@ -91,8 +91,8 @@ func (h handlers) TestServerSettings(ctx context.Context, req openapi.TestServer
 	if err != nil {
 		return nil, err
 	}
-	result, err := h.ops.TestSettings(ctx, in, orFalse(req.Params.Sample))
-	if err != nil && (result.Server.UUID == "" || !about(err)) {
+	result, err := h.ops.TestSettings(ctx, in, orZero(req.Params.Sample))
+	if notTested(result, err) {
 		return nil, err
 	}
 	return openapi.TestServerSettings200JSONResponse(openapi.FromTest(result, err)), nil
@@ -147,11 +147,7 @@ func (h handlers) ResumeServer(ctx context.Context, req openapi.ResumeServerRequ
 
 // DecideChanges resolves the held changes of a server.
 func (h handlers) DecideChanges(ctx context.Context, req openapi.DecideChangesRequestObject) (openapi.DecideChangesResponseObject, error) {
-	part := ""
-	if req.Body.Part != nil {
-		part = *req.Body.Part
-	}
-	n, err := h.ops.ResolveChanges(ctx, req.NameOrUUID, ingest.ChangesDecision(req.Body.Decision), part, req.Body.Reason)
+	n, err := h.ops.ResolveChanges(ctx, req.NameOrUUID, ingest.ChangesDecision(req.Body.Decision), orZero(req.Body.Part), req.Body.Reason)
 	if err != nil {
 		return nil, err
 	}
@@ -161,8 +157,8 @@ func (h handlers) DecideChanges(ctx context.Context, req openapi.DecideChangesRe
 // TestServer connects to a server, within the server's timeouts. A server that is
 // unreachable or refuses the log-in is a result, not an error.
 func (h handlers) TestServer(ctx context.Context, req openapi.TestServerRequestObject) (openapi.TestServerResponseObject, error) {
-	result, err := h.ops.TestServer(ctx, req.NameOrUUID, operations.TestRequest{Sample: orFalse(req.Params.Sample)})
-	if err != nil && (result.Server.UUID == "" || !about(err)) {
+	result, err := h.ops.TestServer(ctx, req.NameOrUUID, operations.TestRequest{Sample: orZero(req.Params.Sample)})
+	if notTested(result, err) {
 		return nil, err
 	}
 	return openapi.TestServer200JSONResponse(openapi.FromTest(result, err)), nil
@@ -171,23 +167,19 @@ func (h handlers) TestServer(ctx context.Context, req openapi.TestServerRequestO
 // ApproveHostKey pins the key with the fingerprint. If the server presents another key,
 // nothing is pinned and the response is a conflict.
 func (h handlers) ApproveHostKey(ctx context.Context, req openapi.ApproveHostKeyRequestObject) (openapi.ApproveHostKeyResponseObject, error) {
-	ask := operations.TestRequest{Approve: req.Body.Fingerprint, Sample: orFalse(req.Params.Sample)}
-	if req.Body.Expires != nil {
-		ask.Expires = *req.Body.Expires
-	}
+	ask := operations.TestRequest{Approve: req.Body.Fingerprint, Expires: orZero(req.Body.Expires), Sample: orZero(req.Params.Sample)}
 	result, err := h.ops.TestServer(ctx, req.NameOrUUID, ask)
-	if err != nil && (result.Server.UUID == "" || !about(err) || result.Presented.Fingerprint != req.Body.Fingerprint) {
+	if notTested(result, err) || err != nil && result.Presented.Fingerprint != req.Body.Fingerprint {
 		return nil, err
 	}
 	return openapi.ApproveHostKey200JSONResponse(openapi.FromTest(result, err)), nil
 }
 
-func orFalse(given *bool) bool { return given != nil && *given }
-
-// about reports whether the error is about the partner's server.
-func about(err error) bool {
+// notTested reports whether the error prevented the test, and is not its result.
+func notTested(result operations.TestResult, err error) bool {
 	var known *ingest.Error
-	return errors.As(err, &known) && known.Kind != ingest.KindMissing && known.Kind != ingest.KindInvalid
+	aboutServer := errors.As(err, &known) && known.Kind != ingest.KindMissing && known.Kind != ingest.KindInvalid
+	return err != nil && (result.Server.UUID == "" || !aboutServer)
 }
 
 // ScanServer starts a scan of one server.

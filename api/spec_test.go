@@ -51,42 +51,29 @@ func TestServedRoutesAreThoseOfTheSpecification(t *testing.T) {
 	require.Equal(t, specified, served)
 }
 
-// TestRolesAreThoseOfTheSpecification: x-role is the role that an operation requires;
-// without it, reading requires a viewer.
-func TestRolesAreThoseOfTheSpecification(t *testing.T) {
+// TestRolesAreStated: each operation that changes something states its role, and only the
+// probes need no token.
+func TestRolesAreStated(t *testing.T) {
 	t.Parallel()
-	for path, item := range loadSpecification(t).Paths.Map() {
+	spec := readSpecification(nil)
+	for path, item := range spec.doc.Paths.Map() {
 		for method, operation := range item.Operations() {
-			if openPaths[path] {
-				continue
-			}
-			role, said := operation.Extensions["x-role"].(string)
-			if !said {
-				require.Equal(t, http.MethodGet, method, "%s %s changes something: say who may", method, path)
-				role = string(ingest.RoleViewer)
-			}
-			require.Equal(t, ingest.Role(role), neededRole(method, path), "%s %s", method, path)
-		}
-	}
-	for route := range operatorRoutes {
-		method, path, _ := strings.Cut(route, " ")
-		item := loadSpecification(t).Paths.Value(path)
-		require.NotNil(t, item, route)
-		require.NotNil(t, item.GetOperation(method), route)
-	}
-}
-
-func TestOpenPathsAreThoseOfTheSpecification(t *testing.T) {
-	t.Parallel()
-	specified := map[string]bool{}
-	for path, item := range loadSpecification(t).Paths.Map() {
-		for _, operation := range item.Operations() {
-			if operation.Security != nil && len(*operation.Security) == 0 {
-				specified[path] = true
+			role, stated := operation.Extensions["x-role"].(string)
+			switch required := spec.role(method, path); {
+			case path == "/livez", path == "/readyz":
+				require.Empty(t, required, path)
+			case stated:
+				require.Equal(t, ingest.Role(role), required, "%s %s", method, path)
+				_, err := ingest.ParseRole(role)
+				require.NoError(t, err, "%s %s", method, path)
+			default:
+				require.Equal(t, http.MethodGet, method, "%s %s changes something: state its x-role", method, path)
+				require.Equal(t, ingest.RoleViewer, required, path)
 			}
 		}
 	}
-	require.Equal(t, specified, openPaths)
+	require.Equal(t, ingest.RoleAdmin, spec.role(http.MethodHead, "/api/v1/tokens"), "as GET")
+	require.Equal(t, ingest.RoleAdmin, spec.role(http.MethodPut, "/api/v1/tokens"), "not specified")
 }
 
 func TestSpecificationListsStatusesStatesAndSteps(t *testing.T) {

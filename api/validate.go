@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,32 +17,66 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// checker validates requests against openapi.yaml before handlers run, and reports all
-// problems together. It also refuses unknown and repeated query parameters: an ignored
-// filter would select more than was requested.
-type checker struct {
-	doc       *openapi3.T
-	specified func(pattern string) string
+// specificationOf finds the operation of openapi.yaml for a request.
+type specificationOf struct {
+	doc *openapi3.T
+	// specified maps echo's patterns to openapi.yaml's paths. Patterns are compared, not
+	// request paths, so that no spelling of a path bypasses a check.
+	specified map[string]string
 }
 
-func newChecker(specified func(pattern string) string) checker {
+func readSpecification(specified map[string]string) specificationOf {
 	doc, err := openapi3.NewLoader().LoadFromData(specification)
 	if err != nil {
 		panic(err) // the specification is embedded, and tests load it
 	}
-	return checker{doc: doc, specified: specified}
+	return specificationOf{doc, specified}
 }
+
+// path returns openapi.yaml's path for the request; "" for a path that it lacks.
+func (s specificationOf) path(c echo.Context) string { return s.specified[c.Path()] }
+
+// operation returns the path and its operation; nil when openapi.yaml has none.
+func (s specificationOf) operation(method, path string) (*openapi3.PathItem, *openapi3.Operation) {
+	item := s.doc.Paths.Value(path)
+	if item == nil {
+		return nil, nil
+	}
+	return item, item.GetOperation(method)
+}
+
+// role returns the role that an operation requires, its x-role, and "" for one without
+// security. Without x-role, reading requires a viewer and everything else an admin, so that
+// a forgotten operation is closed.
+func (s specificationOf) role(method, path string) ingest.Role {
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	if _, operation := s.operation(method, path); operation != nil {
+		if operation.Security != nil && len(*operation.Security) == 0 {
+			return ""
+		}
+		if role, stated := operation.Extensions["x-role"].(string); stated {
+			return ingest.Role(role)
+		}
+	}
+	if method == http.MethodGet {
+		return ingest.RoleViewer
+	}
+	return ingest.RoleAdmin
+}
+
+// checker validates requests against openapi.yaml before handlers run, and reports all
+// problems together. It also refuses unknown and repeated query parameters: an ignored
+// filter would select more than was requested.
+type checker struct{ specificationOf }
 
 func (k checker) check(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		path := k.specified(c.Path())
-		item := k.doc.Paths.Value(path)
-		if item == nil {
-			return next(c) // echo returns the error
-		}
-		operation := item.GetOperation(c.Request().Method)
+		path := k.path(c)
+		item, operation := k.operation(c.Request().Method, path)
 		if operation == nil {
-			return next(c)
+			return next(c) // echo returns the error
 		}
 		fields, err := k.problems(c, &routers.Route{
 			Spec: k.doc, Path: path, PathItem: item, Method: c.Request().Method, Operation: operation,

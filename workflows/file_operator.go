@@ -45,7 +45,7 @@ type IngestStatus struct {
 // pendingAction is an OperatorAction with the name of its action.
 type pendingAction struct {
 	OperatorAction
-	action string
+	action ingest.Action
 	// automatic: the workflow itself retries, because the server was repaired.
 	automatic bool
 }
@@ -58,21 +58,18 @@ func (f *fileIngest) listenToOperators(ctx workflow.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := f.listen(ctx, UpdateRetry, ingest.ActionRetry); err != nil {
-		return err
-	}
-	if err := f.listen(ctx, UpdateSkip, ingest.ActionSkip); err != nil {
-		return err
-	}
-	if err := f.listen(ctx, UpdateRenotify, ingest.ActionRenotify); err != nil {
-		return err
+	for _, action := range []ingest.Action{ingest.ActionRetry, ingest.ActionSkip, ingest.ActionRenotify} {
+		if err := f.listen(ctx, action); err != nil {
+			return err
+		}
 	}
 	return f.listenToReprocess(ctx)
 }
 
 // listen accepts an operator action as an update, which returns an answer, and as a
 // signal, which does not.
-func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
+func (f *fileIngest) listen(ctx workflow.Context, action ingest.Action) error {
+	name := string(action)
 	take := func(ctx workflow.Context, d OperatorAction) error {
 		if action == ingest.ActionRenotify {
 			d.From = ingest.StepNotify
@@ -106,7 +103,7 @@ func (f *fileIngest) listen(ctx workflow.Context, name, action string) error {
 }
 
 // validate returns an error if the action is not possible now.
-func (f *fileIngest) validate(d OperatorAction, action string) error {
+func (f *fileIngest) validate(d OperatorAction, action ingest.Action) error {
 	switch {
 	case f.parked == nil:
 		return fmt.Errorf("the file has not failed: it is at step %s", f.step)
@@ -141,7 +138,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	}
 	f.actions++
 	var outcome activities.Outcome
-	resuming := withSummary(withQuick(ctx), d.action+" at step "+string(d.From)+", by "+quote(d.Actor)+": "+quote(d.Reason))
+	resuming := withSummary(withQuick(ctx), string(d.action)+" at step "+string(d.From)+", by "+quote(d.Actor)+": "+quote(d.Reason))
 	err = workflow.ExecuteActivity(resuming, do.ResumeFile, activities.ResumeFileInput{
 		FileUUID: f.in.FileUUID, Action: d.action, From: d.From, Actor: d.Actor, Reason: d.Reason, Entry: d.Entry, Own: d.automatic,
 		Key: fmt.Sprintf("%s/%d", workflow.GetInfo(ctx).WorkflowExecution.RunID, f.actions),
@@ -203,7 +200,7 @@ func (f *fileIngest) details() string {
 	case f.ended != "":
 		return f.title() + " is **" + string(f.ended) + "**: " + endings[f.ended] + "."
 	case f.parked != nil && f.pending != nil:
-		return f.title() + ": action **" + f.pending.action + "** by " + quote(f.pending.Actor) + " is in progress."
+		return f.title() + ": action **" + string(f.pending.action) + "** by " + quote(f.pending.Actor) + " is in progress."
 	case f.parked != nil:
 		return f.parkedDetails()
 	default:

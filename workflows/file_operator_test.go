@@ -23,7 +23,7 @@ func expectParked(env *testsuite.TestWorkflowEnvironment, step ingest.Step, kind
 }
 
 // expectResumed mocks the recording of an operator action.
-func expectResumed(env *testsuite.TestWorkflowEnvironment, action string, from ingest.Step, actor string, to ingest.Status) {
+func expectResumed(env *testsuite.TestWorkflowEnvironment, action ingest.Action, from ingest.Step, actor string, to ingest.Status) {
 	env.OnActivity(activities.NameResumeFile, anything, mock.MatchedBy(func(in activities.ResumeFileInput) bool {
 		return in.FileUUID == fileUUID && in.Action == action && in.From == from && in.Actor == actor && in.Key != ""
 	})).Return(activities.Outcome{Status: to}, nil).Once()

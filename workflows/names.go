@@ -1,6 +1,9 @@
 package workflows
 
-import "stevedore/activities"
+import (
+	"stevedore/activities"
+	"stevedore/internal/ingest"
+)
 
 // do refers to activities by method; it is nil and its methods are never called.
 var do *activities.Activities
@@ -26,12 +29,12 @@ const (
 	// was accepted. Payload: OperatorAction. The signals of the same names do the same
 	// without a response, for Temporal's CLI and batches. UpdateRenotify retries only the
 	// notification.
-	UpdateRetry    = "retry"
-	UpdateSkip     = "skip"
-	UpdateRenotify = "renotify"
+	UpdateRetry    = string(ingest.ActionRetry)
+	UpdateSkip     = string(ingest.ActionSkip)
+	UpdateRenotify = string(ingest.ActionRenotify)
 	// UpdateReprocess waits until a completed file is ready again, or returns why it
 	// cannot be. It is sent with the start, without payload.
-	UpdateReprocess = "reprocess"
+	UpdateReprocess = string(ingest.ActionReprocess)
 
 	// QueryStatus returns an IngestStatus.
 	QueryStatus = "status"

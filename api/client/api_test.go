@@ -253,20 +253,20 @@ func TestFilesAndActions(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, events, len(there))
 
-	require.NoError(t, b.ActOnFile(ctx, client.Retry, files[0].UUID, "bucket is back", ptr(openapi.StepName(ingest.StepUpload))))
+	require.NoError(t, b.ActOnFile(ctx, ingest.ActionRetry, files[0].UUID, "bucket is back", ptr(openapi.StepName(ingest.StepUpload))))
 	require.Equal(t, []string{"retry by bootstrap because bucket is back"}, b.engine.decided)
 	decision := openapi.BulkDecision{Filter: openapi.FileSelection{Path: ptr("*.csv")}, Reason: "old", ExpectedCount: ptr(int64(3))}
-	_, err = b.ActOnFiles(ctx, client.Skip, decision)
+	_, err = b.ActOnFiles(ctx, ingest.ActionSkip, decision)
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
 	decision.ExpectedCount = ptr(int64(2))
 	b.engine.unavailable = files[1].UUID
-	result, err := b.ActOnFiles(ctx, client.Skip, decision)
+	result, err := b.ActOnFiles(ctx, ingest.ActionSkip, decision)
 	require.NoError(t, err)
 	require.EqualValues(t, 1, result.Done)
 	require.EqualValues(t, 1, result.Remaining)
 	require.Contains(t, *result.Error, "Temporal does not answer")
 	b.engine.unavailable, decision.ExpectedCount, decision.Cursor = "", nil, result.NextCursor
-	result, err = b.ActOnFiles(ctx, client.Skip, decision)
+	result, err = b.ActOnFiles(ctx, ingest.ActionSkip, decision)
 	require.NoError(t, err)
 	require.Equal(t, openapi.BulkResult{Matched: 1, Done: 1, Failures: []openapi.BulkFailure{}}, result)
 }

@@ -84,29 +84,17 @@ func (c *API) Progress(ctx context.Context, files []openapi.File) map[string]ope
 	return found
 }
 
-// Action is an operator action on files.
-type Action string
-
-// The operator actions. Retry and Skip are for failed files, Renotify and Reprocess for
-// completed ones.
-const (
-	Retry     Action = "retry"
-	Skip      Action = "skip"
-	Renotify  Action = "renotify"
-	Reprocess Action = "reprocess"
-)
-
 // ActOnFile carries out the action on a file. The step is where a Retry resumes; nil is
 // the failed step.
-func (c *API) ActOnFile(ctx context.Context, action Action, fileUUID, reason string, step *openapi.StepName) (err error) {
+func (c *API) ActOnFile(ctx context.Context, action ingest.Action, fileUUID, reason string, step *openapi.StepName) (err error) {
 	switch decision := (openapi.Decision{Reason: reason}); action {
-	case Retry:
+	case ingest.ActionRetry:
 		_, err = c.RetryFile(ctx, fileUUID, openapi.RetryDecision{Reason: reason, From: step})
-	case Skip:
+	case ingest.ActionSkip:
 		_, err = c.SkipFile(ctx, fileUUID, decision)
-	case Renotify:
+	case ingest.ActionRenotify:
 		_, err = c.RenotifyFile(ctx, fileUUID, decision)
-	case Reprocess:
+	case ingest.ActionReprocess:
 		_, err = c.ReprocessFile(ctx, fileUUID, decision)
 	}
 	return err
@@ -114,8 +102,8 @@ func (c *API) ActOnFile(ctx context.Context, action Action, fileUUID, reason str
 
 // ActOnFiles retries, or with Skip skips, up to 500 of the failed files that the
 // decision's filter selects.
-func (c *API) ActOnFiles(ctx context.Context, action Action, decision openapi.BulkDecision) (openapi.BulkResult, error) {
-	if action == Skip {
+func (c *API) ActOnFiles(ctx context.Context, action ingest.Action, decision openapi.BulkDecision) (openapi.BulkResult, error) {
+	if action == ingest.ActionSkip {
 		return c.SkipFiles(ctx, decision)
 	}
 	return c.RetryFiles(ctx, decision)

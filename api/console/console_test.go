@@ -155,7 +155,7 @@ func (f *fake) Progress(context.Context, []ingest.File) map[string]orchestrator.
 	return f.progress
 }
 
-func (f *fake) ActOnFile(ctx context.Context, id string, action operations.Action, d workflows.OperatorAction) (ingest.File, error) {
+func (f *fake) ActOnFile(ctx context.Context, id string, action ingest.Action, d workflows.OperatorAction) (ingest.File, error) {
 	f.done = append(f.done, string(action)+" "+id+" from "+string(d.From)+" by "+access.From(ctx).Name+": "+d.Reason)
 	return ingest.File{UUID: id}, f.err
 }

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"stevedore/internal/ingest"
-	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
 )
@@ -92,12 +91,9 @@ func (p filePage) next(v *view) notice {
 // cli returns the command that shows the file.
 func (p filePage) cli() string { return "stevedore file show " + p.file.UUID }
 
-// fileDecisions are the operator actions of a file's page.
-var fileDecisions = map[string]operations.Action{"retry": operations.Retry, "skip": operations.Skip, "renotify": operations.Renotify, "reprocess": operations.Reprocess}
-
 func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
-	action, known := fileDecisions[r.PostFormValue("action")]
-	if !known {
+	action := ingest.Action(r.PostFormValue("action"))
+	if !action.Valid() {
 		return answer{}, newError(ingest.KindInvalid, nil, "Unknown action.")
 	}
 	back := answer{goTo: "/files/" + r.PathValue("file")}
@@ -106,7 +102,7 @@ func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 		back.notice, back.bad = plain(v.T("Enter a reason; it is stored in the history.")), true
 		return back, nil
 	}
-	if action == operations.Retry {
+	if action == ingest.ActionRetry {
 		decision.From = ingest.Step(r.PostFormValue("from"))
 	}
 	file, err := c.d.Operations.ActOnFile(r.Context(), r.PathValue("file"), action, decision)
@@ -119,11 +115,11 @@ func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
 	}
 	back.goTo = "/files/" + file.UUID
 	switch action {
-	case operations.Retry:
+	case ingest.ActionRetry:
 		back.notice = plain(v.T("Retry requested."))
-	case operations.Skip:
+	case ingest.ActionSkip:
 		back.notice = plain(v.T("File skipped."))
-	case operations.Reprocess:
+	case ingest.ActionReprocess:
 		back.notice = plain(v.T("Reprocessing requested."))
 	default:
 		back.notice = plain(v.T("Notification requested."))

@@ -199,7 +199,7 @@ func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
 
 // bulk is an operator action on several files.
 type bulk struct {
-	action   operations.Action
+	action   ingest.Action
 	query    query
 	uuids    []string
 	reason   string
@@ -217,8 +217,8 @@ func readBulk(form url.Values) (b bulk, err error) {
 		return b, newError(ingest.KindInvalid, nil, "The filter could not be read.")
 	}
 	b = bulk{query: readFileQuery(values), reason: strings.TrimSpace(form.Get("reason")), from: ingest.Step(form.Get("from"))}
-	switch b.action = operations.Action(form.Get("action")); b.action {
-	case operations.Retry, operations.Skip:
+	switch b.action = ingest.Action(form.Get("action")); b.action {
+	case ingest.ActionRetry, ingest.ActionSkip:
 	default:
 		return b, newError(ingest.KindInvalid, nil, "Unknown action.")
 	}
@@ -237,7 +237,7 @@ func readBulk(form url.Values) (b bulk, err error) {
 // retryFrom returns the steps of all modes, because the files may be of any; the
 // workflow rejects a step that does not fit its file. It is empty for a skip.
 func (b bulk) retryFrom() []ingest.Step {
-	if b.action != operations.Retry {
+	if b.action != ingest.ActionRetry {
 		return nil
 	}
 	return ingest.RetrySteps()

@@ -266,7 +266,7 @@ func (f *fakeOperations) ListFileEvents(context.Context, string, int64, int) (in
 	return ingest.Page[ingest.StoredEvent]{Items: f.events}, f.err
 }
 
-func (f *fakeOperations) ActOnFile(_ context.Context, uuid string, action operations.Action, d workflows.OperatorAction) (ingest.File, error) {
+func (f *fakeOperations) ActOnFile(_ context.Context, uuid string, action ingest.Action, d workflows.OperatorAction) (ingest.File, error) {
 	f.decided = append(f.decided, fmt.Sprintf("%s %s from %q because %s", action, uuid[:4], d.From, d.Reason))
 	if err := f.refused[uuid[:4]]; err != nil {
 		return ingest.File{}, err

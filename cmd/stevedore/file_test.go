@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"stevedore/api/client"
 	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
@@ -101,9 +100,9 @@ func TestActionsContinueAfterARefusal(t *testing.T) {
 	var results []actionResult
 	require.NoError(t, json.Unmarshal([]byte(got.out), &results))
 	require.Equal(t, []actionResult{
-		{Action: client.Retry, FileUUID: ops.files[0].UUID, RemotePath: "/in/a.csv", ErrorKind: ingest.KindTransient, Error: "Temporal does not answer"},
-		{Action: client.Retry, FileUUID: ops.files[1].UUID, RemotePath: "/in/a.csv", ErrorKind: ingest.KindConflict, Error: `it is completed\x1b[2J`},
-		{Action: client.Retry, FileUUID: ops.files[2].UUID, RemotePath: "/in/a.csv", Done: true},
+		{Action: ingest.ActionRetry, FileUUID: ops.files[0].UUID, RemotePath: "/in/a.csv", ErrorKind: ingest.KindTransient, Error: "Temporal does not answer"},
+		{Action: ingest.ActionRetry, FileUUID: ops.files[1].UUID, RemotePath: "/in/a.csv", ErrorKind: ingest.KindConflict, Error: `it is completed\x1b[2J`},
+		{Action: ingest.ActionRetry, FileUUID: ops.files[2].UUID, RemotePath: "/in/a.csv", Done: true},
 	}, results)
 	require.Contains(t, got.errors, `it is completed\x1b[2J`)
 	require.NotContains(t, got.errors, "\x1b")
@@ -151,7 +150,7 @@ func TestBulkActionsCountAndAsk(t *testing.T) {
 			Server: "acme", Path: "*.csv", Search: "a", Hash: strings.ToLower(hash), ErrorKinds: []ingest.Kind{ingest.KindPermission}, ErrorSteps: []ingest.Step{ingest.StepUpload},
 			From: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), To: time.Date(2026, 1, 1, 23, 0, 0, 0, time.UTC),
 		},
-		Action: operations.Retry, Expected: &three,
+		Action: ingest.ActionRetry, Expected: &three,
 		Details: workflows.OperatorAction{Reason: "it is back", From: ingest.StepUpload},
 	}
 	require.Equal(t, want, ops.bulk[1], "the action is the confirmed one")

@@ -18,7 +18,7 @@ const noReason = "by command line, no reason given"
 
 // actionFlags are the flags of file retry, skip, renotify and reprocess.
 type actionFlags struct {
-	action   client.Action
+	action   ingest.Action
 	reason   string
 	step     openapi.StepName
 	selected selectFlags
@@ -33,22 +33,22 @@ func (a *app) fileActionCommands() []*cobra.Command {
 With filters instead of uuids, all failed files that match are selected: the
 command counts them and, on a terminal, asks. --dry-run only counts.`
 	return []*cobra.Command{
-		a.fileActionCommand(client.Retry, "Retry failed files", `Resumes failed files from the failed step, or from an earlier one. A prefix of a
+		a.fileActionCommand(ingest.ActionRetry, "Retry failed files", `Resumes failed files from the failed step, or from an earlier one. A prefix of a
 uuid is enough.`+bulk,
 			"  stevedore file retry 0ab5fe59 --reason 'the bucket is back'\n  stevedore file retry --server acme --path '**/*.csv' --dry-run"),
-		a.fileActionCommand(client.Skip, "Skip failed files", `Ends failed files as skipped: they are not ingested unless the partner changes
+		a.fileActionCommand(ingest.ActionSkip, "Skip failed files", `Ends failed files as skipped: they are not ingested unless the partner changes
 them. A prefix of a uuid is enough.`+bulk,
 			"  stevedore file skip 0ab5fe59 --reason 'sent by mistake'\n  stevedore file skip --server acme --to 2026-01-01 --yes"),
-		a.fileActionCommand(client.Renotify, "Publish the notification of files again",
+		a.fileActionCommand(ingest.ActionRenotify, "Publish the notification of files again",
 			"Publishes the notification of completed files again, with the same message id. A\nprefix of a uuid is enough.",
 			"  stevedore file renotify 0ab5fe59 --reason 'the consumer lost it'"),
-		a.fileActionCommand(client.Reprocess, "Ingest completed files again",
+		a.fileActionCommand(ingest.ActionReprocess, "Ingest completed files again",
 			"Ingests completed files again whose objects are lost, under the same key and\nwith the same message id. Fails when the object exists, or when the source was\nremoved or changed.",
 			"  stevedore file reprocess 0ab5fe59 --reason 'the bucket was emptied'"),
 	}
 }
 
-func (a *app) fileActionCommand(action client.Action, short, long, example string) *cobra.Command {
+func (a *app) fileActionCommand(action ingest.Action, short, long, example string) *cobra.Command {
 	f := actionFlags{action: action}
 	cmd := &cobra.Command{
 		Use: string(action) + " UUID...", Short: short, Long: long, Example: example, Args: cobra.ArbitraryArgs,
@@ -74,7 +74,7 @@ func (a *app) fileActionCommand(action client.Action, short, long, example strin
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	addReason(cmd, &f.reason)
-	if action == client.Retry {
+	if action == ingest.ActionRetry {
 		var steps []openapi.StepName
 		for _, step := range ingest.RetrySteps() {
 			steps = append(steps, openapi.StepName(step))
@@ -83,7 +83,7 @@ func (a *app) fileActionCommand(action client.Action, short, long, example strin
 			values: steps, set: func(step openapi.StepName) { f.step = step },
 		})
 	}
-	if action == client.Retry || action == client.Skip {
+	if action == ingest.ActionRetry || action == ingest.ActionSkip {
 		f.selected.register(a, cmd)
 		flags.BoolVar(&f.all, "all", false, "all failed files")
 		flags.BoolVar(&f.dryRun, "dry-run", false, "only count the files")
@@ -94,7 +94,7 @@ func (a *app) fileActionCommand(action client.Action, short, long, example strin
 
 // actionResult is the result of an action on one file as JSON.
 type actionResult struct {
-	Action client.Action `json:"action"`
+	Action ingest.Action `json:"action"`
 	// FileUUID is the argument of the command if there is no such file.
 	FileUUID   string `json:"file_uuid"`
 	RemotePath string `json:"remote_path"`
@@ -177,7 +177,7 @@ func (r *bulkResult) add(batch openapi.BulkResult) {
 	r.Failures = slices.Concat(r.Failures, batch.Failures)
 }
 
-func (r *bulkResult) err(action client.Action) error {
+func (r *bulkResult) err(action ingest.Action) error {
 	if r.Failed+r.Remaining == 0 {
 		return nil
 	}
@@ -185,7 +185,7 @@ func (r *bulkResult) err(action client.Action) error {
 		action, r.Failed, r.Remaining)
 }
 
-func (a *app) showBulk(action client.Action, r bulkResult) error {
+func (a *app) showBulk(action ingest.Action, r bulkResult) error {
 	return a.show(r, func(t *table) {
 		if r.DryRun || r.Matched == 0 {
 			t.text("%s would act on %d failed file(s); nothing was changed", action, r.Matched)

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"slices"
 	"strconv"
 	"time"
 )
@@ -268,19 +269,31 @@ func ExcludedBySettings(file File) Change {
 	return c
 }
 
+// Action is the name of an operator action on a file, the same in ledger, workflows, API and
+// command line.
+type Action string
+
 // The operator actions on a file.
 const (
-	ActionRetry    = "retry"
-	ActionSkip     = "skip"
-	ActionRenotify = "renotify"
+	// ActionRetry and ActionSkip are for failed files, and ActionSkip also for files that
+	// have not started.
+	ActionRetry Action = "retry"
+	ActionSkip  Action = "skip"
+	// ActionRenotify publishes the notification of a completed file again, or of a file
+	// that failed to publish it.
+	ActionRenotify Action = "renotify"
 	// ActionReprocess ingests a completed file again because its object is lost.
-	ActionReprocess = "reprocess"
+	ActionReprocess Action = "reprocess"
 )
+
+// Valid reports whether the action is one of the above.
+func (a Action) Valid() bool {
+	return slices.Contains([]Action{ActionRetry, ActionSkip, ActionRenotify, ActionReprocess}, a)
+}
 
 // OperatorAction is an action of an operator on a file.
 type OperatorAction struct {
-	// Action is one of the Action constants.
-	Action string
+	Action Action
 	// From is the step to retry from; only used by ActionRetry.
 	From Step
 	// Actor and Reason are recorded in the ledger.

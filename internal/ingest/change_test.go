@@ -120,7 +120,7 @@ func changeCases() []changeCase {
 	return cases
 }
 
-func decided(action string, from ingest.Step, to ingest.Status) changeCase {
+func decided(action ingest.Action, from ingest.Step, to ingest.Status) changeCase {
 	return changeCase{"OperatorActed", statuses(ingest.StatusError), func(f ingest.File) ingest.Change {
 		return ingest.OperatorActed(f.UUID, ingest.OperatorAction{Action: action, From: from, Actor: "ann", Reason: "cleared", Key: "key"})
 	}, to, []ingest.EventType{ingest.EventOperatorAction}, true}

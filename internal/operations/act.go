@@ -9,28 +9,13 @@ import (
 	"stevedore/workflows"
 )
 
-// Action is the name of an operator action on a file.
-type Action string
-
-// The actions on files. Retry and Skip are for failed files, and Skip also for files that
-// have not started. Renotify publishes the notification of a completed file again, or
-// of a file that failed to publish it. Reprocess ingests a completed file whose object is
-// lost again.
-const (
-	Retry    Action = workflows.UpdateRetry
-	Skip     Action = workflows.UpdateSkip
-	Renotify Action = workflows.UpdateRenotify
-
-	Reprocess Action = workflows.UpdateReprocess
-)
-
 // ActOnFile implements Files.
-func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action Action, d workflows.OperatorAction) (ingest.File, error) {
+func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action ingest.Action, d workflows.OperatorAction) (ingest.File, error) {
 	file, err := s.GetFile(ctx, uuidOrPrefix)
 	if err != nil {
 		return file, err
 	}
-	if action == Skip && notBegun(file.Status) {
+	if action == ingest.ActionSkip && notBegun(file.Status) {
 		return file, s.skipNotBegun(ctx, file, d)
 	}
 	if wanted := wantedStatus(action, file); file.Status != wanted {
@@ -50,8 +35,8 @@ func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action Act
 }
 
 // wantedStatus returns the status that the action requires of the file.
-func wantedStatus(action Action, file ingest.File) ingest.Status {
-	if action == Reprocess || action == Renotify && file.Status == ingest.StatusCompleted {
+func wantedStatus(action ingest.Action, file ingest.File) ingest.Status {
+	if action == ingest.ActionReprocess || action == ingest.ActionRenotify && file.Status == ingest.StatusCompleted {
 		return ingest.StatusCompleted
 	}
 	return ingest.StatusError
@@ -86,8 +71,8 @@ func (s *Service) skipNotBegun(ctx context.Context, file ingest.File, d workflow
 	})
 }
 
-func (s *Service) act(ctx context.Context, file ingest.File, action Action, d workflows.OperatorAction) error {
-	if action == Reprocess {
+func (s *Service) act(ctx context.Context, file ingest.File, action ingest.Action, d workflows.OperatorAction) error {
+	if action == ingest.ActionReprocess {
 		return s.d.Orchestrator.Reprocess(ctx, file, workflows.FileIngestInput{
 			FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode, Reprocess: &d,
 		})
@@ -110,7 +95,7 @@ func (s *Service) act(ctx context.Context, file ingest.File, action Action, d wo
 
 // actFirst applies an action to a failed file that never had a workflow: it starts one that
 // waits for the action.
-func (s *Service) actFirst(ctx context.Context, file ingest.File, action Action, d workflows.OperatorAction) error {
+func (s *Service) actFirst(ctx context.Context, file ingest.File, action ingest.Action, d workflows.OperatorAction) error {
 	step := ingest.FirstStep(cmp.Or(file.Mode, ingest.ModeStaged))
 	err := s.d.Orchestrator.StartIngest(ctx, file, workflows.FileIngestInput{
 		FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode,

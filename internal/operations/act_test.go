@@ -16,7 +16,7 @@ func TestDecide(t *testing.T) {
 	by := workflows.OperatorAction{Actor: "ann", Reason: "fixed"}
 	for name, c := range map[string]struct {
 		status  ingest.Status
-		action  Action
+		action  ingest.Action
 		answer  error
 		kind    ingest.Kind
 		want    string
@@ -24,16 +24,16 @@ func TestDecide(t *testing.T) {
 		ingests int
 		taken   bool
 	}{
-		"retry of a parked file":      {status: ingest.StatusError, action: Retry, decided: 1},
-		"skip of a parked file":       {status: ingest.StatusError, action: Skip, decided: 1},
-		"retry of one in flight":      {status: ingest.StatusDownloading, action: Retry, kind: ingest.KindConflict, want: "is downloading"},
-		"retry whose answer was lost": {status: ingest.StatusDownloading, action: Retry, taken: true},
-		"skip of a completed one":     {status: ingest.StatusCompleted, action: Skip, kind: ingest.KindConflict, want: "is completed"},
-		"renotify of a completed one": {status: ingest.StatusCompleted, action: Renotify, ingests: 1},
-		"renotify of one in flight":   {status: ingest.StatusUploading, action: Renotify, kind: ingest.KindConflict, want: "is uploading"},
-		"renotify of a parked one":    {status: ingest.StatusError, action: Renotify, decided: 1},
+		"retry of a parked file":      {status: ingest.StatusError, action: ingest.ActionRetry, decided: 1},
+		"skip of a parked file":       {status: ingest.StatusError, action: ingest.ActionSkip, decided: 1},
+		"retry of one in flight":      {status: ingest.StatusDownloading, action: ingest.ActionRetry, kind: ingest.KindConflict, want: "is downloading"},
+		"retry whose answer was lost": {status: ingest.StatusDownloading, action: ingest.ActionRetry, taken: true},
+		"skip of a completed one":     {status: ingest.StatusCompleted, action: ingest.ActionSkip, kind: ingest.KindConflict, want: "is completed"},
+		"renotify of a completed one": {status: ingest.StatusCompleted, action: ingest.ActionRenotify, ingests: 1},
+		"renotify of one in flight":   {status: ingest.StatusUploading, action: ingest.ActionRenotify, kind: ingest.KindConflict, want: "is uploading"},
+		"renotify of a parked one":    {status: ingest.StatusError, action: ingest.ActionRenotify, decided: 1},
 		"parked, but its workflow gone": {
-			status: ingest.StatusError, action: Retry, answer: ingest.Errorf(ingest.KindMissing, "gone"),
+			status: ingest.StatusError, action: ingest.ActionRetry, answer: ingest.Errorf(ingest.KindMissing, "gone"),
 			kind: ingest.KindConflict, want: "reconciler", decided: 1,
 		},
 	} {
@@ -61,7 +61,7 @@ func TestAReasonIsOneLineThatCanBeSeen(t *testing.T) {
 	t.Parallel()
 	b := setup()
 	b.ledger.files = []ingest.File{{ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: ingest.StatusError}}
-	_, err := b.ActOnFile(t.Context(), "uuid-1", Skip, workflows.OperatorAction{Actor: "ann", Reason: "two\nlines\x7f\x1b[2Jпочинено"})
+	_, err := b.ActOnFile(t.Context(), "uuid-1", ingest.ActionSkip, workflows.OperatorAction{Actor: "ann", Reason: "two\nlines\x7f\x1b[2Jпочинено"})
 	require.NoError(t, err)
 	assert.Equal(t, `two\nlines\x7f\x1b[2Jпочинено`, b.engine.reason)
 }
@@ -80,7 +80,7 @@ func TestADecisionOnAFileThatNeverSettled(t *testing.T) {
 		ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: ingest.StatusError,
 		ErrorStep: ingest.StepDiscover, ErrorKind: ingest.KindUnsettled, ErrorMessage: "it changed",
 	}}
-	_, err := b.ActOnFile(t.Context(), "uuid-1", Skip, workflows.OperatorAction{Actor: "ann", Reason: "a log"})
+	_, err := b.ActOnFile(t.Context(), "uuid-1", ingest.ActionSkip, workflows.OperatorAction{Actor: "ann", Reason: "a log"})
 	require.NoError(t, err)
 	require.Len(t, b.engine.ingests, 1)
 	assert.Equal(t, &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindUnsettled, Message: "it changed"}, b.engine.ingests[0].Parked)
@@ -98,27 +98,27 @@ func TestAFileThatHasNotBegunCanBeSkipped(t *testing.T) {
 		{ID: 3, UUID: "uuid-3", RemotePath: "/in/c.csv", Status: ingest.StatusDownloading},
 	}
 	b.ledger.begun = "uuid-2"
-	_, err := b.ActOnFile(t.Context(), "uuid-1", Skip, workflows.OperatorAction{Reason: "never comes"})
+	_, err := b.ActOnFile(t.Context(), "uuid-1", ingest.ActionSkip, workflows.OperatorAction{Reason: "never comes"})
 	require.NoError(t, err)
 	require.Equal(t, []string{"uuid-1 never comes"}, b.ledger.decided)
 	require.Equal(t, "file.skip", b.ledger.audited[0].Action)
-	_, err = b.ActOnFile(t.Context(), "uuid-2", Skip, workflows.OperatorAction{Reason: "x"})
+	_, err = b.ActOnFile(t.Context(), "uuid-2", ingest.ActionSkip, workflows.OperatorAction{Reason: "x"})
 	require.ErrorContains(t, err, "has just started")
-	_, err = b.ActOnFile(t.Context(), "uuid-1", Retry, workflows.OperatorAction{Reason: "x"})
+	_, err = b.ActOnFile(t.Context(), "uuid-1", ingest.ActionRetry, workflows.OperatorAction{Reason: "x"})
 	require.ErrorContains(t, err, "can be skipped")
-	_, err = b.ActOnFile(t.Context(), "uuid-3", Skip, workflows.OperatorAction{Reason: "x"})
+	_, err = b.ActOnFile(t.Context(), "uuid-3", ingest.ActionSkip, workflows.OperatorAction{Reason: "x"})
 	require.ErrorContains(t, err, "/in/c.csv is downloading: skip requires status error")
 
-	bulk := func(filter ingest.FileFilter, action Action) int64 {
+	bulk := func(filter ingest.FileFilter, action ingest.Action) int64 {
 		result, err := b.ActOnFiles(t.Context(), BulkRequest{Filter: filter, Action: action, DryRun: true})
 		require.NoError(t, err)
 		return result.Matched
 	}
 	all := ingest.FileFilter{Statuses: []ingest.Status{ingest.StatusError, ingest.StatusDiscovered, ingest.StatusDownloading}}
-	require.EqualValues(t, 1, bulk(all, Skip), "by the status that is named")
-	require.EqualValues(t, 0, bulk(all, Retry))
-	require.EqualValues(t, 0, bulk(ingest.FileFilter{}, Skip), "a filter alone means files in error")
-	require.EqualValues(t, 2, bulk(ingest.FileFilter{UUIDs: []string{"uuid-1", "uuid-2", "uuid-3"}}, Skip))
+	require.EqualValues(t, 1, bulk(all, ingest.ActionSkip), "by the status that is named")
+	require.EqualValues(t, 0, bulk(all, ingest.ActionRetry))
+	require.EqualValues(t, 0, bulk(ingest.FileFilter{}, ingest.ActionSkip), "a filter alone means files in error")
+	require.EqualValues(t, 2, bulk(ingest.FileFilter{UUIDs: []string{"uuid-1", "uuid-2", "uuid-3"}}, ingest.ActionSkip))
 }
 
 // SkipNotStarted skips every file except the started one.

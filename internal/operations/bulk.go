@@ -33,7 +33,7 @@ const (
 type BulkRequest struct {
 	// Filter selects the files; ActOnFiles sets its order and position.
 	Filter  ingest.FileFilter
-	Action  Action
+	Action  ingest.Action
 	Details workflows.OperatorAction
 	// Cursor is Next of the previous request and omits the files that it processed; empty
 	// starts with the oldest file.
@@ -107,11 +107,11 @@ func (s *Service) ActOnFiles(ctx context.Context, req BulkRequest) (BulkResult, 
 
 // decidable returns the statuses of the files to act on. Skipping by a pattern does not
 // skip arriving files.
-func decidable(action Action, filter ingest.FileFilter) []ingest.Status {
+func decidable(action ingest.Action, filter ingest.FileFilter) []ingest.Status {
 	var statuses []ingest.Status
 	for _, status := range []ingest.Status{ingest.StatusError, ingest.StatusDiscovered, ingest.StatusReady} {
 		named := slices.Contains(filter.Statuses, status) || len(filter.UUIDs) > 0 && len(filter.Statuses) == 0
-		if named && (status == ingest.StatusError || action == Skip) {
+		if named && (status == ingest.StatusError || action == ingest.ActionSkip) {
 			statuses = append(statuses, status)
 		}
 	}

@@ -24,7 +24,7 @@ func inError(n int) *bundle {
 }
 
 func retryAll() BulkRequest {
-	return BulkRequest{Action: Retry, Details: workflows.OperatorAction{Actor: "ann", Reason: "fixed"}}
+	return BulkRequest{Action: ingest.ActionRetry, Details: workflows.OperatorAction{Actor: "ann", Reason: "fixed"}}
 }
 
 // Later requests reach all files, although the ledger shows actions with a delay and some

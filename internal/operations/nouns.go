@@ -79,7 +79,7 @@ type Files interface {
 	Progress(ctx context.Context, files []ingest.File) map[string]orchestrator.Progress
 	// ActOnFile applies an operator action to a file and returns its state before the action.
 	// It returns KindConflict when the action does not fit the file's status.
-	ActOnFile(ctx context.Context, uuidOrPrefix string, action Action, details workflows.OperatorAction) (ingest.File, error)
+	ActOnFile(ctx context.Context, uuidOrPrefix string, action ingest.Action, details workflows.OperatorAction) (ingest.File, error)
 	// ActOnFiles applies an operator action to up to 500 files, the oldest first. What is
 	// refused for one file is in the result and does not affect others. After an error no
 	// file has changed.

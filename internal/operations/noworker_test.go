@@ -45,7 +45,7 @@ func TestRequestsReportThatNoWorkerRuns(t *testing.T) {
 			}
 			return ingest.Wrap(ingest.KindTransient, orchestrator.ErrNoWorker, startWorker)
 		})
-		for _, action := range []Action{Retry, Skip} {
+		for _, action := range []ingest.Action{ingest.ActionRetry, ingest.ActionSkip} {
 			_, err := b.ActOnFile(t.Context(), "uuid-1", action, workflows.OperatorAction{})
 			require.EqualError(t, err, startWorker, action)
 			require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
@@ -67,7 +67,7 @@ func TestALeavingCallerIsNotAMissingWorker(t *testing.T) {
 		b := setupWorker(func() error { return ingest.Errorf(ingest.KindTransient, "Temporal does not answer") })
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, err := b.ActOnFile(ctx, "uuid-1", Retry, workflows.OperatorAction{})
+		_, err := b.ActOnFile(ctx, "uuid-1", ingest.ActionRetry, workflows.OperatorAction{})
 		require.ErrorContains(t, err, "Temporal does not answer")
 	})
 }

@@ -21,7 +21,7 @@ func TestNoChangeWithoutAnEntry(t *testing.T) {
 	require.ErrorContains(t, err, "full")
 	_, err = b.StartScan(ctx, nil)
 	require.ErrorContains(t, err, "full")
-	_, err = b.ActOnFile(ctx, "uuid-1", Skip, workflows.OperatorAction{})
+	_, err = b.ActOnFile(ctx, "uuid-1", ingest.ActionSkip, workflows.OperatorAction{})
 	require.ErrorContains(t, err, "full")
 	require.True(t, b.ledger.servers[0].Active)
 	require.Empty(t, b.engine.started)

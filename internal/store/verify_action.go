@@ -34,7 +34,7 @@ func (s *Store) VerifyAction(ctx context.Context, fileUUID string, action ingest
 	}
 	return false, s.Record(ctx, ingest.AuditEntry{
 		Key:   uuid.NewSHA1(uuid.NameSpaceOID, []byte("unverified "+action.Key)).String(),
-		Actor: ingest.Unverified, Role: ingest.RoleOperator, Action: "file." + action.Action, Target: id,
+		Actor: ingest.Unverified, Role: ingest.RoleOperator, Action: "file." + string(action.Action), Target: id,
 		Details: map[string]any{"verified": false, "claimed_actor": action.Actor, "reason": action.Reason, "from": action.From},
 	})
 }

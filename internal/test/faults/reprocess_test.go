@@ -35,7 +35,7 @@ func operator(t *testing.T, h *sandbox.Cluster) (context.Context, *operations.Se
 func reprocess(t *testing.T, h *sandbox.Cluster, file ingest.File) error {
 	h.AwaitIngest(t, file.UUID)
 	ctx, ops := operator(t, h)
-	_, err := ops.ActOnFile(ctx, file.UUID, operations.Reprocess, workflows.OperatorAction{Reason: "the object was deleted"})
+	_, err := ops.ActOnFile(ctx, file.UUID, ingest.ActionReprocess, workflows.OperatorAction{Reason: "the object was deleted"})
 	return err
 }
 
@@ -171,7 +171,7 @@ func TestFault76_OtherContentIsNotAnnounced(t *testing.T) {
 
 			rewrite(t, acme.Path("a.bin"), content, file.ModTime)
 			ctx, ops := operator(t, h)
-			_, err := ops.ActOnFile(ctx, file.UUID, operations.Retry, workflows.OperatorAction{Reason: "the partner restored it"})
+			_, err := ops.ActOnFile(ctx, file.UUID, ingest.ActionRetry, workflows.OperatorAction{Reason: "the partner restored it"})
 			require.NoError(t, err)
 			again(t, h, file)
 			h.RequireExactlyOnce(t)
