@@ -107,11 +107,12 @@ func (d DraftLogins) RecordPasswordResult(ctx context.Context, server ingest.Ser
 
 // RecordKeyResult implements sftp.PasswordBudget.
 func (d DraftLogins) RecordKeyResult(ctx context.Context, server ingest.Server, outcome ingest.LoginResult) error {
-	switch {
-	case outcome == ingest.PasswordAccepted:
+	switch outcome {
+	case ingest.PasswordAccepted:
 		return d.exec(ctx, "clear log-ins of a draft", dropDraftAttempts, account(server))
-	case outcome == ingest.PasswordAbandoned:
+	case ingest.PasswordAbandoned:
 		return nil
+	default:
+		return d.exec(ctx, "count a log-in of a draft", addDraftKey, account(server))
 	}
-	return d.exec(ctx, "count a log-in of a draft", addDraftKey, account(server))
 }
