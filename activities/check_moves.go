@@ -24,14 +24,21 @@ func (a *Activities) checkMoves(ctx context.Context, source Source, server inges
 	}
 	var gone []ingest.SuspectedMove
 	var copies []int64
-	exists := map[int64]bool{} // by OldID: copies of one file share its path
+	unchanged := map[int64]bool{} // by OldID: copies of one file share its path
 	for _, s := range suspects {
-		there, known := exists[s.OldID]
+		there, known := unchanged[s.OldID]
 		if !known {
-			if there, err = oldPathExists(ctx, source, s); err != nil {
+			if there, err = oldPathUnchanged(ctx, source, s); err != nil {
 				return err
 			}
-			exists[s.OldID] = there
+			unchanged[s.OldID] = there
+		}
+		if there && s.OldID != 0 {
+			same, err := isSamePath(ctx, source, s.OldPath, s.Path)
+			if err != nil {
+				return err
+			}
+			there = !same
 		}
 		if there {
 			copies = append(copies, s.FileID)
@@ -42,20 +49,16 @@ func (a *Activities) checkMoves(ctx context.Context, source Source, server inges
 	return a.Catalog.DecideMoves(ctx, server, gone, copies)
 }
 
-// oldPathExists reports whether the old path still shows the ingested version in another file,
-// or no such file was ingested after all. If the server fails to stat the path, the result is false, unless
+// oldPathUnchanged reports whether the old path still shows the ingested version, or no such
+// file was ingested after all. If the server fails to stat the path, the result is false, unless
 // the connection is lost.
-func oldPathExists(ctx context.Context, source Source, s ingest.SuspectedMove) (bool, error) {
+func oldPathUnchanged(ctx context.Context, source Source, s ingest.SuspectedMove) (bool, error) {
 	if s.OldID == 0 {
 		return true, nil
 	}
 	seen, err := source.Stat(ctx, s.OldPath)
 	if err == nil {
-		if seen.Rejected != "" || seen.Size != s.Size || seen.ModTime.Unix() != s.ModTime.Unix() {
-			return false, nil
-		}
-		same, err := isSamePath(ctx, source, s.OldPath, s.Path)
-		return !same, err
+		return seen.Rejected == "" && seen.Size == s.Size && seen.ModTime.Unix() == s.ModTime.Unix(), nil
 	}
 	if kind := ingest.KindOf(err); kind == ingest.KindNotFound || kind == ingest.KindPermission {
 		return false, nil

@@ -40,6 +40,8 @@ func (s statSource) Stat(_ context.Context, path string) (ingest.Observation, er
 	return ingest.Observation{Path: path}, nil
 }
 
+func (s statSource) Real(_ context.Context, path string) (string, error) { return path, nil }
+
 // TestOldPathsAreAskedForOnce: copies of one file share its path.
 func TestOldPathsAreAskedForOnce(t *testing.T) {
 	t.Parallel()
