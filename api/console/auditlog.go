@@ -113,9 +113,9 @@ func (p auditLogPage) row(v *view, e ingest.AuditEntry) row {
 		{v.T("Time"), "", when(e.At)},
 		{v.T("User"), "", entryUser(v, e)},
 		{v.T("Action"), "", code(e.Action)},
-		{v.T("Target"), "", entryTarget(p.targetHref(e), e.Target)},
+		{v.T("Target"), "", linkIf(p.targetHref(e) != "", p.targetHref(e), e.Target)},
 		{v.T("Outcome"), "", entryOutcome(v, e)},
-		{v.T("Changes and details"), "path", detailList(entryDetails(e))},
+		{v.T("Changes and details"), "path", optional(len(e.Details) > 0, detailList(entryDetails(e)))},
 	}}
 }
 

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"fmt"
 	"net/http"
 
 	"stevedore/internal/ingest"
@@ -24,7 +25,10 @@ func (c *Console) startAudit(r *http.Request, v *view) (answer, error) {
 		servers = []string{name}
 	}
 	run, err := c.d.Operations.StartAudit(r.Context(), servers, r.PostFormValue("deep") != "")
-	return answer{goTo: "/audits/" + run.UUID, notice: plain(v.T("Audit started."))}, err
+	if err != nil {
+		return v.done("/audits", "", err)
+	}
+	return v.done("/audits/"+run.UUID, v.T("Audit started."), nil)
 }
 
 // discrepanciesPerPage is the page size of discrepancies.
@@ -66,6 +70,31 @@ func markWord(mark ingest.AuditMark) string {
 	default:
 		return "differs"
 	}
+}
+
+// auditRow returns the row of an audit.
+func (v *view) auditRow(run ingest.AuditRun) row {
+	return row{href: "/audits/" + run.UUID, busy: run.State == ingest.AuditRunning, cells: []cell{
+		{v.T("State"), "", badgeOf(v, auditHealth(run))},
+		{v.T("Started"), "", linkTo("/audits/"+run.UUID, when(run.StartedAt))},
+		{v.T("Requested by"), "", text(ingest.DisplayPath(run.Actor))},
+		v.number(v.T("On servers"), run.Sources),
+		v.number(v.T("In the ledger"), run.Files),
+		v.number(v.T("In the store"), run.Objects),
+		v.number(v.T("Discrepancies"), run.Discrepancies()),
+	}}
+}
+
+// discrepancyRow returns the row of a discrepancy.
+func (v *view) discrepancyRow(d ingest.Discrepancy) row {
+	return row{id: fmt.Sprintf("d-%d", d.Seq), cells: []cell{
+		{v.T("Type"), "", badgeOf(v, badge{"warn", string(d.Mark), markWord(d.Mark)})},
+		{v.T("File or object"), "path", discrepancyItem(v, d)},
+		{v.T("Source"), "side", sideView(v, d.Sides.Source)},
+		{v.T("Ledger"), "side", sideView(v, d.Sides.Ledger)},
+		{v.T("Object"), "side", sideView(v, d.Sides.Object)},
+		{v.T("Notification"), "side", sideView(v, d.Sides.Notification)},
+	}}
 }
 
 // markOf returns the badge of one place.

@@ -2,7 +2,6 @@ package console
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"stevedore/internal/ingest"
@@ -91,38 +90,24 @@ func (p filePage) next(v *view) notice {
 // cli returns the command that shows the file.
 func (p filePage) cli() string { return "stevedore file show " + p.file.UUID }
 
+// actionNotices confirm the operator actions of a file's page.
+var actionNotices = map[ingest.Action]string{
+	ingest.ActionRetry: "Retry requested.", ingest.ActionSkip: "File skipped.", ingest.ActionRenotify: "Notification requested.",
+	ingest.ActionReprocess: "Reprocessing requested.",
+}
+
 func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
-	action := ingest.Action(r.PostFormValue("action"))
+	action, uuid := ingest.Action(r.PostFormValue("action")), r.PathValue("file")
 	if !action.Valid() {
 		return answer{}, newError(ingest.KindInvalid, nil, "Unknown action.")
 	}
-	back := answer{goTo: "/files/" + r.PathValue("file")}
-	decision := workflows.OperatorAction{Reason: strings.TrimSpace(r.PostFormValue("reason"))}
-	if decision.Reason == "" {
-		back.notice, back.bad = plain(v.T("Enter a reason; it is stored in the history.")), true
-		return back, nil
+	reason, err := reasonOf(r)
+	if err == nil {
+		decision := workflows.OperatorAction{Reason: reason}
+		if action == ingest.ActionRetry {
+			decision.From = ingest.Step(r.PostFormValue("from"))
+		}
+		_, err = c.d.Operations.ActOnFile(r.Context(), uuid, action, decision)
 	}
-	if action == ingest.ActionRetry {
-		decision.From = ingest.Step(r.PostFormValue("from"))
-	}
-	file, err := c.d.Operations.ActOnFile(r.Context(), r.PathValue("file"), action, decision)
-	switch {
-	case err != nil && ingest.KindOf(err).Permanent():
-		back.notice, back.bad = v.explain(err), true
-		return back, nil
-	case err != nil:
-		return answer{}, err
-	}
-	back.goTo = "/files/" + file.UUID
-	switch action {
-	case ingest.ActionRetry:
-		back.notice = plain(v.T("Retry requested."))
-	case ingest.ActionSkip:
-		back.notice = plain(v.T("File skipped."))
-	case ingest.ActionReprocess:
-		back.notice = plain(v.T("Reprocessing requested."))
-	default:
-		back.notice = plain(v.T("Notification requested."))
-	}
-	return back, nil
+	return v.done("/files/"+uuid, v.T(actionNotices[action]), err)
 }

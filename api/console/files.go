@@ -102,6 +102,22 @@ func (p filesPage) selectable(v *view) bool {
 		slices.ContainsFunc(p.files, func(f ingest.File) bool { return f.Status == ingest.StatusError })
 }
 
+// row returns the row of a file.
+func (p filesPage) row(v *view, f ingest.File) row {
+	cells := []cell{
+		{v.T("Status"), "", statusBadge(v, f.Status)},
+		{v.T("Path"), "path", filePath(f)},
+		{v.T("Server"), "", link("/servers/"+f.ServerName, f.ServerName)},
+		{v.T("Size"), "num", text(v.bytes(f.Size))},
+		{v.T("Progress"), "progress", fileProgress(v, f, p)},
+		{v.T("Updated"), "", when(f.UpdatedAt)},
+	}
+	if p.selectable(v) {
+		cells = slices.Insert(cells, 0, cell{v.T("Select"), "tick", fileTick(v, f)})
+	}
+	return row{id: "f-" + f.UUID, href: "/files/" + f.UUID, busy: f.Status.InFlight(), cells: cells}
+}
+
 // dirOf returns the folder of a path with its slash, safe to display.
 func dirOf(path string) string { return ingest.DisplayPath(path[:strings.LastIndexByte(path, '/')+1]) }
 

@@ -63,6 +63,9 @@ func used(t *testing.T) map[string]bool {
 			keys[word] = true
 		}
 	}
+	for _, notice := range actionNotices {
+		keys[notice] = true
+	}
 	for _, reason := range ingest.OmissionReasons {
 		if reason != ingest.OmitRejected && reason != ingest.OmitWaiting { // shown with a headline
 			keys[reason.Format()] = true

@@ -30,6 +30,13 @@ func (c *Console) servers(r *http.Request, v *view) (answer, error) {
 	return answer{title: v.T("Servers"), body: serverList(v, serversPage{servers: servers, facts: byServer(overview)})}, nil
 }
 
+// overviewOf returns the overview of a server.
+func (p serversPage) overviewOf(s ingest.Server) operations.ServerOverview {
+	o := p.facts[s.UUID]
+	o.Server = s
+	return o
+}
+
 func byServer(o operations.Overview) map[string]operations.ServerOverview {
 	facts := map[string]operations.ServerOverview{}
 	for _, server := range o.Servers {
@@ -130,23 +137,17 @@ func (c *Console) scanAll(r *http.Request, v *view) (answer, error) {
 
 func (c *Console) startScan(r *http.Request, v *view, servers []string, back string) (answer, error) {
 	_, err := c.d.Operations.StartScan(r.Context(), servers)
-	switch {
-	case ingest.IsKind(err, ingest.KindInvalid), ingest.IsKind(err, ingest.KindConflict):
-		return answer{goTo: back, notice: v.explain(err), bad: true}, nil
-	case err != nil:
-		return answer{}, err
-	}
-	return answer{goTo: back, notice: plain(v.T("Scan started."))}, nil
+	return v.done(back, v.T("Scan started."), err)
 }
 
 func (c *Console) pauseServer(r *http.Request, v *view) (answer, error) {
-	server, err := c.d.Operations.PauseServer(r.Context(), r.PathValue("server"))
-	return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("Server paused. Discovered files are still ingested."))}, err
+	_, err := c.d.Operations.PauseServer(r.Context(), r.PathValue("server"))
+	return v.done("/servers/"+r.PathValue("server"), v.T("Server paused. Discovered files are still ingested."), err)
 }
 
 func (c *Console) resumeServer(r *http.Request, v *view) (answer, error) {
-	server, err := c.d.Operations.ResumeServer(r.Context(), r.PathValue("server"))
-	return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("Server resumed."))}, err
+	_, err := c.d.Operations.ResumeServer(r.Context(), r.PathValue("server"))
+	return v.done("/servers/"+r.PathValue("server"), v.T("Server resumed."), err)
 }
 
 // heldPart labels a part of the held changes.
@@ -163,35 +164,50 @@ func heldPart(v *view, p ingest.HeldPart) string {
 
 // decideChanges resolves held changes.
 func (c *Console) decideChanges(r *http.Request, v *view) (answer, error) {
+	var n int64
 	name := r.PathValue("server")
-	back := answer{goTo: "/servers/" + name}
-	decision, reason := ingest.ChangesDecision(r.PostFormValue("decision")), strings.TrimSpace(r.PostFormValue("reason"))
-	if reason == "" {
-		back.notice, back.bad = plain(v.T("Enter a reason; it is stored in the history.")), true
-		return back, nil
+	reason, err := reasonOf(r)
+	if err == nil {
+		n, err = c.d.Operations.ResolveChanges(r.Context(), name, ingest.ChangesDecision(r.PostFormValue("decision")), r.PostFormValue("part"), reason)
 	}
-	n, err := c.d.Operations.ResolveChanges(r.Context(), name, decision, r.PostFormValue("part"), reason)
-	switch {
-	case ingest.IsKind(err, ingest.KindInvalid), ingest.IsKind(err, ingest.KindConflict):
-		back.notice, back.bad = v.explain(err), true
-		return back, nil
-	case err != nil:
-		return answer{}, err
-	}
-	back.notice = plain(v.T("Action applied to %d files.", n))
-	return back, nil
+	return v.done("/servers/"+name, v.T("Action applied to %d files.", n), err)
 }
 
 func (c *Console) removeServer(r *http.Request, v *view) (answer, error) {
 	name := r.PathValue("server")
 	if r.PostFormValue("name") != name {
-		return answer{goTo: "/servers/" + name, notice: plain(v.T("Enter the server name to confirm")), bad: true}, nil
+		return v.done("/servers/"+name, "", newError(ingest.KindInvalid, nil, "Enter the server name to confirm"))
 	}
 	_, err := c.d.Operations.RemoveServer(r.Context(), name, r.PostFormValue("version"))
-	if ingest.IsKind(err, ingest.KindConflict) {
-		return answer{goTo: "/servers/" + name, notice: v.explain(err), bad: true}, nil
+	if err != nil {
+		return v.done("/servers/"+name, "", err)
 	}
-	return answer{goTo: "/servers", notice: plain(v.T("Server removed. Delivered files stay in the ledger."))}, err
+	return v.done("/servers", v.T("Server removed. Delivered files stay in the ledger."), nil)
+}
+
+// serverRow returns the row of a server: of the list of servers, or of the overview.
+func (v *view) serverRow(o operations.ServerOverview, list bool) row {
+	s := o.Server
+	cells := []cell{
+		{v.T("State"), "", badgeOf(v, healthOf(s, o.Late))},
+		{v.T("Name"), "", link("/servers/"+s.Name, s.Name)},
+		{v.T("Address"), "", text(addressOf(s))},
+		{v.T("Last scan"), "", when(s.LastScanAt)},
+		v.number(v.T("In flight"), o.InFlight),
+		{v.T("Needs attention"), "num", failedFiles(v, s.Name, o.Files[ingest.StatusError])},
+		{v.T("Completed in 24 h"), "num", completedFiles(v, o.Hours)},
+	}
+	if list {
+		cells = append(cells, cell{v.T("Last error"), "why", optional(s.LastError != "", noticeText(v.quote("", s.LastError)))})
+	} else {
+		cells = append(slices.Delete(cells, 2, 3), cell{v.T("Volume in 24 h"), "num", text(v.bytes(total(o.Hours).Bytes))}, v.number(v.T("Failures in 24 h"), total(o.Hours).Failures))
+	}
+	return row{href: "/servers/" + s.Name, cells: cells}
+}
+
+// addressOf returns the user, host and port of a server.
+func addressOf(s ingest.Server) string {
+	return fmt.Sprintf("%s@%s:%d", ingest.DisplayPath(s.Username), ingest.DisplayPath(s.Host), s.Port)
 }
 
 // healthOf returns the badge of a server.

@@ -43,6 +43,14 @@ func (v *view) number(label string, n int64) cell {
 	return cell{label, "num", text(v.T("%d", n))}
 }
 
+// optional returns the content, or nil for an empty cell, which phones hide.
+func optional(shown bool, content templ.Component) templ.Component {
+	if !shown {
+		return nil
+	}
+	return content
+}
+
 // live returns the attributes of an element that scripts reload after each change.
 func (v *view) live(id string) templ.Attributes {
 	return templ.Attributes{"id": id, "data-live": true, "hx-get": v.url.RequestURI(), "hx-select": "#" + id, "hx-trigger": "live from:body", "hx-swap": "morph:outerHTML"}

@@ -69,7 +69,21 @@ func (c *Console) createToken(r *http.Request, v *view) (answer, error) {
 
 func (c *Console) revokeToken(r *http.Request, v *view) (answer, error) {
 	token, err := c.d.Access.RevokeToken(r.Context(), r.PathValue("name"))
-	return answer{goTo: "/tokens", notice: plain(v.T("The token %s is revoked.", token.Name))}, err
+	return v.done("/tokens", v.T("The token %s is revoked.", token.Name), err)
+}
+
+// tokenRow returns the row of a token.
+func (v *view) tokenRow(t ingest.Token) row {
+	state := tokenState(t, v.now)
+	return row{cells: []cell{
+		{v.T("State"), "", badgeOf(v, state)},
+		{v.T("Name"), "", text(t.Name)},
+		{v.T("Role"), "", text(v.T(string(t.Role)))},
+		{v.T("Expires"), "", when(t.ExpiresAt)},
+		{v.T("Last used"), "", when(t.LastUsedAt)},
+		{v.T("Created"), "", tokenCreated(v, t)},
+		{v.T("Revoke"), "tick", optional(state.class == "good", revokeButton(v, t.Name))},
+	}}
 }
 
 // tokenState returns the badge of a token.

@@ -92,6 +92,28 @@ type download struct {
 	write             func(w io.Writer) error
 }
 
+// done returns the answer of a form: the page goTo with the notice, or with the reason why
+// the request is refused.
+func (v *view) done(goTo, text string, err error) (answer, error) {
+	switch {
+	case err == nil:
+		return answer{goTo: goTo, notice: plain(text)}, nil
+	case ingest.IsKind(err, ingest.KindInvalid), ingest.IsKind(err, ingest.KindConflict):
+		return answer{goTo: goTo, notice: v.explain(err), bad: true}, nil
+	default:
+		return answer{}, err
+	}
+}
+
+// reasonOf returns the reason of an operator action.
+func reasonOf(r *http.Request) (string, error) {
+	reason := strings.TrimSpace(r.PostFormValue("reason"))
+	if reason == "" {
+		return "", newError(ingest.KindInvalid, nil, "Enter a reason; it is stored in the history.")
+	}
+	return reason, nil
+}
+
 // handler renders a page or processes a form.
 type handler func(r *http.Request, v *view) (answer, error)
 
