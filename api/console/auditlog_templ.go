@@ -170,7 +170,7 @@ func auditLogView(v *view, page auditLogPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = textFilter(page.query, "target", v.T("Target"), v.T("server, file UUID or token")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = textFilter(page.query, "target", v.T("Target"), v.T("server or UUID")).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

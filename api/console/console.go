@@ -94,6 +94,7 @@ func (c *Console) routes() []route {
 		{"GET /servers/{server}", ingest.RoleViewer, c.server},
 		{"GET /servers/{server}/edit", ingest.RoleAdmin, c.editServer},
 		{"POST /servers/{server}/edit", ingest.RoleAdmin, c.saveServer},
+		{"POST /servers/{server}/edit/test", ingest.RoleAdmin, c.testEdit},
 		{"POST /servers/{server}/remove", ingest.RoleAdmin, c.removeServer},
 		{"POST /servers/{server}/test", ingest.RoleOperator, c.testServer},
 		{"POST /servers/{server}/approve", ingest.RoleAdmin, c.approveKey},

@@ -183,6 +183,12 @@ func (f *fake) Statistics(_ context.Context, _ string, period ingest.Period) (in
 	return s, f.err
 }
 
+func (f *fake) TestEdit(_ context.Context, name, version string, edit operations.ServerEdit, sample bool) (operations.TestResult, error) {
+	f.edit = edit
+	f.done = append(f.done, fmt.Sprint("test edit ", name, " ", version, " ", sample))
+	return f.tested, f.err
+}
+
 func (f *fake) TestSettings(_ context.Context, in operations.NewServer, sample bool) (operations.TestResult, error) {
 	f.added = in
 	f.done = append(f.done, fmt.Sprint("test settings ", sample))
@@ -799,6 +805,15 @@ func TestSettingsAreTestedBeforeTheyAreSaved(t *testing.T) {
 	require.Equal(t, http.StatusOK, page.Code, "htmx shows only successful answers")
 	_, draft, _ := strings.Cut(page.Body.String(), `id="draft"`)
 	require.Contains(t, draft, "host: use a name")
+
+	f.done, f.err, f.tested = nil, nil, operations.TestResult{Server: ingest.Server{UUID: "s1"}}
+	form.Set("version", "v7")
+	form.Set("password", "")
+	page = post(c, "/servers/acme/edit/test", form)
+	require.Equal(t, []string{"test edit acme v7 true"}, f.done)
+	require.Nil(t, f.edit.Password, "the stored one is used")
+	require.Contains(t, page.Body.String(), "OK: connected")
+	require.Contains(t, page.Body.String(), `hx-post="/servers/acme/edit/test"`)
 }
 
 func TestFailuresAreGroupedByCause(t *testing.T) {

@@ -28,10 +28,14 @@ func TestOperatorReprocessesLostObject(t *testing.T) {
 	p.AwaitIngest(t, lost.UUID)
 	p.logIn(t)
 
+	for _, name := range []string{"report.csv.tmp", "orders.csv.sha256", ".hidden"} {
+		globex.Write(t, name, sandbox.Random(10))
+	}
 	p.open(t, "/servers/globex")
 	p.press(t, "Preview")
 	p.sees(t, "Included files")
 	p.sees(t, "lost.csv")
+	p.sees(t, "name of a file in progress, *.tmp")
 	p.photo(t, "server-test-sample")
 	p.accessible(t, "test with a sample")
 

@@ -375,7 +375,7 @@ var russian = map[string]string{
 	"beyond the folder depth of %s": "глубже %s уровней вложенности",
 
 	// Audit log.
-	"Export %s": "Экспорт %s", "server, file UUID or token": "сервер, UUID файла или токен", "From (UTC)": "С (UTC)", "Before (UTC)": "До (UTC)",
+	"Export %s": "Экспорт %s", "server or UUID": "сервер или UUID", "From (UTC)": "С (UTC)", "Before (UTC)": "До (UTC)",
 	"No entries match this filter.": "Нет записей, подходящих под фильтр.", "Outcome": "Результат", "Changes and details": "Изменения и подробности",
 	"done": "выполнено", "unknown": "неизвестно", "Unknown format.": "Неизвестный формат.",
 }

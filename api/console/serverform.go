@@ -71,7 +71,7 @@ func (c *Console) newServer(_ *http.Request, v *view) (answer, error) {
 			form.values.Del(setting.Field)
 		}
 	}
-	return answer{title: v.T("Add a server"), body: serverFormView(v, form)}, nil
+	return answer{title: form.title(v), body: serverFormView(v, form)}, nil
 }
 
 func (c *Console) editServer(r *http.Request, v *view) (answer, error) {
@@ -83,7 +83,7 @@ func (c *Console) editServer(r *http.Request, v *view) (answer, error) {
 		name: server.Name, version: operations.ServerVersion(server), values: valuesOf(server),
 		hasPassword: len(server.PasswordEncrypted) > 0, hasKey: len(server.PrivateKeyEncrypted) > 0,
 	}
-	return answer{title: server.Name, body: serverFormView(v, form)}, nil
+	return answer{title: form.title(v), body: serverFormView(v, form)}, nil
 }
 
 // valuesOf returns the settings by field. The action after ingest is two fields: a choice
@@ -152,83 +152,76 @@ func (f *serverForm) invalidated(v *view, err error) bool {
 }
 
 func (c *Console) addServer(r *http.Request, v *view) (answer, error) {
-	form, err := readServerForm(r)
+	form, in, err := readNewServer(r, v)
 	if err != nil {
 		return answer{}, err
 	}
-	form.new = true
-	in := form.newServer(r, v)
-	again := answer{title: v.T("Add a server"), status: http.StatusBadRequest}
-	if len(form.wrong) > 0 {
-		again.body = serverFormView(v, form.again())
-		return again, nil
-	}
-	server, err := c.d.Operations.AddServer(r.Context(), in)
-	switch {
-	case err == nil:
-		return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("Server added. Test the connection."))}, nil
-	case form.invalidated(v, err):
-		again.body = serverFormView(v, form.again())
-		return again, nil
-	default:
-		return answer{}, err
-	}
-}
-
-// newServer returns the entered server.
-func (f *serverForm) newServer(r *http.Request, v *view) operations.NewServer {
-	in := operations.NewServer{Credentials: ingest.Credentials{Password: []byte(r.PostFormValue("password")), PrivateKey: keyOf(r)}, KeyExtras: extrasOf(r)}
-	f.read(v)(&in.Server)
-	return in
-}
-
-// testSettings tests the entered settings without saving them. The answer has status 200
-// even for invalid settings, because htmx shows only successful answers.
-func (c *Console) testSettings(r *http.Request, v *view) (answer, error) {
-	form, err := readServerForm(r)
-	if err != nil {
-		return answer{}, err
-	}
-	form.new, form.tested = true, true
-	in := form.newServer(r, v)
-	if len(form.wrong) == 0 {
-		result, err := c.d.Operations.TestSettings(r.Context(), in, r.PostFormValue("sample") != "")
-		switch {
-		case result.Server.UUID != "":
-			form.test = &result
-			if err != nil {
-				form.problem = v.explain(err)
-			}
-		case !form.invalidated(v, err):
-			return answer{}, err
-		}
-	}
-	return answer{title: v.T("Add a server"), body: serverFormView(v, form.again())}, nil
+	return form.save(v, v.T("Server added. Test the connection."), func() (ingest.Server, error) { return c.d.Operations.AddServer(r.Context(), in) })
 }
 
 func (c *Console) saveServer(r *http.Request, v *view) (answer, error) {
-	form, err := readServerForm(r)
+	form, edit, err := readServerEdit(r, v)
 	if err != nil {
 		return answer{}, err
 	}
-	form.name, form.version = r.PathValue("server"), r.PostFormValue("version")
-	form.hasPassword, form.hasKey = r.PostFormValue("has_password") != "", r.PostFormValue("has_key") != ""
-	edit := operations.ServerEdit{Settings: form.read(v), Password: replaced(r, "password", []byte(r.PostFormValue("password"))), PrivateKey: replaced(r, "private_key", keyOf(r)), KeyExtras: extrasOf(r)}
-	again := answer{title: form.name, status: http.StatusBadRequest}
-	if len(form.wrong) > 0 {
-		again.body = serverFormView(v, form.again())
-		return again, nil
-	}
-	server, err := c.d.Operations.EditServer(r.Context(), form.name, form.version, edit)
-	switch {
-	case err == nil:
-		return answer{goTo: "/servers/" + server.Name, notice: plain(v.T("Saved."))}, nil
-	case form.invalidated(v, err):
-		again.body = serverFormView(v, form.again())
-		return again, nil
-	default:
+	return form.save(v, v.T("Saved."), func() (ingest.Server, error) {
+		return c.d.Operations.EditServer(r.Context(), form.name, form.version, edit)
+	})
+}
+
+// testSettings tests the entered settings of a new server without saving them.
+func (c *Console) testSettings(r *http.Request, v *view) (answer, error) {
+	form, in, err := readNewServer(r, v)
+	if err != nil {
 		return answer{}, err
 	}
+	return form.try(v, func() (operations.TestResult, error) {
+		return c.d.Operations.TestSettings(r.Context(), in, form.checked("sample"))
+	})
+}
+
+// testEdit tests the entered settings of a server without saving them.
+func (c *Console) testEdit(r *http.Request, v *view) (answer, error) {
+	form, edit, err := readServerEdit(r, v)
+	if err != nil {
+		return answer{}, err
+	}
+	return form.try(v, func() (operations.TestResult, error) {
+		return c.d.Operations.TestEdit(r.Context(), form.name, form.version, edit, form.checked("sample"))
+	})
+}
+
+// save saves the entered settings, or shows them again with their problems.
+func (f *serverForm) save(v *view, notice string, save func() (ingest.Server, error)) (answer, error) {
+	if len(f.wrong) == 0 {
+		server, err := save()
+		if err == nil {
+			return v.done("/servers/"+server.Name, notice, nil)
+		}
+		if !f.invalidated(v, err) {
+			return answer{}, err
+		}
+	}
+	return answer{title: f.title(v), status: http.StatusBadRequest, body: serverFormView(v, f.again())}, nil
+}
+
+// try tests the entered settings and shows them again with the result. The answer has
+// status 200 even for invalid settings, because htmx shows only successful answers.
+func (f *serverForm) try(v *view, test func() (operations.TestResult, error)) (answer, error) {
+	f.tested = true
+	if len(f.wrong) == 0 {
+		result, err := test()
+		switch {
+		case result.Server.UUID != "":
+			f.test = &result
+			if err != nil {
+				f.problem = v.explain(err)
+			}
+		case !f.invalidated(v, err):
+			return answer{}, err
+		}
+	}
+	return answer{title: f.title(v), body: serverFormView(v, f.again())}, nil
 }
 
 // again returns the form to show again, without the password in the proxy's address.
@@ -252,6 +245,30 @@ func readServerForm(r *http.Request) (serverForm, error) {
 		}
 	}
 	return serverForm{values: values}, nil
+}
+
+// readNewServer returns the entered server.
+func readNewServer(r *http.Request, v *view) (form serverForm, in operations.NewServer, err error) {
+	if form, err = readServerForm(r); err != nil {
+		return form, in, err
+	}
+	form.new, v.url = true, &url.URL{Path: "/servers/new"}
+	in = operations.NewServer{Credentials: ingest.Credentials{Password: []byte(r.PostFormValue("password")), PrivateKey: keyOf(r)}, KeyExtras: extrasOf(r)}
+	form.read(v)(&in.Server)
+	return form, in, nil
+}
+
+// readServerEdit returns the entered changes of a server.
+func readServerEdit(r *http.Request, v *view) (form serverForm, edit operations.ServerEdit, err error) {
+	if form, err = readServerForm(r); err != nil {
+		return form, edit, err
+	}
+	form.name, form.version = r.PathValue("server"), form.value("version")
+	form.hasPassword, form.hasKey = form.checked("has_password"), form.checked("has_key")
+	v.url = &url.URL{Path: form.action()}
+	return form, operations.ServerEdit{
+		Settings: form.read(v), Password: replaced(r, "password", []byte(r.PostFormValue("password"))), PrivateKey: replaced(r, "private_key", keyOf(r)), KeyExtras: extrasOf(r),
+	}, nil
 }
 
 // keyOf returns the private key with the line ends that browsers change.
@@ -280,7 +297,8 @@ func keyPinned(s ingest.Server, fingerprint string) bool {
 	return slices.ContainsFunc(s.HostKeys, func(line string) bool { return operations.Fingerprint(line) == fingerprint })
 }
 
-// action returns the target of the form, back the page to return to.
+// action returns the target of the form, testAction that of a test, back the page to
+// return to.
 func (f serverForm) action() string {
 	if f.new {
 		return "/servers"
@@ -288,11 +306,15 @@ func (f serverForm) action() string {
 	return "/servers/" + f.name + "/edit"
 }
 
-func (f serverForm) back() string {
+func (f serverForm) testAction() string { return f.action() + "/test" }
+
+func (f serverForm) back() string { return strings.TrimSuffix(f.action(), "/edit") }
+
+func (f serverForm) title(v *view) string {
 	if f.new {
-		return "/servers"
+		return v.T("Add a server")
 	}
-	return "/servers/" + f.name
+	return v.T("Edit %s", f.name)
 }
 
 func (f serverForm) invalid(field string) string { return strconv.FormatBool(len(f.wrong[field]) > 0) }

@@ -193,19 +193,52 @@ func TestUserPausesUpdatesAndChangesLooks(t *testing.T) {
 	p.sees(t, "Найдено 2 файла")
 	p.until(t, `document.documentElement.lang === "ru"`)
 	p.phone(t) // Russian words are longer
-	for name, path := range map[string]string{"overview": "/", "server": "/servers/acme", "server-edit": "/servers/acme/edit", "files": "/files?status=error"} {
+	pages := map[string]string{
+		"overview": "/", "server": "/servers/acme", "server-edit": "/servers/acme/edit", "files": "/files?status=error", "changes": "/changes?actor=ann", "scan": "/scans/1", "tokens": "/tokens",
+	}
+	p.prefers(t, "dark")
+	for name, path := range pages {
 		p.open(t, path)
 		assert.False(t, p.is("document.documentElement.scrollWidth > innerWidth + 1"), "%s in Russian is wider than a phone", name)
 		p.photo(t, name+"-phone-ru")
 	}
+	p.do(t, chromedp.Click(".menu summary"), chromedp.WaitVisible("#nav"))
+	assert.False(t, p.is("document.documentElement.scrollWidth > innerWidth + 1"), "the menu is wider than a phone")
+	p.photo(t, "menu-phone-ru")
+	p.accessible(t, "menu of a phone")
 	p.wide(t)
-	p.open(t, "/")
-	p.photo(t, "overview-ru")
+	for name, path := range pages {
+		p.open(t, path)
+		p.photo(t, name+"-dark-ru")
+	}
 	p.do(t, chromedp.Click(`button[value=en]`))
 	p.until(t, `document.documentElement.lang === "en"`)
+	p.changeServer(t)
 	p.lookAround(t, acme)
 	assert.False(t, p.is("window.harmed"), "a file's name was run")
 	p.RequireExactlyOnce(t)
+}
+
+// changeServer tests and saves new settings with the stored credentials.
+func (p *user) changeServer(t *testing.T) {
+	t.Helper()
+	p.prefers(t, "light")
+	p.open(t, "/servers/acme/edit")
+	p.fill(t, "max_parallel", "2")
+	p.fill(t, "exclude", "*.bak")
+	p.press(t, "Preview")
+	p.sees(t, "OK: connected")
+	p.photo(t, "server-edit-tested")
+	p.fill(t, "port", "1")
+	p.press(t, "Test connection")
+	p.sees(t, "enter it again")
+	p.open(t, "/servers/acme/edit")
+	p.fill(t, "max_parallel", "2")
+	p.fill(t, "exclude", "*.bak")
+	p.press(t, "Save")
+	p.sees(t, "Saved.")
+	p.open(t, "/changes?action=server.edit")
+	p.until(t, row("server.edit", has("done")+" && "+has("max_parallel")))
 }
 
 // lookAround opens every page in the light, in the dark and on a phone.

@@ -50,6 +50,10 @@ type Servers interface {
 	// nothing. It uses only the given credentials, and the stored ones of a jump host.
 	// The errors are those of AddServer, without conflicts, and of TestServer.
 	TestSettings(ctx context.Context, in NewServer, sample bool) (TestResult, error)
+	// TestEdit tests a server like TestServer, with the settings and credentials that the
+	// edit would leave. It stores nothing. Stored credentials are used only if the edit may
+	// keep them. The errors are those of EditServer and TestServer.
+	TestEdit(ctx context.Context, nameOrUUID, version string, edit ServerEdit, sample bool) (TestResult, error)
 	// ResolveChanges applies the decision to the server's held changes, or to the given
 	// part of them, see ingest.ParsePart. It returns the number of files; 0 when no change
 	// is held. Files to take are scanned for immediately.

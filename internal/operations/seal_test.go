@@ -48,6 +48,45 @@ func TestAnEditAsksForTheCredentialAgain(t *testing.T) {
 	r.requireAll(t, 3)
 }
 
+// TestATestOfAnEditAsksForTheCredentialAgain: a test sends the stored password to the stored
+// destination only, and stores nothing.
+func TestATestOfAnEditAsksForTheCredentialAgain(t *testing.T) {
+	t.Parallel()
+	r, ctx := setupRotating(t), t.Context()
+	line, _ := newKey(t, "")
+	prober := &fakeProber{presented: ProbeResult{Fingerprint: Fingerprint(line), KeyLine: line}}
+	r.d.Prober = Provide[Prober](prober)
+	before, err := r.GetServer(ctx, "a")
+	require.NoError(t, err)
+	moved := func(s *ingest.Server) { s.Host = "evil.example.com" }
+	for _, edit := range []ServerEdit{{Settings: moved}, {Settings: moved, PrivateKey: []byte{}}} {
+		_, err := r.TestEdit(ctx, "a", AnyVersion, edit, false)
+		var invalid *ingest.InvalidError
+		require.ErrorAs(t, err, &invalid)
+		require.Equal(t, "password", invalid.Fields[0].Field)
+	}
+	_, err = r.TestEdit(ctx, "a", "another version", ServerEdit{}, false)
+	require.ErrorIs(t, err, ingest.ErrStale)
+	require.Empty(t, prober.drafts)
+
+	pinned := func(s *ingest.Server) { s.RootPath, s.HostKeys = "/in", []string{line} }
+	result, err := r.TestEdit(ctx, "a", AnyVersion, ServerEdit{Settings: pinned, Password: []byte("password of a")}, false)
+	require.NoError(t, err)
+	require.Equal(t, before.UUID, result.Server.UUID)
+	_, err = r.TestEdit(ctx, "a", AnyVersion, ServerEdit{Settings: func(s *ingest.Server) { s.RootPath = "/in" }}, false)
+	require.ErrorContains(t, err, "its host key is not pinned yet")
+	_, err = r.TestEdit(ctx, "a", AnyVersion, ServerEdit{Settings: moved, Password: []byte("password of a")}, false)
+	require.Error(t, err)
+	require.Len(t, prober.drafts, 3)
+	require.NotEqual(t, before.PasswordEncrypted, prober.drafts[0].PasswordEncrypted)
+	require.Equal(t, before.PasswordEncrypted, prober.drafts[1].PasswordEncrypted)
+	require.Equal(t, "/in", prober.drafts[1].RootPath)
+	require.Equal(t, "evil.example.com", prober.drafts[2].Host)
+	after, err := r.GetServer(ctx, "a")
+	require.NoError(t, err)
+	require.Equal(t, before, after, "nothing is stored")
+}
+
 // TestApprovalReseals checks that an operator can approve a key without the secret, unless
 // the server was changed in the meantime.
 func TestApprovalReseals(t *testing.T) {

@@ -99,6 +99,27 @@ func (s *Service) TestSettings(ctx context.Context, in NewServer, sample bool) (
 	if err := s.seal(ctx, &server, creds); err != nil {
 		return TestResult{}, err
 	}
+	return s.testDraft(ctx, server, sample)
+}
+
+// TestEdit implements Servers.
+func (s *Service) TestEdit(ctx context.Context, nameOrUUID, version string, edit ServerEdit, sample bool) (TestResult, error) {
+	server, err := s.GetServer(ctx, nameOrUUID)
+	if err != nil {
+		return TestResult{}, err
+	}
+	if err := checkVersion(server, version); err != nil {
+		return TestResult{}, err
+	}
+	edited, err := s.edited(ctx, server, edit) // refuses stored credentials for another destination
+	if err != nil {
+		return TestResult{}, err
+	}
+	return s.testDraft(ctx, edited, sample)
+}
+
+// testDraft tests a server whose settings are not saved.
+func (s *Service) testDraft(ctx context.Context, server ingest.Server, sample bool) (TestResult, error) {
 	prober, err := s.d.Prober(ctx)
 	if err != nil {
 		return TestResult{}, err
