@@ -37,7 +37,7 @@ func (s *Service) AddServer(ctx context.Context, in NewServer) (ingest.Server, e
 		return ingest.Server{}, err
 	}
 	var added ingest.Server
-	details := map[string]any{"server_uuid": server.UUID, "changes": changes(ingest.Server{}.WithDefaults(s.d.Defaults), server)}
+	details := map[string]any{"server_uuid": server.UUID, "changes": changes(ingest.Server{Settle: -1}.WithDefaults(s.d.Defaults), server)}
 	err = s.trail.Do(ctx, "server.create", server.Name, details, func(string) error {
 		added, err = s.d.Ledger.AddServer(ctx, server)
 		return err
