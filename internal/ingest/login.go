@@ -10,14 +10,12 @@ const MaxRefusedPasswords = 2
 // LoginResult is the outcome of sending a password or offering a key.
 type LoginResult string
 
-// The outcomes. PasswordUnanswered: the connection broke before the server
-// answered, which may hide a refusal. PasswordAbandoned: stevedore closed the
-// connection, so nothing is known.
+// The outcomes. PasswordUnanswered: the connection broke, or stevedore closed it,
+// before the server answered. That may hide a refusal.
 const (
 	PasswordAccepted   LoginResult = "accepted"
 	PasswordRefused    LoginResult = "refused"
 	PasswordUnanswered LoginResult = "unanswered"
-	PasswordAbandoned  LoginResult = "abandoned"
 )
 
 type resealing struct{}

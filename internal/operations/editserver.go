@@ -61,6 +61,9 @@ func (s *Service) EditServer(ctx context.Context, nameOrUUID, version string, ed
 	}
 	details := map[string]any{"server_uuid": server.UUID, "changes": changed}
 	err = s.trail.Do(ctx, "server.edit", server.Name, details, func(string) error {
+		if edit.Password == nil && edit.PrivateKey == nil { // a removed pin reseals them
+			ctx = ingest.WithResealing(ctx)
+		}
 		server, err = s.storeEdit(ctx, seen, edited)
 		return err
 	})

@@ -114,3 +114,33 @@ func TestApprovalReseals(t *testing.T) {
 	_, err = r.RotateKey(ctx, RotateRequest{})
 	require.ErrorContains(t, err, "server edit b --password-file", "a rotation does not launder it")
 }
+
+// TestRemovedPinKeepsRefusedPasswords checks that an edit without credentials permits no other
+// password, although removing a pin encrypts the stored one again.
+func TestRemovedPinKeepsRefusedPasswords(t *testing.T) {
+	t.Parallel()
+	r, ctx := setupRotating(t), t.Context()
+	pin, _ := newKey(t, "")
+	other, _ := newKey(t, "")
+	server, err := r.EditServer(ctx, "a", AnyVersion, ServerEdit{
+		Settings: func(s *ingest.Server) { s.HostKeys = []string{pin, other} }, Password: []byte("wrong"),
+	})
+	require.NoError(t, err)
+	for range ingest.MaxRefusedPasswords {
+		id, err := r.ledger.ReservePassword(ctx, server)
+		require.NoError(t, err)
+		require.NoError(t, r.ledger.RecordPasswordResult(ctx, server, id, ingest.PasswordRefused))
+	}
+	for _, change := range []func(*ingest.Server){
+		func(s *ingest.Server) { s.HostKeys = []string{pin} },
+		func(s *ingest.Server) { s.RootPath = "/in" },
+		func(s *ingest.Server) { s.Name = "renamed" },
+	} {
+		server, err = r.EditServer(ctx, server.UUID, AnyVersion, ServerEdit{Settings: change})
+		require.NoError(t, err)
+		require.ErrorContains(t, r.ledger.CheckPassword(ctx, server), "the password is not sent again")
+	}
+	server, err = r.EditServer(ctx, server.UUID, AnyVersion, ServerEdit{Password: []byte("wrong")})
+	require.NoError(t, err)
+	require.NoError(t, r.ledger.CheckPassword(ctx, server), "entered again")
+}

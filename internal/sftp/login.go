@@ -163,7 +163,8 @@ func (a *loginAttempt) reserve() error {
 const settleTimeout = 20 * time.Second
 
 // settle records the result of the password, or of the key if no password was sent after
-// it.
+// it. A log-in that the caller ended counts for the password, whose refusal may be delayed,
+// but not for the key, which locks no account.
 func (a *loginAttempt) settle(fate ingest.LoginResult) error {
 	if a.budget == nil || !a.passwordSent && len(a.offeredKeys) == 0 {
 		return nil
@@ -171,7 +172,8 @@ func (a *loginAttempt) settle(fate ingest.LoginResult) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), settleTimeout)
 	defer cancel()
 	if !a.passwordSent {
-		if a.err != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
+		abandoned := fate == ingest.PasswordUnanswered && a.ctx.Err() != nil
+		if abandoned || a.err != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
 			return nil // the key did not end the log-in
 		}
 		return a.budget.RecordKeyResult(ctx, a.server, fate)
@@ -187,8 +189,6 @@ func (a *loginAttempt) fate(err error) ingest.LoginResult {
 		return ingest.PasswordAccepted
 	case a.passwordRefused, a.isRefusal(err):
 		return ingest.PasswordRefused
-	case a.ctx != nil && a.ctx.Err() != nil:
-		return ingest.PasswordAbandoned
 	default:
 		return ingest.PasswordUnanswered
 	}

@@ -37,7 +37,6 @@ ON CONFLICT (account_sha256) DO UPDATE SET last_at = now(),
 	passwords = CASE WHEN d.last_at > now() - interval '15 minutes' THEN d.passwords ELSE 0 END,
 	keys = 1 + CASE WHEN d.last_at > now() - interval '15 minutes' THEN d.keys ELSE 0 END`
 	dropDraftAttempts = `DELETE FROM draft_logins WHERE account_sha256 = $1`
-	undoDraftAttempt  = `UPDATE draft_logins SET passwords = greatest(passwords - 1, 0) WHERE account_sha256 = $1`
 	pruneDraftLogins  = `DELETE FROM draft_logins WHERE last_at < now() - interval '1 day'`
 )
 
@@ -95,24 +94,16 @@ func (d DraftLogins) ReservePassword(ctx context.Context, server ingest.Server) 
 
 // RecordPasswordResult implements sftp.PasswordBudget.
 func (d DraftLogins) RecordPasswordResult(ctx context.Context, server ingest.Server, id int64, outcome ingest.LoginResult) error {
-	switch outcome {
-	case ingest.PasswordAccepted:
-		return d.exec(ctx, "clear log-ins of a draft", dropDraftAttempts, account(server))
-	case ingest.PasswordAbandoned:
-		return d.exec(ctx, "uncount a log-in of a draft", undoDraftAttempt, account(server))
-	default: // counted by ReservePassword
+	if outcome != ingest.PasswordAccepted { // counted by ReservePassword
 		return nil
 	}
+	return d.exec(ctx, "clear log-ins of a draft", dropDraftAttempts, account(server))
 }
 
 // RecordKeyResult implements sftp.PasswordBudget.
 func (d DraftLogins) RecordKeyResult(ctx context.Context, server ingest.Server, outcome ingest.LoginResult) error {
-	switch outcome {
-	case ingest.PasswordAccepted:
+	if outcome == ingest.PasswordAccepted {
 		return d.exec(ctx, "clear log-ins of a draft", dropDraftAttempts, account(server))
-	case ingest.PasswordAbandoned:
-		return nil
-	default:
-		return d.exec(ctx, "count a log-in of a draft", addDraftKey, account(server))
 	}
+	return d.exec(ctx, "count a log-in of a draft", addDraftKey, account(server))
 }

@@ -97,8 +97,6 @@ func (s *Store) logins(ctx context.Context, server ingest.Server) (l logins, err
 func (s *Store) RecordKeyResult(ctx context.Context, server ingest.Server, outcome ingest.LoginResult) error {
 	record := recordUnansweredKey
 	switch outcome {
-	case ingest.PasswordAbandoned:
-		return nil
 	case ingest.PasswordAccepted:
 		record = recordAcceptedKey
 	case ingest.PasswordRefused:
@@ -209,7 +207,7 @@ func (l *logins) check(server ingest.Server) error {
 			server.Name, server.Username, l.refused, server.Name)
 	case p.waits && p.unanswered > 1 && !l.accepted:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s closed the connection after the password, %d times in a row, and no log-in with it has succeeded: the password is probably wrong or the account locked. The next log-in waits until %s: check the password with the partner; to retry immediately, "+entered,
+			"server %s did not answer the password, %d times in a row, and no log-in with it has succeeded: it is slow, the password is wrong or the account locked. The next log-in waits until %s: check the password with the partner; to retry immediately, "+entered,
 			server.Name, p.unanswered, p.until(), server.Name)
 	case p.waits:
 		return ingest.Errorf(ingest.KindTransient,
@@ -256,7 +254,7 @@ func (s *Store) RecordPasswordResult(ctx context.Context, server ingest.Server, 
 			return err
 		}
 		tag, err := tx.Exec(ctx, endLogin, id, server.UUID)
-		if err != nil || tag.RowsAffected() == 0 || outcome == ingest.PasswordAbandoned {
+		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
 		_, err = tx.Exec(ctx, record, server.UUID)

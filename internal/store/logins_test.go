@@ -181,7 +181,7 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordUnanswered))
 	err = b.CheckPassword(t.Context(), b.server)
-	requireKind(t, ingest.KindTransient, err, "closed the connection after the password, 8 times in a row")
+	requireKind(t, ingest.KindTransient, err, "did not answer the password, 8 times in a row")
 	require.ErrorContains(t, err, "wrong or the account locked")
 	require.ErrorContains(t, err, "--password-file")
 
@@ -189,11 +189,6 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	id, err = b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
 	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordAccepted))
-	for range 10 { // ended by the client, not counted
-		id, err = b.ReservePassword(t.Context(), b.server)
-		require.NoError(t, err)
-		require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordAbandoned))
-	}
 	first, later := b.hourOf(t, ingest.PasswordUnanswered), b.hourOf(t, ingest.PasswordUnanswered)
 	assert.Equal(t, []int{14, 6}, []int{first, later}, "it accepted the password before")
 }

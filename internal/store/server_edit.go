@@ -23,8 +23,9 @@ var updateServer = func() string {
 }()
 
 // EditServer replaces the server with the result of edit. edit receives the row under a lock,
-// may refuse with an error, and may be called again. Changing credentials, host, port or user
-// resets the refused log-ins, unless ctx is ingest.WithResealing. A taken name is KindConflict.
+// may refuse with an error, and may be called again. Changing host, port, user or credentials
+// resets the refused log-ins; with ingest.WithResealing, the credentials are the same. A taken
+// name is KindConflict.
 func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ingest.Server) (ingest.Server, error)) (edited ingest.Server, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
@@ -42,7 +43,7 @@ func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ing
 		if _, err := tx.Exec(ctx, updateServer, serverArgs(id, changed)); err != nil {
 			return explainTakenName(err, changed.Name)
 		}
-		if !ingest.Resealing(ctx) && !sameLogin(current, changed) {
+		if !sameLogin(current, changed, ingest.Resealing(ctx)) {
 			if _, err := tx.Exec(ctx, forgetLogins, id); err != nil {
 				return err
 			}
@@ -53,10 +54,11 @@ func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ing
 	return edited, err
 }
 
-// sameLogin reports whether refused log-ins of x also apply to y.
-func sameLogin(x, y ingest.Server) bool {
-	return x.Host == y.Host && x.Port == y.Port && x.Username == y.Username &&
-		bytes.Equal(x.PasswordEncrypted, y.PasswordEncrypted) && bytes.Equal(x.PrivateKeyEncrypted, y.PrivateKeyEncrypted)
+// sameLogin reports whether refused log-ins of x also apply to y. If resealed, the credentials
+// differ only in their encryption.
+func sameLogin(x, y ingest.Server, resealed bool) bool {
+	return x.Host == y.Host && x.Port == y.Port && x.Username == y.Username && (resealed ||
+		bytes.Equal(x.PasswordEncrypted, y.PasswordEncrypted) && bytes.Equal(x.PrivateKeyEncrypted, y.PrivateKeyEncrypted))
 }
 
 func lockServerToEdit(ctx context.Context, tx pgx.Tx, id string) (ingest.Server, error) {
