@@ -157,7 +157,7 @@ func (d *dialer) dialOnce(ctx context.Context, hostKeyAlgorithms []string, open 
 		limit.Stop()
 		_ = transport.Close()
 		flooded := login.endedByClient(err) && !transport.readerStopped()
-		return nil, &handshakeError{greeting: d.greeting, timedOut: timedOut.Load(), flooded: flooded, login: login, err: err}
+		return nil, &handshakeError{greeting: d.greeting, timedOut: timedOut.Load(), flooded: flooded, login: login, err: login.hideIn(err)}
 	}
 	if !limit.Stop() {
 		c.kill()

@@ -165,7 +165,7 @@ func quoted(text string) string {
 
 // disconnectMessage returns the text of the server's SSH_MSG_DISCONNECT.
 func disconnectMessage(err error) string {
-	_, text, _ := strings.Cut(err.Error(), "ssh: disconnect, reason ")
+	_, text, _ := strings.Cut(err.Error(), disconnectText)
 	_, text, _ = strings.Cut(text, ": ")
 	if plain, err := strconv.Unquote(text); err == nil { // x/crypto quotes it
 		return plain

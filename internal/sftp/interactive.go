@@ -73,6 +73,7 @@ func (q *interactiveLogin) answer(_, _ string, prompts []string, echos []bool) (
 
 // unexpectedPrompt ends the log-in because of a prompt that it cannot answer.
 func (q *interactiveLogin) unexpectedPrompt(prompt string) error {
+	prompt = q.attempt.hide(prompt)
 	q.attempt.factorPrompt = strings.TrimSpace(prompt[:min(len(prompt), maxBanner)])
 	return errSecondFactor
 }

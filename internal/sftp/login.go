@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -239,9 +240,11 @@ func (a *loginAttempt) passwordExpired(err error) bool {
 	return a.passwordSent && a.answeredPrompts == 0 && err != nil && strings.Contains(err.Error(), changeRequestText)
 }
 
-// disconnected reports whether the server ended the connection with
-// SSH_MSG_DISCONNECT. x/crypto does not export its error.
-func disconnected(err error) bool { return strings.Contains(err.Error(), "ssh: disconnect, reason ") }
+// disconnectText is in x/crypto's error for SSH_MSG_DISCONNECT, which is not exported.
+const disconnectText = "ssh: disconnect, reason "
+
+// disconnected reports whether the server ended the connection with SSH_MSG_DISCONNECT.
+func disconnected(err error) bool { return strings.Contains(err.Error(), disconnectText) }
 
 // mentionsLogin reports whether the text of a disconnect is about the log-in. Reasons 14
 // and 15 are "no more auth methods available" and "illegal user name" (RFC 4253).
@@ -270,8 +273,36 @@ func (a *loginAttempt) addBanner(text string) error {
 		a.err = ingest.Errorf(ingest.KindServer, "server %s sends endless banners during log-in: ask the partner to fix it", a.server.Name)
 		return a.err
 	}
-	if len(a.banner) < maxBanner {
+	if text = a.hide(text); len(a.banner) < maxBanner {
 		a.banner += text[:min(len(text), maxBanner-len(a.banner))]
 	}
 	return nil
+}
+
+const (
+	// minHidden is the length of the shortest password that hide replaces: shorter ones are
+	// parts of words.
+	minHidden = 4
+	// hiddenPassword replaces a password.
+	hiddenPassword = "***"
+)
+
+// hide replaces the password in a server's text. Some servers quote it in their messages,
+// which are stored, logged and shown.
+func (l login) hide(text string) string {
+	if len(l.password) < minHidden {
+		return text
+	}
+	escaped := strconv.Quote(l.password) // as x/crypto escapes messages
+	return strings.NewReplacer(l.password, hiddenPassword, escaped[1:len(escaped)-1], hiddenPassword).Replace(text)
+}
+
+// hideIn returns err, of which only SSH_MSG_DISCONNECT has a text of the server, without the
+// password.
+func (l login) hideIn(err error) error {
+	before, text, found := strings.Cut(err.Error(), disconnectText)
+	if hidden := l.hide(text); found && hidden != text {
+		return errors.New(before + disconnectText + hidden)
+	}
+	return err
 }

@@ -215,6 +215,36 @@ func TestLoginErrors(t *testing.T) {
 	}
 }
 
+// TestQuotedPassword checks that errors omit a password that the server's messages quote.
+func TestQuotedPassword(t *testing.T) {
+	t.Parallel()
+	const password = `pw"canary`
+	quoting := func(_ ssh.ConnMetadata, given []byte) (*ssh.Permissions, error) {
+		return nil, &ssh.BannerError{Err: errors.New("no"), Message: fmt.Sprintf("no password %s for u\n", given)}
+	}
+	prompting := func(_ ssh.ConnMetadata, ask ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
+		given, err := ask("", "", []string{"Password: "}, []bool{false})
+		if err == nil {
+			_, err = ask("", "", []string{"Code after " + given[0] + ": "}, []bool{true})
+		}
+		return nil, err
+	}
+	for name, server := range map[string]ingest.Server{
+		"banner": fakeSSH(t, &ssh.ServerConfig{PasswordCallback: quoting}, hostile{}.serve),
+		"prompt": fakeSSH(t, &ssh.ServerConfig{KeyboardInteractiveCallback: prompting}, hostile{}.serve),
+		"disconnect": serveRaw(t, sequence((*rawSSH).handshake, awaitMethod("password"),
+			send([]byte{msgDisconnect}, uint32(2), "bad password "+password, ""), silently)),
+		"limit": serveRaw(t, sequence((*rawSSH).handshake, awaitMethod("password"),
+			send([]byte{msgDisconnect}, uint32(12), "too many connections with "+password, ""), silently)),
+	} {
+		_, err := newPool(t, sftp.Config{}, secrets{Password: []byte(password)}).Open(deadline(t), server)
+		require.ErrorContains(t, err, "***", name)
+		for ; err != nil; err = errors.Unwrap(err) { // Temporal records every cause
+			assert.NotContains(t, err.Error(), "canary", name)
+		}
+	}
+}
+
 func refuseInteractive(ssh.ConnMetadata, ssh.KeyboardInteractiveChallenge) (*ssh.Permissions, error) {
 	return nil, errors.New("no")
 }
