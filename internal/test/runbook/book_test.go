@@ -26,7 +26,7 @@ const (
 var (
 	marked = regexp.MustCompile("(?s)<!-- recipe: ([a-z-]+) -->\n```sh\n(.*?)\n```\n")
 	blocks = regexp.MustCompile("(?m)^```sh$")
-	calls  = regexp.MustCompile(`\.(?:run|fails|until)\("([a-z-]+)"`)
+	calls  = regexp.MustCompile(`\.(?:run|fails|until)\(t, "([a-z-]+)"`)
 )
 
 // readBook returns the recipes of the document by name.
