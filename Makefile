@@ -135,7 +135,7 @@ MUTATE_PACKAGES ?= ./internal/ingest ./internal/transfer ./internal/audit
 mutate: $(BIN)/devstack $(BIN)/temporal $(BIN)/minio $(BIN)/versitygw $(TOOLS)/gremlins ## mutation tests: change the code and list changes that no test detects (about an hour; MUTATE=fence selects by name)
 	@$(BIN)/devstack run -- $(BIN)/devstack mutate temporal-dev/mutations.txt '$(MUTATE)'
 	@test -n '$(MUTATE)' || for package in $(MUTATE_PACKAGES); do \
-		$(EXPECT) '^Killed: [1-9]' -- $(TOOLS)/gremlins unleash --workers 1 --timeout-coefficient 20 --output-statuses lts $$package || exit 1; done
+		$(EXPECT) '^Killed: [1-9]' -- $(TOOLS)/gremlins unleash --workers 1 --timeout-coefficient 5 --output-statuses lts $$package || exit 1; done
 
 # Scale tests; SCALE="Rescan Huge" selects some.
 #   Downloads  500 concurrent downloads of 20 MB from five servers
