@@ -103,7 +103,7 @@ func (p fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (operation
 	return p.presented, ingest.Errorf(ingest.KindHostKey, "the key is not pinned")
 }
 
-func (p fakeProber) ProbeDraft(ctx context.Context, s ingest.Server, sample bool) (operations.ProbeResult, error) {
+func (p fakeProber) ProbeDraft(ctx context.Context, s ingest.Server, _ *ingest.Server, sample bool) (operations.ProbeResult, error) {
 	return p.Probe(ctx, s, sample)
 }
 

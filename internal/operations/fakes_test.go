@@ -211,6 +211,7 @@ type fakeProber struct {
 	login     error
 	calls     int
 	drafts    []ingest.Server
+	saved     []*ingest.Server // of each draft
 }
 
 func (p *fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (ProbeResult, error) {
@@ -221,8 +222,8 @@ func (p *fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (ProbeRes
 	return p.presented, p.login
 }
 
-func (p *fakeProber) ProbeDraft(ctx context.Context, s ingest.Server, sample bool) (ProbeResult, error) {
-	p.drafts = append(p.drafts, s)
+func (p *fakeProber) ProbeDraft(ctx context.Context, s ingest.Server, saved *ingest.Server, sample bool) (ProbeResult, error) {
+	p.drafts, p.saved = append(p.drafts, s), append(p.saved, saved)
 	return p.Probe(ctx, s, sample)
 }
 

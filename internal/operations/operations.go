@@ -30,9 +30,10 @@ type Sealer interface {
 // KindHostKey.
 type Prober interface {
 	Probe(ctx context.Context, server ingest.Server, sample bool) (ProbeResult, error)
-	// ProbeDraft is Probe for a server that is not in the ledger. Log-ins are bounded by
-	// host, port and user name.
-	ProbeDraft(ctx context.Context, server ingest.Server, sample bool) (ProbeResult, error)
+	// ProbeDraft is Probe for settings that are not in the ledger. Log-ins are bounded by
+	// host, port and user name. saved, if not nil, is the server whose stored password the
+	// settings keep: passwords count as its own.
+	ProbeDraft(ctx context.Context, draft ingest.Server, saved *ingest.Server, sample bool) (ProbeResult, error)
 }
 
 // ProbeResult holds the findings of a probe. If the probe returns an error, it holds those

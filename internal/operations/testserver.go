@@ -99,7 +99,7 @@ func (s *Service) TestSettings(ctx context.Context, in NewServer, sample bool) (
 	if err := s.seal(ctx, &server, creds); err != nil {
 		return TestResult{}, err
 	}
-	return s.testDraft(ctx, server, sample)
+	return s.testDraft(ctx, server, nil, sample)
 }
 
 // TestEdit implements Servers.
@@ -115,17 +115,20 @@ func (s *Service) TestEdit(ctx context.Context, nameOrUUID, version string, edit
 	if err != nil {
 		return TestResult{}, err
 	}
-	return s.testDraft(ctx, edited, sample)
+	if edit.Password == nil && len(server.PasswordEncrypted) > 0 {
+		return s.testDraft(ctx, edited, &server, sample)
+	}
+	return s.testDraft(ctx, edited, nil, sample)
 }
 
-// testDraft tests a server whose settings are not saved.
-func (s *Service) testDraft(ctx context.Context, server ingest.Server, sample bool) (TestResult, error) {
+// testDraft tests a server whose settings are not saved; saved is as for ProbeDraft.
+func (s *Service) testDraft(ctx context.Context, server ingest.Server, saved *ingest.Server, sample bool) (TestResult, error) {
 	prober, err := s.d.Prober(ctx)
 	if err != nil {
 		return TestResult{}, err
 	}
 	result := TestResult{Server: server}
-	result.Presented, err = prober.ProbeDraft(ctx, server, sample)
+	result.Presented, err = prober.ProbeDraft(ctx, server, saved, sample)
 	if ingest.IsKind(err, ingest.KindHostKey) && result.Presented.Fingerprint != "" && len(server.HostKeys) == 0 {
 		err = ingest.Errorf(ingest.KindHostKey, "the server presents %s: its host key is not pinned yet, so no credentials were sent; "+
 			"check it with the partner, then pin it", result.Presented.Fingerprint)

@@ -107,3 +107,25 @@ func (d DraftLogins) RecordKeyResult(ctx context.Context, server ingest.Server, 
 	}
 	return d.exec(ctx, "count a log-in of a draft", addDraftKey, account(server))
 }
+
+// EditLogins is DraftLogins for an edited server that keeps its stored password: the passwords
+// count as those of the Saved server, which may have been refused before.
+type EditLogins struct {
+	DraftLogins
+	Saved ingest.Server
+}
+
+// CheckPassword implements sftp.PasswordBudget.
+func (e EditLogins) CheckPassword(ctx context.Context, _ ingest.Server) error {
+	return e.Store.CheckPassword(ctx, e.Saved)
+}
+
+// ReservePassword implements sftp.PasswordBudget.
+func (e EditLogins) ReservePassword(ctx context.Context, _ ingest.Server) (id int64, err error) {
+	return e.Store.ReservePassword(ctx, e.Saved)
+}
+
+// RecordPasswordResult implements sftp.PasswordBudget.
+func (e EditLogins) RecordPasswordResult(ctx context.Context, _ ingest.Server, id int64, outcome ingest.LoginResult) error {
+	return e.Store.RecordPasswordResult(ctx, e.Saved, id, outcome)
+}

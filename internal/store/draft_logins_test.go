@@ -50,3 +50,24 @@ func TestDraftLoginsAreBoundedByAccount(t *testing.T) {
 	require.NoError(t, logins.RecordKeyResult(ctx, other, ingest.PasswordAccepted))
 	require.NoError(t, logins.CheckKey(ctx, other))
 }
+
+// TestEditLoginsCountForTheSavedServer: an edit that keeps the stored password permits no other
+// attempt with it, and its refusals count.
+func TestEditLoginsCountForTheSavedServer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.sealPassword(t, "one")
+	edited := b.server
+	edited.RootPath, edited.PasswordEncrypted = "/in", []byte("one, sealed for fewer host keys")
+	logins := store.EditLogins{DraftLogins: store.DraftLogins{Store: b.Store}, Saved: b.server}
+	for range ingest.MaxRefusedPasswords {
+		require.NoError(t, logins.CheckPassword(t.Context(), edited))
+		id, err := logins.ReservePassword(t.Context(), edited)
+		require.NoError(t, err)
+		require.NoError(t, logins.RecordPasswordResult(t.Context(), edited, id, ingest.PasswordRefused))
+	}
+	requireKind(t, ingest.KindAuth, logins.CheckPassword(t.Context(), edited), "2 times")
+	requireKind(t, ingest.KindAuth, b.CheckPassword(t.Context(), b.server), "2 times")
+	_, err := logins.ReservePassword(t.Context(), edited)
+	requireKind(t, ingest.KindAuth, err, "2 times")
+}

@@ -137,15 +137,19 @@ func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (o
 }
 
 // ProbeDraft implements Prober. The log-ins are bounded by account, because the ledger has no row
-// for the server.
-func (t prober) ProbeDraft(ctx context.Context, server ingest.Server, sample bool) (operations.ProbeResult, error) {
+// for the server, except those with the stored password of a saved server.
+func (t prober) ProbeDraft(ctx context.Context, draft ingest.Server, saved *ingest.Server, sample bool) (operations.ProbeResult, error) {
 	cfg, secrets, err := t.p.sftp(ctx)
 	if err != nil {
 		return operations.ProbeResult{}, err
 	}
-	cfg.DraftUUID, cfg.DraftPasswords = server.UUID, store.DraftLogins{Store: t.p.store}
+	logins := store.DraftLogins{Store: t.p.store}
+	cfg.DraftUUID, cfg.DraftPasswords = draft.UUID, logins
+	if saved != nil {
+		cfg.DraftPasswords = store.EditLogins{DraftLogins: logins, Saved: *saved}
+	}
 	cfg.Connections = nil // it has no row either; the connection is short
-	return probe(ctx, cfg, secrets, server, sample)
+	return probe(ctx, cfg, secrets, draft, sample)
 }
 
 func probe(ctx context.Context, cfg sftp.Config, secrets sftp.Secrets, server ingest.Server, sample bool) (operations.ProbeResult, error) {
