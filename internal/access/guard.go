@@ -88,7 +88,12 @@ func (g *Guard) Token(ctx context.Context, address, secret string) (p ingest.Pri
 }
 
 // Session returns the principal of the console session with the cookie, or ErrRefused.
-func (g *Guard) Session(ctx context.Context, cookie string) (ingest.Principal, error) {
+func (g *Guard) Session(ctx context.Context, cookie string) (p ingest.Principal, err error) {
+	leave, err := g.lookups.enter(ctx, DigestOf("session "+cookie)) // no token's digest
+	if err != nil {
+		return p, err
+	}
+	defer func() { leave(p, err) }()
 	digest, err := g.access.SessionToken(ctx, cookie)
 	if err != nil {
 		return ingest.Principal{}, err

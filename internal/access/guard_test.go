@@ -3,9 +3,11 @@ package access
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
@@ -67,4 +69,49 @@ func TestNoBootstrapToken(t *testing.T) {
 	t.Parallel()
 	_, err := NewGuard(GuardConfig{Access: &authenticator{err: ErrRefused}}).Token(t.Context(), "a", "")
 	require.ErrorIs(t, err, ErrRefused)
+}
+
+// sessions blocks lookups of unknown sessions until release is closed.
+type sessions struct {
+	Authenticator // panics at tokens
+	began         chan struct{}
+	release       chan struct{}
+}
+
+func (s *sessions) SessionToken(ctx context.Context, cookie string) (Digest, error) {
+	if cookie == "good" {
+		return DigestOf("bootstrap"), nil
+	}
+	s.began <- struct{}{}
+	select {
+	case <-s.release:
+	case <-ctx.Done():
+	}
+	return Digest{}, ErrRefused
+}
+
+// TestUnknownSessionsLeaveConnections: guessed cookies neither delay open sessions nor occupy
+// all connections to the ledger.
+func TestUnknownSessionsLeaveConnections(t *testing.T) {
+	t.Parallel()
+	ledger := &sessions{began: make(chan struct{}, 2*maxLookups), release: make(chan struct{})}
+	guard := NewGuard(GuardConfig{Access: ledger, Token: "bootstrap"})
+	_, err := guard.Session(t.Context(), "good")
+	require.NoError(t, err)
+	var guesses sync.WaitGroup
+	for range maxLookups {
+		guesses.Go(func() {
+			_, err := guard.Session(t.Context(), "guess")
+			assert.ErrorIs(t, err, ErrRefused)
+		})
+		<-ledger.began
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = guard.Session(ended, "guess")
+	require.ErrorIs(t, err, context.Canceled, "no slot is free")
+	_, err = guard.Session(ended, "good")
+	require.NoError(t, err)
+	close(ledger.release)
+	guesses.Wait()
 }

@@ -17,8 +17,8 @@ const (
 	maxKnown = 10_000
 )
 
-// lookups bounds concurrent token lookups. Tokens that were valid before do not wait behind
-// unknown ones.
+// lookups bounds concurrent lookups of tokens and sessions. Those that were valid before do
+// not wait behind unknown ones.
 type lookups struct {
 	slots chan struct{}
 	now   func() time.Time

@@ -6,6 +6,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
+// serviceName names stevedore itself in the audit log.
+const serviceName = "stevedore"
+
 type principalKey struct{}
 
 // As returns a context whose principal is p.
@@ -18,5 +21,5 @@ func From(ctx context.Context) ingest.Principal {
 	if p, ok := ctx.Value(principalKey{}).(ingest.Principal); ok {
 		return p
 	}
-	return ingest.Principal{Name: "stevedore", Role: ingest.RoleAdmin}
+	return ingest.Principal{Name: serviceName, Role: ingest.RoleAdmin}
 }

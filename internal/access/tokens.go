@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"stevedore/internal/ingest"
@@ -16,6 +17,9 @@ const (
 	// maxTokenAge refuses an expiry that is practically never, usually a typing error.
 	maxTokenAge = 10 * 365 * 24 * time.Hour
 )
+
+// reservedNames are actors in the audit log that are no tokens.
+var reservedNames = []string{ingest.BootstrapToken, ingest.Unverified, serviceName}
 
 // NewToken describes a token to create.
 type NewToken struct {
@@ -49,8 +53,10 @@ func (s *Service) CreateToken(ctx context.Context, in NewToken) (token ingest.To
 
 func (in NewToken) check() error {
 	var wrong ingest.FieldErrors
-	if !ingest.ValidName(in.Name) || in.Name == ingest.BootstrapToken || in.Name == ingest.Unverified {
-		wrong.Add("name", "name %q: use 1 to 63 letters, digits, '-', '_' or '.', but not %q", ingest.Summary(in.Name), ingest.BootstrapToken)
+	if !ingest.ValidName(in.Name) {
+		wrong.Add("name", "name %q: use 1 to 63 letters, digits, '-', '_' or '.', but not . or ..", ingest.Summary(in.Name))
+	} else if slices.Contains(reservedNames, in.Name) {
+		wrong.Add("name", "name %q is reserved: use another one", in.Name)
 	}
 	if _, err := ingest.ParseRole(string(in.Role)); err != nil {
 		wrong.Add("role", "%s", err)

@@ -52,6 +52,10 @@ func TestTokensThatCannotBe(t *testing.T) {
 	var wrong *ingest.InvalidError
 	require.ErrorAs(t, err, &wrong)
 	require.Len(t, wrong.Fields, 3)
+	for _, name := range []string{"stevedore", ingest.Unverified, ".", ".."} {
+		_, _, err = b.CreateToken(t.Context(), NewToken{Name: name, Role: ingest.RoleViewer})
+		require.ErrorAs(t, err, &wrong, name)
+	}
 	require.Empty(t, b.ledger.audited)
 }
 

@@ -182,9 +182,10 @@ func DisplayDetails(values map[string]any) (list []DetailText) {
 }
 
 // ValidName reports whether the text may name a server or a token: 1 to 63
-// letters, digits, '-', '_' or '.'.
+// letters, digits, '-', '_' or '.'. The names "." and ".." are refused: clients
+// and browsers remove them from paths, so the token could not be revoked.
 func ValidName(text string) bool {
-	if text == "" || len(text) > 63 {
+	if text == "" || len(text) > 63 || text == "." || text == ".." {
 		return false
 	}
 	for _, r := range text {

@@ -85,7 +85,7 @@ func TestLengthsOfNames(t *testing.T) {
 	assert.Equal(t, "aé", truncate("aéb", 3))
 	assert.Equal(t, "a", truncate("aéb", 2))
 	assert.Equal(t, "aéb", truncate("aéb", 4))
-	for text, ok := range map[string]bool{"": false, "a": true, strings.Repeat("a", 63): true, strings.Repeat("a", 64): false} {
+	for text, ok := range map[string]bool{"": false, "a": true, ".": false, "..": false, "...": true, strings.Repeat("a", 63): true, strings.Repeat("a", 64): false} {
 		assert.Equal(t, ok, ValidName(text), text)
 	}
 }

@@ -43,7 +43,7 @@ func (s Server) Validate() []error {
 		}
 	}
 	if !ValidName(s.Name) {
-		bad("name", "name %q: use 1 to 63 letters, digits, '-', '_' or '.'", s.Name)
+		bad("name", "name %q: use 1 to 63 letters, digits, '-', '_' or '.', but not . or ..", s.Name)
 	}
 	if why := hostAdvice(s.Host); why != "" {
 		bad("host", "host %q: %s", s.Host, why)
