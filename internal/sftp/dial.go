@@ -37,12 +37,11 @@ type dialer struct {
 // the nearest last.
 func newDialer(ctx context.Context, cfg Config, secrets Secrets, route []ingest.Server) (*dialer, error) {
 	server := route[0]
-	cfg = cfg.forServer(server)
 	pinned, err := newPins(server, cfg.Now())
 	if err != nil {
 		return nil, err
 	}
-	d := &dialer{cfg: cfg, server: server, pins: pinned}
+	d := &dialer{cfg: cfg.forServer(server), server: server, pins: pinned}
 	if len(route) > 1 {
 		if d.via, err = newJumpDialer(ctx, cfg, secrets, route); err != nil {
 			return nil, err

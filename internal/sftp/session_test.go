@@ -1,15 +1,19 @@
 package sftp
 
 import (
+	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"github.com/pkg/sftp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/ssh"
 
 	"stevedore/internal/ingest"
 )
@@ -67,3 +71,32 @@ func (f failing) Fileread(*sftp.Request) (io.ReaderAt, error)   { return nil, er
 func (f failing) Filewrite(*sftp.Request) (io.WriterAt, error)  { return nil, errors.New(f.text) }
 func (f failing) Filecmd(*sftp.Request) error                   { return errors.New(f.text) }
 func (f failing) Filelist(*sftp.Request) (sftp.ListerAt, error) { return nil, errors.New(f.text) }
+
+// passwords is Secrets with the same password for every server.
+type passwords string
+
+func (p passwords) Credentials(context.Context, ingest.Server) (ingest.Credentials, error) {
+	return ingest.Credentials{Password: []byte(p)}, nil
+}
+
+// Each server of a route has its own timeouts: those of the target do not apply to its
+// jump host.
+func TestJumpHostsKeepTheirTimeouts(t *testing.T) {
+	t.Parallel()
+	public, _, err := ed25519.GenerateKey(nil)
+	require.NoError(t, err)
+	key, err := ssh.NewPublicKey(public)
+	require.NoError(t, err)
+	target := ingest.Server{Name: "target", Options: ingest.Options{LoginTimeout: ingest.Duration(time.Second), ConnectTimeout: ingest.Duration(2 * time.Second)}}
+	via := ingest.Server{
+		Name: "via", HostKeys: []string{string(ssh.MarshalAuthorizedKey(key))},
+		Options: ingest.Options{ConnectTimeout: ingest.Duration(3 * time.Second)},
+	}
+	cfg := Config{Now: time.Now, HandshakeTimeout: time.Minute, ConnectTimeout: time.Hour}
+	d, err := newDialer(t.Context(), cfg, passwords("p"), []ingest.Server{target, via})
+	require.NoError(t, err)
+	require.Equal(t, 2*time.Second, d.cfg.ConnectTimeout)
+	require.Equal(t, time.Second, d.cfg.HandshakeTimeout)
+	require.Equal(t, 3*time.Second, d.via.cfg.ConnectTimeout)
+	require.Equal(t, time.Minute, d.via.cfg.HandshakeTimeout)
+}
