@@ -214,7 +214,7 @@ var russian = map[string]string{
 	"Scan started.": "Сканирование запущено.",
 	"Server paused. Discovered files are still ingested.": "Сервер на паузе. Обнаруженные файлы будут приняты.",
 	"Server resumed.": "Сканирование сервера возобновлено.",
-	"Server removed. Delivered files stay in the ledger.": "Сервер удалён. Доставленные файлы остаются в реестре.",
+	"Server removed. Ingested files stay in the ledger.": "Сервер удалён. Принятые файлы остаются в реестре.",
 
 	// Server form.
 	"Edit %s": "Изменить %s", "Not saved. Correct the marked fields.": "Не сохранено. Исправьте отмеченные поля.", "Connection": "Подключение",
@@ -336,7 +336,7 @@ var russian = map[string]string{
 	"Excluded by patterns: %d, e.g. %s":                   "Исключено шаблонами: %d, например %s",
 	"Allow overlap":                                       "Разрешить пересечение",
 	"Allow another server to ingest the same files; both publish notifications.":                                                         "Разрешить другому серверу принимать те же файлы; уведомления публикуют оба.",
-	"Not possible while files are in flight or failed. Queued files of a paused server are skipped. Delivered files stay in the ledger.": "Невозможно, пока есть файлы в обработке или с ошибкой. Файлы сервера на паузе, ожидающие в очереди, пропускаются. Доставленные файлы остаются в реестре.",
+	"Not possible while files are in flight or failed. Queued files of a paused server are skipped. Ingested files stay in the ledger.": "Невозможно, пока есть файлы в обработке или с ошибкой. Файлы сервера на паузе, ожидающие в очереди, пропускаются. Принятые файлы остаются в реестре.",
 	"The file is not ingested, even if its companion arrives. A new version is a new file.":                                              "Файл не будет принят, даже если появится ожидаемый файл. Новая версия — новый файл.",
 	"Deferred files: %s": "Отложенные файлы: %s",
 

@@ -182,7 +182,7 @@ func (c *Console) removeServer(r *http.Request, v *view) (answer, error) {
 	if err != nil {
 		return v.done("/servers/"+name, "", err)
 	}
-	return v.done("/servers", v.T("Server removed. Delivered files stay in the ledger."), nil)
+	return v.done("/servers", v.T("Server removed. Ingested files stay in the ledger."), nil)
 }
 
 // serverRow returns the row of a server: of the list of servers, or of the overview.

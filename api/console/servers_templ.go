@@ -1702,7 +1702,7 @@ func removeForm(v *view, s ingest.Server) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var82 string
-		templ_7745c5c3_Var82, templ_7745c5c3_Err = templ.JoinStringErrs(v.T("Not possible while files are in flight or failed. Queued files of a paused server are skipped. Delivered files stay in the ledger."))
+		templ_7745c5c3_Var82, templ_7745c5c3_Err = templ.JoinStringErrs(v.T("Not possible while files are in flight or failed. Queued files of a paused server are skipped. Ingested files stay in the ledger."))
 		if templ_7745c5c3_Err != nil {
 			return templ.Error{Err: templ_7745c5c3_Err, FileName: `servers.templ`, Line: 273, Col: 144}
 		}
