@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -15,12 +16,14 @@ const (
 	currentLogin = `SELECT host, port, username, password_encrypted FROM sftp_servers WHERE server_uuid = $1 AND removed_at IS NULL FOR SHARE`
 	beginLogins  = `INSERT INTO server_logins (server_uuid) VALUES ($1) ON CONFLICT (server_uuid) DO NOTHING`
 
+	lockLogins = `SELECT FROM server_logins WHERE server_uuid = $1 FOR UPDATE`
+
 	// expireLogins counts the attempts of killed processes as unanswered.
 	expireLogins = `
-WITH expired AS (DELETE FROM server_login_attempts WHERE server_uuid = $1 AND began < now() - interval '10 minutes' RETURNING id)
-UPDATE server_logins SET unanswered = unanswered + (SELECT count(*) FROM expired),
-	not_before = CASE WHEN EXISTS (SELECT FROM expired) THEN now() + interval '10 seconds' ELSE not_before END
-WHERE server_uuid = $1`
+WITH expired AS (DELETE FROM server_login_attempts WHERE server_uuid = $1 AND began < now() - interval '10 minutes' RETURNING id),
+	lost AS (SELECT count(*)::integer AS n FROM expired)
+UPDATE server_logins SET unanswered = unanswered + n, not_before = now() + login_pause(unanswered + n - 1, accepted)
+FROM lost WHERE server_uuid = $1 AND n > 0`
 
 	readLogins = `
 SELECT refused, unanswered, coalesce(not_before, now()), coalesce(not_before > now(), false), accepted,
@@ -124,12 +127,13 @@ func (s *Store) ReservePassword(ctx context.Context, server ingest.Server) (id i
 	ctx, cancel := context.WithTimeout(ctx, reserveWait)
 	defer cancel()
 	for {
+		var refusal error
 		err = s.inTx(ctx, "reserve a log-in", func(tx pgx.Tx) (err error) {
-			id, err = reservePassword(ctx, tx, server)
+			id, refusal, err = reservePassword(ctx, tx, server)
 			return err
 		})
-		if !errors.Is(err, errLoginsInFlight) {
-			return id, err
+		if err != nil || !errors.Is(refusal, errLoginsInFlight) {
+			return id, cmp.Or(err, refusal)
 		}
 		select {
 		case <-time.After(reservePoll):
@@ -139,35 +143,40 @@ func (s *Store) ReservePassword(ctx context.Context, server ingest.Server) (id i
 	}
 }
 
-func reservePassword(ctx context.Context, tx pgx.Tx, server ingest.Server) (id int64, err error) {
+// reservePassword returns the reason why no password may be sent now as refusal, so that the
+// transaction commits: it may have expired attempts.
+func reservePassword(ctx context.Context, tx pgx.Tx, server ingest.Server) (id int64, refusal, err error) {
 	var now ingest.Server
 	err = tx.QueryRow(ctx, currentLogin, server.UUID).Scan(&now.Host, &now.Port, &now.Username, &now.PasswordEncrypted)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return 0, errNo("server with uuid", server.UUID)
+		return 0, nil, errNo("server with uuid", server.UUID)
 	case err != nil:
-		return 0, err
+		return 0, nil, err
 	case now.Host != server.Host || now.Port != server.Port || now.Username != server.Username || !bytes.Equal(now.PasswordEncrypted, server.PasswordEncrypted):
-		return 0, ingest.Errorf(ingest.KindTransient, "server %s was changed during the log-in: the log-in is retried with the new settings", server.Name)
+		return 0, nil, ingest.Errorf(ingest.KindTransient, "server %s was changed during the log-in: the log-in is retried with the new settings", server.Name)
 	}
 	if _, err := tx.Exec(ctx, beginLogins, server.UUID); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	if _, err := tx.Exec(ctx, expireLogins, server.UUID); err != nil { // locks the row
-		return 0, err
+	if _, err := tx.Exec(ctx, lockLogins, server.UUID); err != nil {
+		return 0, nil, err
+	}
+	if _, err := tx.Exec(ctx, expireLogins, server.UUID); err != nil {
+		return 0, nil, err
 	}
 	var l logins
 	if err := l.read(ctx, tx, server.UUID); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	if err := l.check(server); err != nil {
-		return 0, err
+	if refusal := l.check(server); refusal != nil {
+		return 0, refusal, nil
 	}
 	if l.refused+l.inFlight >= ingest.MaxRefusedPasswords {
-		return 0, errLoginsInFlight
+		return 0, errLoginsInFlight, nil
 	}
 	err = tx.QueryRow(ctx, beginLogin, server.UUID).Scan(&id)
-	return id, err
+	return id, nil, err
 }
 
 // logins is the log-in state of a server.
@@ -250,7 +259,7 @@ func (s *Store) RecordPasswordResult(ctx context.Context, server ingest.Server, 
 	}
 	return s.inTx(ctx, "record a log-in", func(tx pgx.Tx) error {
 		// Lock first, in the same order as ReservePassword.
-		if _, err := tx.Exec(ctx, `SELECT FROM server_logins WHERE server_uuid = $1 FOR UPDATE`, server.UUID); err != nil {
+		if _, err := tx.Exec(ctx, lockLogins, server.UUID); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, endLogin, id, server.UUID)

@@ -109,15 +109,32 @@ func TestLostPasswordsUseNothingUp(t *testing.T) {
 		_, err = b.db.Exec(t.Context(), "UPDATE server_logins SET not_before = now()")
 		require.NoError(t, err)
 	}
-	// A killed process does not release its reservation.
-	for range 2 {
+}
+
+// TestKilledLogins: reservations of killed processes expire as unanswered log-ins, once.
+func TestKilledLogins(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	killed := func() (pause time.Duration) {
+		for range 2 {
+			_, err := b.ReservePassword(t.Context(), b.server)
+			require.NoError(t, err)
+		}
+		b.exec(t, "UPDATE server_login_attempts SET began = now() - interval '11 minutes'")
 		_, err := b.ReservePassword(t.Context(), b.server)
-		require.NoError(t, err)
+		requireKind(t, ingest.KindTransient, err, "waits until")
+		require.NoError(t, b.db.QueryRow(t.Context(), "SELECT not_before - now() FROM server_logins").Scan(&pause))
+		b.exec(t, "UPDATE server_logins SET not_before = now()")
+		return pause
 	}
-	_, err = b.db.Exec(t.Context(), "UPDATE server_login_attempts SET began = now() - interval '11 minutes'")
+	b.sealPassword(t, "one")
+	assert.Greater(t, killed(), 19*time.Minute, "as for a server that only disconnects")
+	id, err := b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
+	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordAccepted))
+	assert.Less(t, killed(), time.Minute)
 	_, err = b.ReservePassword(t.Context(), b.server)
-	requireKind(t, ingest.KindTransient, err, "waits until")
+	require.NoError(t, err)
 }
 
 func TestLearnedReadWindow(t *testing.T) {
