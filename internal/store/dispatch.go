@@ -53,8 +53,11 @@ type state struct {
 func scanState(row pgx.CollectableRow) (st state, err error) {
 	var r serverRow
 	var deferred *float64
-	err = row.Scan(append(r.targets(), &st.fence, &st.InUse, &st.Waiting, &st.Troubled, &deferred)...)
-	st.Server, st.DeferredFor = r.read(), waitFor(deferred)
+	if err = row.Scan(append(r.targets(), &st.fence, &st.InUse, &st.Waiting, &st.Troubled, &deferred)...); err != nil {
+		return st, err
+	}
+	st.DeferredFor = waitFor(deferred)
+	st.Server, err = r.read()
 	return st, err
 }
 

@@ -16,7 +16,7 @@ import (
 const partnerWaits = `
 WITH unfinished AS (
 	SELECT f.server_uuid, ` + waitsFor + ` AS wanted, f.hold IS NOT DISTINCT FROM 'held' AS held,
-		f.waits_for IS NOT NULL AS early, f.size_bytes < coalesce((s.options ->> 'min_size')::bigint, 0) AS small,
+		f.waits_for IS NOT NULL AS early, f.size_bytes < coalesce(CASE jsonb_typeof(s.options -> 'min_size') WHEN 'number' THEN (s.options ->> 'min_size')::numeric END, 0) AS small,
 		f.status IN ('downloading', 'downloaded') AND f.error_kind IS NOT DISTINCT FROM 'hash_mismatch' AS misfit, f.error_message
 	FROM files f JOIN sftp_servers s ON s.server_uuid = f.server_uuid
 	WHERE f.server_uuid = ANY ($1::text[]::uuid[]) AND f.status IN ('discovered', 'ready', 'downloading', 'downloaded', 'verified', 'uploading', 'uploaded')

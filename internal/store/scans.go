@@ -183,7 +183,10 @@ func (s *Store) ServerToScan(ctx context.Context, serverUUID string) (server ing
 		if errors.Is(err, pgx.ErrNoRows) {
 			return errNo("server with uuid", id)
 		}
-		server, took = r.read(), seconds(secs)
+		if err == nil {
+			took = seconds(secs)
+			server, err = r.read()
+		}
 		return err
 	})
 	return server, took, err

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -26,6 +27,7 @@ const serverColumns = `s.id, s.server_uuid, s.name, s.host, s.port, s.username, 
 // serverRow holds the scanned columns of serverColumns.
 type serverRow struct {
 	server   ingest.Server
+	options  []byte
 	lastScan *time.Time
 }
 
@@ -35,22 +37,43 @@ func (r *serverRow) targets() []any {
 	return []any{
 		&v.ID, &v.UUID, &v.Name, &v.Host, &v.Port, &v.Username, &v.PasswordEncrypted, &v.PrivateKeyEncrypted,
 		&v.HostKeys, &v.RootPath, &v.Include, &v.Exclude, &v.MaxParallel, &v.Settle, &v.ScanInterval, &v.AfterIngest,
-		&v.OnCollision, &v.MinAge, &v.DoneMarker, &v.SidecarWait, &v.MaxDepth, &v.ReadOnce, &v.LegacyAlgorithms, &v.Transfer, &v.Options,
+		&v.OnCollision, &v.MinAge, &v.DoneMarker, &v.SidecarWait, &v.MaxDepth, &v.ReadOnce, &v.LegacyAlgorithms, &v.Transfer, &r.options,
 		&v.Active, &v.State, &v.LastError, &v.Unread, &r.lastScan, &v.CreatedAt, &v.UpdatedAt, &v.ReadWindow, &v.ConnectionLimit,
 	}
 }
 
-// read converts the row to a server.
-func (r *serverRow) read() ingest.Server {
+// read converts the row to a server. Options that were changed to other types by SQL are
+// KindServer, because a server must not be used with default options instead.
+func (r *serverRow) read() (ingest.Server, error) {
 	v := r.server
 	v.LastScanAt, v.CreatedAt, v.UpdatedAt = utc(r.lastScan), v.CreatedAt.UTC(), v.UpdatedAt.UTC()
-	return v
+	if err := json.Unmarshal(r.options, &v.Options); err != nil {
+		v.Options = ingest.Options{}
+		return v, ingest.Wrap(ingest.KindServer, err, "server %s: its options in the table sftp_servers cannot be read; restore them, e.g. from the audit log", v.Name)
+	}
+	return v, nil
 }
 
 func scanServer(row pgx.CollectableRow) (ingest.Server, error) {
 	var r serverRow
-	err := row.Scan(r.targets()...)
-	return r.read(), err
+	if err := row.Scan(r.targets()...); err != nil {
+		return r.server, err
+	}
+	return r.read()
+}
+
+// scanListed is scanServer for lists: a server with unreadable options is suspended, so
+// that the others stay usable.
+func scanListed(row pgx.CollectableRow) (ingest.Server, error) {
+	var r serverRow
+	if err := row.Scan(r.targets()...); err != nil {
+		return r.server, err
+	}
+	server, err := r.read()
+	if err != nil {
+		server.State, server.LastError = ingest.ServerSuspended, err.Error()
+	}
+	return server, nil
 }
 
 // utc returns the time in UTC; NULL is the zero time.
@@ -161,7 +184,7 @@ const serversPage = `SELECT ` + serverColumns + ` FROM sftp_servers s WHERE s.na
 // Servers returns servers with names after afterName, in byte order. limit is the page size:
 // default 100, at most 1000.
 func (s *Store) Servers(ctx context.Context, afterName string, limit int) ([]ingest.Server, error) {
-	servers, err := selectAll(ctx, s, "list servers", scanServer, serversPage, cleanText(afterName), pageSize(limit))
+	servers, err := selectAll(ctx, s, "list servers", scanListed, serversPage, cleanText(afterName), pageSize(limit))
 	if err != nil {
 		return nil, err
 	}
@@ -198,5 +221,5 @@ func (s *Store) DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Ser
 		}
 		after = id.String()
 	}
-	return selectAll(ctx, s, "list servers", scanServer, dueServers, q.Force, nonNil(q.Servers), after, pageSize(q.Limit), ingest.ScanTolerance(q.Tick))
+	return selectAll(ctx, s, "list servers", scanListed, dueServers, q.Force, nonNil(q.Servers), after, pageSize(q.Limit), ingest.ScanTolerance(q.Tick))
 }

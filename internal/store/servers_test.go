@@ -411,3 +411,41 @@ func pinning(keys ...string) func(ingest.Server) (ingest.Server, error) {
 		return s, nil
 	}
 }
+
+// A server whose options were changed by SQL to values of another type is not used, and
+// does not affect other servers.
+func TestUnreadableOptionsAffectOneServer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx := t.Context()
+	other, err := b.AddServer(ctx, ingest.Server{Name: "globex", Host: "h", Username: "u", PasswordEncrypted: []byte{1}, Active: true})
+	require.NoError(t, err)
+	for _, options := range []string{`{"min_size": "x"}`, `{"min_size": 1.5}`, `{"in_progress_names": 1}`, `{"connect_timeout": "soon"}`, `{"proxy": []}`} {
+		b.exec(t, "UPDATE sftp_servers SET options = $1 WHERE server_uuid = $2", options, b.server.UUID)
+		_, err := b.Server(ctx, b.server.UUID)
+		requireKind(t, ingest.KindServer, err, "its options in the table sftp_servers cannot be read")
+		_, err = b.ServerByName(ctx, b.server.Name)
+		requireKind(t, ingest.KindServer, err, "cannot be read")
+		_, _, err = b.ServerToScan(ctx, b.server.UUID)
+		requireKind(t, ingest.KindServer, err, "cannot be read")
+		_, err = b.EditServer(ctx, b.server.UUID, func(s ingest.Server) (ingest.Server, error) { return s, nil })
+		requireKind(t, ingest.KindServer, err, "cannot be read")
+		fence, err := b.RegisterDispatcher(ctx, b.server.UUID)
+		require.NoError(t, err)
+		_, err = b.ReserveSlots(ctx, b.server.UUID, fence, 1)
+		requireKind(t, ingest.KindServer, err, "cannot be read")
+
+		page, err := b.Servers(ctx, "", 10)
+		require.NoError(t, err)
+		require.Len(t, page, 2)
+		assert.Equal(t, ingest.ServerSuspended, page[0].State)
+		assert.Contains(t, page[0].LastError, "cannot be read")
+		assert.Equal(t, ingest.ServerOK, page[1].State)
+		due, err := b.DueServers(ctx, ingest.DueQuery{})
+		require.NoError(t, err)
+		require.Len(t, due, 2)
+		read, err := b.Server(ctx, other.UUID)
+		require.NoError(t, err)
+		assert.Equal(t, other.UUID, read.UUID)
+	}
+}
