@@ -135,7 +135,7 @@ func (d *dispatcher) run(ctx context.Context) error {
 }
 
 // reserve reserves slots. For a troubled server it reserves one at a time, with pauses:
-// attempts that fail immediately would cause hundreds of log-ins a minute.
+// attempts that fail immediately would cause hundreds of logins a minute.
 func (d *dispatcher) reserve(ctx context.Context) (ingest.Reservation, error) {
 	limit := reserveBatch
 	if d.paced() {

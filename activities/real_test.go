@@ -282,7 +282,7 @@ func TestASettlingFileVanishes(t *testing.T) {
 	b.File(t, b.sshd.Path("never.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished })
 }
 
-// TestARefusalWhileFilesSettleSuspends: other log-ins would be refused, too, including that of
+// TestARefusalWhileFilesSettleSuspends: other logins would be refused, too, including that of
 // an attempt after one that could not record the refusal.
 func TestARefusalWhileFilesSettleSuspends(t *testing.T) {
 	t.Parallel()
@@ -296,7 +296,7 @@ func TestARefusalWhileFilesSettleSuspends(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, ingest.ServerSuspended, now.State)
 
-	b.sshd.Stop(t) // from here on a log-in fails with another kind
+	b.sshd.Stop(t) // from here on a login fails with another kind
 	b.env.SetHeartbeatDetails(activities.Progress{Refused: &ingest.Failure{Kind: ingest.KindHostKey, Message: "another key"}})
 	require.Equal(t, string(ingest.KindHostKey), b.run(t, activities.NameRecheckSettling, in))
 	require.Equal(t, string(ingest.KindHostKey), b.run(t, activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID}))

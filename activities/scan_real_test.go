@@ -55,7 +55,7 @@ func TestTryListing(t *testing.T) {
 	assert.Empty(t, kind, "it has recovered")
 }
 
-// TestTryListingIsRefusedOnce: the refusal is recorded, and no other log-in follows.
+// TestTryListingIsRefusedOnce: the refusal is recorded, and no other login follows.
 func TestTryListingIsRefusedOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -9,7 +9,7 @@ import (
 )
 
 // open logs in to the server as read by the step, unless it is suspended: more refused
-// log-ins may lock the account.
+// logins may lock the account.
 func (a *Activities) open(ctx context.Context, server ingest.Server) (Source, error) {
 	if server.State == ingest.ServerSuspended {
 		return nil, suspendedError(server)
@@ -29,7 +29,7 @@ func (a *Activities) logIn(ctx context.Context, server ingest.Server) (Source, e
 		return source, err
 	}
 	if now, readErr := a.Ledger.Server(ctx, server.UUID); readErr == nil && !sameLogIn(server, now) {
-		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s was changed during the log-in: retried with its new settings", server.Name)
+		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s was changed during the login: retried with its new settings", server.Name)
 	}
 	if suspendErr := a.Catalog.SuspendServer(ctx, server.UUID, message(err)); suspendErr != nil {
 		// The caller records the suspension as well.
@@ -38,7 +38,7 @@ func (a *Activities) logIn(ctx context.Context, server ingest.Server) (Source, e
 	return nil, err
 }
 
-// sameLogIn reports whether the settings that a log-in depends on are equal.
+// sameLogIn reports whether the settings that a login depends on are equal.
 func sameLogIn(x, y ingest.Server) bool {
 	return x.Host == y.Host && x.Port == y.Port && x.Username == y.Username && x.LegacyAlgorithms == y.LegacyAlgorithms &&
 		x.Proxy == y.Proxy && x.Jump == y.Jump && x.ConnectTimeout == y.ConnectTimeout && x.LoginTimeout == y.LoginTimeout &&

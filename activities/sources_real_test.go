@@ -13,7 +13,7 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// loginCounter counts log-ins and calls before, which may be nil, before each.
+// loginCounter counts logins and calls before, which may be nil, before each.
 type loginCounter struct {
 	activities.Sources
 	count  atomic.Int64
@@ -46,7 +46,7 @@ func (b *bench) list(t *testing.T, force bool) string {
 }
 
 // TestARefusalIsNotRepeated: servers lock accounts by counting refusals, so the first refusal
-// stops the log-ins of other files.
+// stops the logins of other files.
 func TestARefusalIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
@@ -68,7 +68,7 @@ func TestARefusalIsNotRepeated(t *testing.T) {
 	assert.Equal(t, string(ingest.KindSuspended), b.verify(t, signed), "its checksum file would have to be read")
 	assert.Equal(t, string(ingest.KindSuspended), b.list(t, false))
 	assert.Equal(t, string(ingest.KindSuspended), b.run(t, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
-	assert.EqualValues(t, 1, logins.count.Load(), "no other log-in")
+	assert.EqualValues(t, 1, logins.count.Load(), "no other login")
 	require.Empty(t, b.run(t, activities.NameParkFile, activities.ParkFileInput{FileUUID: second.UUID, Step: ingest.StepDownload, Kind: ingest.KindSuspended, Message: "suspended"}))
 	assert.Equal(t, reason, b.now(t).LastError, "the first reason stays recorded")
 
@@ -84,7 +84,7 @@ func TestARefusalIsNotRepeated(t *testing.T) {
 	require.Empty(t, b.verify(t, signed))
 }
 
-// TestARefusalOfOldSettingsSuspendsNothing: the operator changed them during the log-in.
+// TestARefusalOfOldSettingsSuspendsNothing: the operator changed them during the login.
 func TestARefusalOfOldSettingsSuspendsNothing(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -32,7 +32,7 @@ const (
 
 // Leftover is the result of an unfinished TryListing, for ListServerFiles.
 type Leftover struct {
-	// Refused is a server-level refusal of the log-in, which must not be repeated.
+	// Refused is a server-level refusal of the login, which must not be repeated.
 	Refused *ingest.Failure `json:"refused,omitempty"`
 	// New and Rejected count the rows it recorded, which the next listing finds already
 	// known.
@@ -43,7 +43,7 @@ type Leftover struct {
 // TryListing lists a server within the workflow task, which is cheaper than a regular
 // activity. It records only complete and permanently failed listings. It leaves the
 // listing to ListServerFiles if it is not complete within TryLimit or fails transiently.
-// If the last listing failed or was slow, it leaves it without a log-in.
+// If the last listing failed or was slow, it leaves it without a login.
 func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (ListServerFilesResult, error) {
 	a.startGate.wait(ctx, startGateTimeout)
 	server, last, err := a.Catalog.ServerToScan(ctx, in.ServerUUID)

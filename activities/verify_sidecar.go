@@ -130,7 +130,7 @@ func (a *Activities) checkSidecar(ctx context.Context, source Source, server ing
 
 const (
 	// sidecarTries is the number of consecutive failures to read a checksum file, after
-	// a successful log-in, before the file is ingested without it.
+	// a successful login, before the file is ingested without it.
 	sidecarTries = 4
 	// sidecarTime bounds one attempt, and allows for a server that sends one byte per second.
 	sidecarTime = 3 * time.Minute

@@ -29,7 +29,7 @@ type Progress struct {
 	Total int64 `json:"total"`
 	// Rate is in bytes per second over the last heartbeats; 0 if not known yet.
 	Rate float64 `json:"rate,omitempty"`
-	// Refused is a server-level refusal of a log-in, see unlessRefused.
+	// Refused is a server-level refusal of a login, see unlessRefused.
 	Refused *ingest.Failure `json:"refused,omitempty"`
 	// Position is the position of a listing; nil for other steps.
 	Position *position `json:"place,omitempty"`
@@ -197,7 +197,7 @@ func (w *watchdog) stallError(timeout time.Duration) error {
 func noAnswer(server ingest.Server) string { return "server " + server.Name + " did not respond" }
 
 // stallTimeout returns the stall timeout of a step that uses the server. It is longer than
-// the timeouts of sessions and log-ins, whose errors are more specific.
+// the timeouts of sessions and logins, whose errors are more specific.
 func (a *Activities) stallTimeout(server ingest.Server) time.Duration {
 	timeout := a.NoProgress
 	if server.AnswerTimeout > 0 {

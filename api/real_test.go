@@ -91,7 +91,7 @@ func (e *fakeEngine) Reprocess(context.Context, ingest.File, workflows.FileInges
 	return e.failure()
 }
 
-// fakeProber presents one host key and accepts log-ins of servers with this key pinned.
+// fakeProber presents one host key and accepts logins of servers with this key pinned.
 type fakeProber struct{ presented operations.ProbeResult }
 
 func (p fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (operations.ProbeResult, error) {

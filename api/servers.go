@@ -85,7 +85,7 @@ func newServer(settings openapi.ServerSettings) (in operations.NewServer, err er
 }
 
 // TestServerSettings tests settings that are not saved. As for TestServer, a server that is
-// unreachable or refuses the log-in is a result, not an error.
+// unreachable or refuses the login is a result, not an error.
 func (h handlers) TestServerSettings(ctx context.Context, req openapi.TestServerSettingsRequestObject) (openapi.TestServerSettingsResponseObject, error) {
 	in, err := newServer(*req.Body)
 	if err != nil {
@@ -155,7 +155,7 @@ func (h handlers) DecideChanges(ctx context.Context, req openapi.DecideChangesRe
 }
 
 // TestServer connects to a server, within the server's timeouts. A server that is
-// unreachable or refuses the log-in is a result, not an error.
+// unreachable or refuses the login is a result, not an error.
 func (h handlers) TestServer(ctx context.Context, req openapi.TestServerRequestObject) (openapi.TestServerResponseObject, error) {
 	result, err := h.ops.TestServer(ctx, req.NameOrUUID, operations.TestRequest{Sample: orZero(req.Params.Sample)})
 	if notTested(result, err) {

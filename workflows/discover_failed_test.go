@@ -27,7 +27,7 @@ func TestABrokenServerDoesNotFailItsScan(t *testing.T) {
 		statuses []ingest.Status
 	}{
 		"connection refused": {[]listing{broken(ingest.KindTransient), broken(ingest.KindTransient), broken(ingest.KindTransient)}, nil, ingest.KindTransient, []ingest.Status{ingest.StatusError}},
-		"log-in refused":     {[]listing{broken(ingest.KindAuth)}, nil, ingest.KindAuth, []ingest.Status{ingest.StatusError}},
+		"login refused":      {[]listing{broken(ingest.KindAuth)}, nil, ingest.KindAuth, []ingest.Status{ingest.StatusError}},
 		"suspended":          {[]listing{broken(ingest.KindSuspended)}, nil, ingest.KindSuspended, []ingest.Status{ingest.StatusError}},
 		"no access":          {[]listing{broken(ingest.KindPermission)}, nil, ingest.KindPermission, []ingest.Status{ingest.StatusError}},
 		"no jump host":       {[]listing{broken(ingest.KindMissing), broken(ingest.KindMissing), broken(ingest.KindMissing)}, nil, ingest.KindMissing, []ingest.Status{ingest.StatusError}},

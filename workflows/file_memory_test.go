@@ -63,7 +63,7 @@ func TestMemoryModeLeavesTheNotificationToItsStep(t *testing.T) {
 	assert.Equal(t, []ingest.Status{ingest.StatusUploaded, ingest.StatusCompleted}, *statuses)
 }
 
-// TestMemoryModeDoesNotLogInAgainAfterARefusal: another log-in may lock the account. The
+// TestMemoryModeDoesNotLogInAgainAfterARefusal: another login may lock the account. The
 // file is retried after its server is repaired.
 func TestMemoryModeDoesNotLogInAgainAfterARefusal(t *testing.T) {
 	t.Parallel()

@@ -19,7 +19,7 @@ import (
 const (
 	// requestTimeout exceeds the time limit of every handler of the API.
 	requestTimeout = 45 * time.Second
-	// testTimeout is the requestTimeout of server tests, whose log-in may be slow.
+	// testTimeout is the requestTimeout of server tests, whose login may be slow.
 	testTimeout = 5*time.Minute + 30*time.Second
 	// maxRepeats bounds how often a request is repeated while its first attempt runs.
 	maxRepeats = 20

@@ -80,7 +80,7 @@ type route struct {
 	handle handler
 }
 
-// routes lists the pages and actions that require a log-in.
+// routes lists the pages and actions that require a login.
 func (c *Console) routes() []route {
 	return []route{
 		{"GET /{$}", ingest.RoleViewer, c.overview},

@@ -62,7 +62,7 @@ type fake struct {
 	next string
 }
 
-// The digests of the fake's tokens: of each request's session, and of a log-in.
+// The digests of the fake's tokens: of each request's session, and of a login.
 var (
 	sessionToken = access.DigestOf("session")
 	loginToken   = access.DigestOf("right")

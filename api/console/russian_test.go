@@ -132,9 +132,9 @@ func TestEveryPageIsRussian(t *testing.T) {
 		requireRussian(t, "empty "+path, get(c, path, inRussian...))
 	}
 	f.who = ingest.Principal{}
-	requireRussian(t, "log-in page", get(c, "/login", inRussian...))
-	requireRussian(t, "log-in page", post(c, "/login", url.Values{"token": {"wrong"}}, inRussian...))
-	requireRussian(t, "log-in page", post(c, "/login", url.Values{}, inRussian...))
+	requireRussian(t, "login page", get(c, "/login", inRussian...))
+	requireRussian(t, "login page", post(c, "/login", url.Values{"token": {"wrong"}}, inRussian...))
+	requireRussian(t, "login page", post(c, "/login", url.Values{}, inRussian...))
 }
 
 func TestEveryRefusalIsRussian(t *testing.T) {

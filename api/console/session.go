@@ -10,7 +10,7 @@ import (
 	"stevedore/internal/access"
 )
 
-// toLogin redirects a browser to the log-in page, which returns to the request's page.
+// toLogin redirects a browser to the login page, which returns to the request's page.
 // It makes htmx reload the whole page.
 func toLogin(w http.ResponseWriter, r *http.Request) {
 	target := "/login"
@@ -25,7 +25,7 @@ func toLogin(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, target, http.StatusSeeOther)
 }
 
-// localPath returns the path if it is local, else "/": the log-in page must not redirect
+// localPath returns the path if it is local, else "/": the login page must not redirect
 // to other sites.
 func localPath(next string) string {
 	if u, err := url.Parse(next); err != nil || u.Host != "" || u.Scheme != "" || !strings.HasPrefix(next, "/") ||

@@ -29,7 +29,7 @@ func TestUserAddsAServerAndWatchesAFileArrive(t *testing.T) {
 	p.open(t, "/files?status=error")
 	p.do(t, chromedp.SendKeys("#token", "wrong"), chromedp.Submit("#token"))
 	p.sees(t, "unknown, expired or revoked")
-	p.accessible(t, "log-in page")
+	p.accessible(t, "login page")
 	p.do(t, chromedp.SendKeys("#token", token), chromedp.Submit("#token"), chromedp.WaitVisible("header.top"))
 	p.until(t, `location.search === "?status=error"`)
 

@@ -20,7 +20,7 @@ import (
 
 // view is the state that all pages share.
 type view struct {
-	// who is the user who is logged in; zero on the log-in page.
+	// who is the user who is logged in; zero on the login page.
 	who ingest.Principal
 	// lang is the language of the page; p formats its texts.
 	lang language.Tag

@@ -14,7 +14,7 @@ import (
 
 const (
 	// freeBytes is the number of bytes of each connection that pass a closed gate.
-	// Log-in, listing and the first reads of a file need fewer.
+	// Login, listing and the first reads of a file need fewer.
 	freeBytes = 64 << 10
 	// trickleBytes pass every trickleEvery, so that a waiting connection is not ended by
 	// the timeout of silent servers.

@@ -72,7 +72,7 @@ func (f *fleet) connect(t *testing.T) {
 }
 
 // addServers registers all servers. Half of the silent ones accept connections and send
-// nothing; the others become silent after the log-in. Some of the healthy ones are
+// nothing; the others become silent after the login. Some of the healthy ones are
 // folders of a real OpenSSH server; the others run in this process.
 func (f *fleet) addServers(t *testing.T) {
 	t.Helper()

@@ -42,7 +42,7 @@ type Config struct {
 	// ConfirmTimeout is the time for the broker to confirm a message; default 30 s.
 	// After it the connection is considered dead and closed.
 	ConfirmTimeout time.Duration
-	// DialTimeout bounds connecting, including the log-in; default 10 s.
+	// DialTimeout bounds connecting, including the login; default 10 s.
 	DialTimeout time.Duration
 }
 

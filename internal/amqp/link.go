@@ -84,7 +84,7 @@ func open(ctx context.Context, cfg Config) (*link, error) {
 			if err != nil {
 				return nil, err
 			}
-			// The library clears the deadline after the log-in.
+			// The library clears the deadline after the login.
 			deadline, _ := ctx.Deadline()
 			l.wire = wire{Conn: raw, timeout: cfg.ConfirmTimeout}
 			return l.wire, raw.SetDeadline(deadline)

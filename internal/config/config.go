@@ -101,7 +101,7 @@ type API struct {
 	Token Secret `env:"STEVEDORE_TOKEN" required:"api,cli" doc:"Bearer token. The API, and workers that serve metrics, accept it as the token of the admin \"bootstrap\" and need at least 32 characters. The command line sends it; there it may be the token of any user"`
 	// TrustedProxies may set X-Forwarded-For; the header is ignored from others.
 	// Default: none. Then all clients behind a proxy share its address, in the log and
-	// in the limit of failed log-ins.
+	// in the limit of failed logins.
 	TrustedProxies []netip.Prefix `env:"STEVEDORE_API_TRUSTED_PROXIES" doc:"Reverse proxies whose X-Forwarded-For is accepted, as CIDRs separated by commas"`
 }
 

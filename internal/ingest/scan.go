@@ -135,7 +135,7 @@ type ScanResult struct {
 	Suspend bool
 	// EndsSuspension reports that the server was suspended when this forced listing began, so
 	// that success ends the suspension. A suspension that began later is kept, because
-	// a listing with an older log-in does not disprove it.
+	// a listing with an older login does not disprove it.
 	EndsSuspension bool
 	// Broken reports that stevedore aborted the listing, which leaves the server's
 	// state unchanged.

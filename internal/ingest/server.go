@@ -15,7 +15,7 @@ type ServerState string
 const (
 	// ServerOK: the server is scanned when due.
 	ServerOK ServerState = "ok"
-	// ServerSuspended: log-in failed because of credentials or the host key. Scheduled
+	// ServerSuspended: login failed because of credentials or the host key. Scheduled
 	// scans stop until an operator repairs and then tests or edits the server.
 	ServerSuspended ServerState = "suspended"
 )
@@ -150,7 +150,7 @@ const staleName = 24 * time.Hour
 
 // Credentials are a server's decrypted secrets. They exist in memory only.
 type Credentials struct {
-	// Password is empty for log-in by key alone.
+	// Password is empty for login by key alone.
 	Password []byte
 	// PrivateKey is an unencrypted PEM key, optionally followed by the line of a user
 	// certificate; empty when unused.

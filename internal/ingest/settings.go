@@ -94,7 +94,7 @@ var Settings = []Setting{
 		pointer: func(s *Server) any { return &s.Port },
 	},
 	{
-		Field: "username", Group: GroupConnection, Label: "User", Help: "User name for the log-in", Placeholder: "USER", Required: true, Exact: true, Reach: true,
+		Field: "username", Group: GroupConnection, Label: "User", Help: "User name for the login", Placeholder: "USER", Required: true, Exact: true, Reach: true,
 		pointer: func(s *Server) any { return &s.Username },
 	},
 	{
@@ -218,7 +218,7 @@ var Settings = []Setting{
 		option: func(o *Options) any { return &o.ConnectTimeout },
 	},
 	{
-		Field: "login_timeout", Group: GroupAdvanced, Label: "Log-in timeout", Help: "Timeout from the first byte to the open SFTP channel; 0s uses the worker's.",
+		Field: "login_timeout", Group: GroupAdvanced, Label: "Login timeout", Help: "Timeout from the first byte to the open SFTP channel; 0s uses the worker's.",
 		Min: int64(time.Second), Max: int64(maxAnswerTimeout), ZeroMeans: "the worker's", Reach: true,
 		option: func(o *Options) any { return &o.LoginTimeout },
 	},

@@ -30,7 +30,7 @@ type Sealer interface {
 // KindHostKey.
 type Prober interface {
 	Probe(ctx context.Context, server ingest.Server, sample bool) (ProbeResult, error)
-	// ProbeDraft is Probe for settings that are not in the ledger. Log-ins are bounded by
+	// ProbeDraft is Probe for settings that are not in the ledger. Logins are bounded by
 	// host, port and user name. saved, if not nil, is the server whose stored password the
 	// settings keep: passwords count as its own.
 	ProbeDraft(ctx context.Context, draft ingest.Server, saved *ingest.Server, sample bool) (ProbeResult, error)

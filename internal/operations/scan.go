@@ -19,7 +19,7 @@ type ScanRun struct {
 	UUID       string
 	WorkflowID string
 	RunID      string
-	// Suspended are the servers that the scan omits, because log-ins before the problem is
+	// Suspended are the servers that the scan omits, because logins before the problem is
 	// fixed can lock accounts.
 	Suspended []ingest.Server
 	// Servers is the number of servers in the scan.

@@ -17,7 +17,7 @@ const (
 	// servers start: one immediately and one at its end.
 	scanTurn = 2 * time.Second
 	// suspendedTurn is the length of a turn for scans of suspended servers. It is longer
-	// because failed log-ins can lock the account.
+	// because failed logins can lock the account.
 	suspendedTurn = 30 * time.Second
 )
 

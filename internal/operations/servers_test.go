@@ -155,7 +155,7 @@ func TestTestServerFailedLoginKeepsSuspension(t *testing.T) {
 	b.prober.login = ingest.Errorf(ingest.KindAuth, "the server refused the password")
 	_, err := b.TestServer(context.Background(), "acme", TestRequest{Approve: Fingerprint(line)})
 	require.Equal(t, ingest.KindAuth, ingest.KindOf(err))
-	require.Equal(t, 1, b.prober.calls, "every log-in counts towards a lock-out")
+	require.Equal(t, 1, b.prober.calls, "every login counts towards a lock-out")
 	require.Empty(t, b.ledger.resumed)
 }
 

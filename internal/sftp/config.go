@@ -15,7 +15,7 @@ type Config struct {
 	// ConnectTimeout bounds name resolution and the TCP connection; default 20s.
 	ConnectTimeout time.Duration
 	// HandshakeTimeout bounds the time from the TCP connection to the open SFTP
-	// channel, including the log-in; default 1m, because some servers authenticate
+	// channel, including the login; default 1m, because some servers authenticate
 	// against a slow directory service.
 	HandshakeTimeout time.Duration
 	// KeepaliveInterval is the interval of keepalive requests on a silent connection;
@@ -45,7 +45,7 @@ type Config struct {
 	// MaxEntries and MaxBytes bound one listing of one server, because a server can
 	// generate endless folders; default 10,000,000 and 4 GiB.
 	MaxEntries, MaxBytes int64
-	// Passwords bounds refused log-ins over all processes; nil sets no bound.
+	// Passwords bounds refused logins over all processes; nil sets no bound.
 	// DraftPasswords is used instead for the server with the uuid DraftUUID, which is not
 	// in the ledger yet.
 	Passwords, DraftPasswords PasswordBudget
@@ -123,7 +123,7 @@ func setDefault[T ~int | ~int64](field *T, value T) {
 	}
 }
 
-// Secrets decrypts the credentials of a server. It is called for each log-in; the
+// Secrets decrypts the credentials of a server. It is called for each login; the
 // credentials are not cached.
 type Secrets interface {
 	Credentials(ctx context.Context, server ingest.Server) (ingest.Credentials, error)

@@ -178,7 +178,7 @@ func newMeteredConn(raw net.Conn, via *conn) *meteredConn {
 
 // readerStopped reports whether the reader of a closed connection has got the error.
 // A reader blocked on earlier packets never does: x/crypto leaks two goroutines and up
-// to 17 packets if a log-in fails while the server continues to send.
+// to 17 packets if a login fails while the server continues to send.
 func (c *meteredConn) readerStopped() bool {
 	timeout := time.NewTimer(readerStopTimeout)
 	defer timeout.Stop()

@@ -93,7 +93,7 @@ func TestUserCertificate(t *testing.T) {
 }
 
 // TestLegacyAlgorithms checks that the message names the server's algorithms and the flag,
-// and that the log-in succeeds with the flag.
+// and that the login succeeds with the flag.
 func TestLegacyAlgorithms(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

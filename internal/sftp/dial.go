@@ -28,7 +28,7 @@ type dialer struct {
 	// probes. x/crypto calls the host key callback in another goroutine.
 	greeting  string
 	presented atomic.Pointer[ssh.PublicKey]
-	// answeredPrompts is the number of prompts that the last log-in answered.
+	// answeredPrompts is the number of prompts that the last login answered.
 	answeredPrompts int
 }
 
@@ -184,8 +184,8 @@ func (d *dialer) handshake(ctx context.Context, transport *meteredConn, hostKeyA
 		HostKeyAlgorithms: hostKeyAlgorithms,
 	})
 	if settleErr := login.settle(login.fate(err)); settleErr != nil {
-		// The reservation expires; until then other log-ins wait.
-		d.cfg.Log.WarnContext(ctx, "cannot record the result of a log-in", "server", d.server.Name, "error", settleErr)
+		// The reservation expires; until then other logins wait.
+		d.cfg.Log.WarnContext(ctx, "cannot record the result of a login", "server", d.server.Name, "error", settleErr)
 	}
 	d.answeredPrompts = login.answeredPrompts
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 
 // TestDisconnectMessages checks that after the password every SSH_MSG_DISCONNECT is a
 // refusal, unless it names another reason. Before the password only a message that
-// mentions the log-in is one. Other errors count as unanswered, because they may hide a
+// mentions the login is one. Other errors count as unanswered, because they may hide a
 // refusal.
 func TestDisconnectMessages(t *testing.T) {
 	t.Parallel()

@@ -12,7 +12,7 @@
 //	dial.go, route.go, address.go     TCP connection, proxy, jump host, allowed addresses
 //	hostkey.go, login.go              host key check, authentication methods
 //	session.go, stat.go, root.go      requests on one channel; error texts of status codes
-//	explain.go                        error texts of connections and log-ins
+//	explain.go                        error texts of connections and logins
 //	list.go, walk.go, folder.go       listings; classify.go sorts their entries
 //	companions.go, filter.go          done-markers and checksum files, globs
 //	file.go                           reads of an open file

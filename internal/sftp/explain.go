@@ -30,7 +30,7 @@ type handshakeError struct {
 	greeting string
 	// timedOut reports whether HandshakeTimeout ended the connection.
 	timedOut bool
-	// flooded reports whether the server continued to send after the log-in failed.
+	// flooded reports whether the server continued to send after the login failed.
 	flooded bool
 	login   *loginAttempt
 	err     error
@@ -39,7 +39,7 @@ type handshakeError struct {
 func (e *handshakeError) Error() string { return e.err.Error() }
 func (e *handshakeError) Unwrap() error { return e.err }
 
-// noSFTPError is a failure to open the SFTP channel after a successful log-in.
+// noSFTPError is a failure to open the SFTP channel after a successful login.
 type noSFTPError struct{ err error }
 
 func (e *noSFTPError) Error() string { return e.err.Error() }
@@ -122,17 +122,17 @@ func (d *dialer) explainHandshake(e *handshakeError) error {
 	case spoke && !timeout && e.login != nil && e.login.isRefusal(e.err):
 		return d.explainRefusal(e.login, e.err)
 	case e.flooded:
-		// This is not retried automatically: each log-in of this kind leaks memory, see
+		// This is not retried automatically: each login of this kind leaks memory, see
 		// meteredConn.readerStopped.
-		return ingest.Wrap(ingest.KindServer, e.err, "server %s: %s sends endless packets during log-in: ask the partner to fix it, then run `stevedore server test %s`", name, to, name)
+		return ingest.Wrap(ingest.KindServer, e.err, "server %s: %s sends endless packets during login: ask the partner to fix it, then run `stevedore server test %s`", name, to, name)
 	case disconnected(e.err) && isUnavailable(e.err.Error()):
-		return ingest.Wrap(ingest.KindTransient, &limitError{e.err}, "server %s: %s ended the connection during log-in with %s: it is at its limit or unavailable; close other clients of the account, or set --max-connections",
+		return ingest.Wrap(ingest.KindTransient, &limitError{e.err}, "server %s: %s ended the connection during login with %s: it is at its limit or unavailable; close other clients of the account, or set --max-connections",
 			name, to, quoted(disconnectMessage(e.err)))
 	case disconnected(e.err):
-		return ingest.Errorf(ingest.KindTransient, "server %s: %s ended the connection during log-in with %s", name, to, quoted(disconnectMessage(e.err)))
+		return ingest.Errorf(ingest.KindTransient, "server %s: %s ended the connection during login with %s", name, to, quoted(disconnectMessage(e.err)))
 	case spoke && timeout:
 		return ingest.Wrap(ingest.KindTransient, e.err,
-			"server %s: %s stopped replying during the handshake (%s); if the log-in is slow, raise --login-timeout", name, to, d.cfg.HandshakeTimeout)
+			"server %s: %s stopped replying during the handshake (%s); if the login is slow, raise --login-timeout", name, to, d.cfg.HandshakeTimeout)
 	case spoke:
 		return ingest.Wrap(ingest.KindTransient, e.err, "server %s: the handshake with %s failed%s: %s", name, to, loginPhase(e.login), ingest.Summary(e.err.Error()))
 	case strings.TrimSpace(e.greeting) != "":
@@ -144,7 +144,7 @@ func (d *dialer) explainHandshake(e *handshakeError) error {
 	}
 }
 
-// loginPhase returns the step of the log-in at which a connection broke.
+// loginPhase returns the step of the login at which a connection broke.
 func loginPhase(a *loginAttempt) string {
 	switch {
 	case a == nil:
@@ -173,7 +173,7 @@ func disconnectMessage(err error) string {
 	return text
 }
 
-// explainRefusal returns the error of a refused log-in: what was refused, and the
+// explainRefusal returns the error of a refused login: what was refused, and the
 // methods that the server accepts.
 func (d *dialer) explainRefusal(a *loginAttempt, err error) error {
 	name, user := d.server.Name, d.server.Username
@@ -217,7 +217,7 @@ func refusedMethods(a *loginAttempt) string {
 		}
 	}
 	if len(all) == 0 {
-		return "a log-in without credentials"
+		return "a login without credentials"
 	}
 	slices.Sort(all)
 	return strings.Join(slices.Compact(all), ", ")

@@ -60,7 +60,7 @@ func awaitMethod(method string) func(*rawSSH) error {
 
 var silently = (*rawSSH).silent
 
-// TestHostileHandshakes checks that a log-in ends in time, with a message that names the
+// TestHostileHandshakes checks that a login ends in time, with a message that names the
 // cause, for hostile behavior in every phase. The error is of KindAuth only if the server
 // refuses the credentials.
 func TestHostileHandshakes(t *testing.T) {
@@ -75,16 +75,16 @@ func TestHostileHandshakes(t *testing.T) {
 		"silent after the version":           {sequence(sendVersion, silently), ingest.KindTransient, "", "stopped replying"},
 		"silent in the key exchange":         {sequence(sendVersion, func(r *rawSSH) error { return r.send(r.kexInit()) }, silently), ingest.KindTransient, "", "stopped replying"},
 		"silent after the key exchange":      {sequence(sendVersion, (*rawSSH).kex, silently), ingest.KindTransient, "", "stopped replying"},
-		"silent before the log-in":           {sequence((*rawSSH).handshake, silently), ingest.KindTransient, "", "stopped replying"},
+		"silent before the login":            {sequence((*rawSSH).handshake, silently), ingest.KindTransient, "", "stopped replying"},
 		"silent after the password":          {sequence((*rawSSH).handshake, awaitMethod("password"), silently), ingest.KindTransient, ingest.PasswordUnanswered, "stopped replying"},
-		"silent after the log-in":            {sequence((*rawSSH).acceptPassword, silently), ingest.KindTransient, ingest.PasswordAccepted, "opened no SFTP channel within"},
+		"silent after the login":             {sequence((*rawSSH).acceptPassword, silently), ingest.KindTransient, ingest.PasswordAccepted, "opened no SFTP channel within"},
 		"silent in the channel":              {sequence((*rawSSH).acceptPassword, openChannel(rawWindow, rawChannelPacket), silently), ingest.KindTransient, ingest.PasswordAccepted, "opened no SFTP channel within"},
 		"a window of 0":                      {sequence((*rawSSH).acceptPassword, openChannel(0, rawChannelPacket), silently), ingest.KindTransient, ingest.PasswordAccepted, "opened no SFTP channel within"},
 		"endless ignore, plain":              {sequence(sendVersion, flooding([]byte{msgIgnore}, "x")), ingest.KindTransient, "", "server acme"},
 		"endless ignore":                     {sequence((*rawSSH).handshake, flooding([]byte{msgIgnore}, strings.Repeat("x", 30_000))), ingest.KindTransient, "", "stopped replying"},
 		"endless debug":                      {sequence((*rawSSH).handshake, flooding([]byte{msgDebug, 1}, strings.Repeat("x", 30_000), "")), ingest.KindTransient, "", "stopped replying"},
-		"endless banners":                    {sequence((*rawSSH).handshake, flooding([]byte{msgAuthBanner}, "hello\x1b[2J", "")), ingest.KindServer, "", "endless banners during log-in"},
-		"huge banners":                       {sequence((*rawSSH).handshake, flooding([]byte{msgAuthBanner}, strings.Repeat("x", 250_000), "")), ingest.KindServer, "", "endless banners during log-in"},
+		"endless banners":                    {sequence((*rawSSH).handshake, flooding([]byte{msgAuthBanner}, "hello\x1b[2J", "")), ingest.KindServer, "", "endless banners during login"},
+		"huge banners":                       {sequence((*rawSSH).handshake, flooding([]byte{msgAuthBanner}, strings.Repeat("x", 250_000), "")), ingest.KindServer, "", "endless banners during login"},
 		"extension information twice":        {sequence((*rawSSH).handshake, flooding([]byte{msgExtInfo}, uint32(1), "x", "y")), ingest.KindServer, "", "endless packets"},
 		"malformed extension information":    {sequence(sendVersion, (*rawSSH).kex, send([]byte{msgExtInfo}, uint32(0xffffffff), "x", "y"), silently), ingest.KindTransient, "", "server acme"},
 		"endless global requests":            {sequence((*rawSSH).acceptPassword, flooding([]byte{msgGlobalRequest}, "x@y", []byte{1})), ingest.KindTransient, ingest.PasswordAccepted, "opened no SFTP channel"},
@@ -93,7 +93,7 @@ func TestHostileHandshakes(t *testing.T) {
 		"endless partial successes":          {sequence((*rawSSH).handshake, partialSuccessForever), ingest.KindAuth, ingest.PasswordAccepted, "second factor"},
 		"endless empty prompt rounds":        {sequence((*rawSSH).handshake, awaitMethod("keyboard-interactive"), flooding([]byte{msgAuth60}, "", "", "", uint32(0))), ingest.KindAuth, "", "endless prompts"},
 		"an expired password":                {sequence((*rawSSH).handshake, awaitMethod("password"), send([]byte{msgAuth60}, "Your password has expired", ""), silently), ingest.KindAuth, ingest.PasswordAccepted, "change the expired password"},
-		"disconnect before the password":     {sequence((*rawSSH).handshake, send([]byte{msgDisconnect}, uint32(11), farewell, ""), silently), ingest.KindTransient, "", `log-in with "go away\x1b[2J\a 'quoted' xxx`},
+		"disconnect before the password":     {sequence((*rawSSH).handshake, send([]byte{msgDisconnect}, uint32(11), farewell, ""), silently), ingest.KindTransient, "", `login with "go away\x1b[2J\a 'quoted' xxx`},
 		"disconnect after the password":      {sequence((*rawSSH).handshake, awaitMethod("password"), send([]byte{msgDisconnect}, uint32(11), farewell, ""), silently), ingest.KindAuth, ingest.PasswordRefused, `it ended the connection with "go away\x1b[2J\a 'quoted' xxx`},
 		"too many connections":               {sequence((*rawSSH).handshake, awaitMethod("password"), send([]byte{msgDisconnect}, uint32(12), "Too many connections", ""), silently), ingest.KindTransient, ingest.PasswordUnanswered, "at its limit or unavailable"},
 		"a packet that is too large":         {sequence((*rawSSH).handshake, send([]byte{msgIgnore}, strings.Repeat("x", 900_000)), silently), ingest.KindTransient, "", "the handshake with"},
@@ -182,7 +182,7 @@ func TestUnusualConformingServers(t *testing.T) {
 			_, err := r.await(msgAuth61)
 			return err
 		}, send([]byte{msgAuthSuccess}), openChannel(rawWindow, rawChannelPacket), (*rawSSH).sftp),
-		"new keys after the log-in": sequence((*rawSSH).acceptPassword, (*rawSSH).kex, openChannel(rawWindow, rawChannelPacket), (*rawSSH).kex, (*rawSSH).sftp),
+		"new keys after the login": sequence((*rawSSH).acceptPassword, (*rawSSH).kex, openChannel(rawWindow, rawChannelPacket), (*rawSSH).kex, (*rawSSH).sftp),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -100,7 +100,7 @@ func (p pins) match(key ssh.PublicKey) bool {
 	})
 }
 
-// check implements ssh.HostKeyCallback. It is called before the log-in, so that an error
+// check implements ssh.HostKeyCallback. It is called before the login, so that an error
 // means that no credentials were sent.
 func (p pins) check(_ string, _ net.Addr, key ssh.PublicKey) error {
 	if p.match(key) {

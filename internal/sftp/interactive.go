@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// maxPromptRounds bounds the rounds of prompts of one log-in.
+// maxPromptRounds bounds the rounds of prompts of one login.
 const maxPromptRounds = 10
 
 var (
@@ -15,7 +15,7 @@ var (
 	factorPattern = regexp.MustCompile(`(?i)\bcode|passcode|token|\botp\b|one[- ]?time|verif|\bpin\b|\bduo\b|factor|authenticator|challenge|captcha|\bкод|\bmfa\b|\b2fa\b|new password|change your password`)
 	// passwordPattern and userPattern match prompts for the password and the user name.
 	passwordPattern = regexp.MustCompile(`(?i)pass|kennwort|contrase|wachtwoord|hasło|heslo|senha|парол|pwd|密码`)
-	userPattern     = regexp.MustCompile(`(?i)user|login|log-in|account|benutzer|utilisateur|usuario|логин|пользователь|\bname\b`)
+	userPattern     = regexp.MustCompile(`(?i)user|login|login|account|benutzer|utilisateur|usuario|логин|пользователь|\bname\b`)
 )
 
 // interactiveLogin answers the prompts of keyboard-interactive.
@@ -71,7 +71,7 @@ func (q *interactiveLogin) answer(_, _ string, prompts []string, echos []bool) (
 	return answers, nil
 }
 
-// unexpectedPrompt ends the log-in because of a prompt that it cannot answer.
+// unexpectedPrompt ends the login because of a prompt that it cannot answer.
 func (q *interactiveLogin) unexpectedPrompt(prompt string) error {
 	prompt = q.attempt.hide(prompt)
 	q.attempt.factorPrompt = strings.TrimSpace(prompt[:min(len(prompt), maxBanner)])

@@ -102,7 +102,7 @@ func TestKeyAndPassword(t *testing.T) {
 	assert.Empty(t, counted.keyFates, "the key was accepted")
 }
 
-// TestRefusedKeysAreCounted checks that a log-in that ends with the refusal of the key
+// TestRefusedKeysAreCounted checks that a login that ends with the refusal of the key
 // counts once and offers it in few forms. No connection is made while the budget blocks
 // the key.
 func TestRefusedKeysAreCounted(t *testing.T) {

@@ -146,7 +146,7 @@ func (e *limitError) Error() string { return e.err.Error() }
 func (e *limitError) Unwrap() error { return e.err }
 
 // unavailablePhrases occur in the disconnect messages of servers that are at their limit
-// or shutting down, as opposed to a refused log-in.
+// or shutting down, as opposed to a refused login.
 var unavailablePhrases = []string{
 	"reason 12:", "too many connections", "too many sessions", "too many users", "too many clients", "too many concurrent", "too many simultaneous",
 	"maximum number of", "max number of", "maximum connections", "connection limit", "session limit", "limit reached", "limit exceeded",

@@ -43,7 +43,7 @@ func newLogin(server ingest.Server, creds ingest.Credentials, budget PasswordBud
 	return l, nil
 }
 
-// loginAttempt is the state of one log-in. It offers each credential once, because
+// loginAttempt is the state of one login. It offers each credential once, because
 // servers lock accounts by counting refusals. Its methods run on the connecting
 // goroutine.
 type loginAttempt struct {
@@ -68,7 +68,7 @@ type loginAttempt struct {
 	interrupted bool
 	// factorPrompt is the prompt for a second factor, if any.
 	factorPrompt string
-	// err is the client-side reason to end the log-in.
+	// err is the client-side reason to end the login.
 	err error
 	// banner is the beginning of the server's banners.
 	banner string
@@ -129,7 +129,7 @@ func (a *loginAttempt) allowed(method string) bool {
 }
 
 // nextKey returns the next form in which to offer the key. Fallback forms are skipped if
-// a key was offered before. A log-in offers at most four keys, because many servers
+// a key was offered before. A login offers at most four keys, because many servers
 // close the connection after six refusals, including the password's.
 func (a *loginAttempt) nextKey() ssh.AuthMethod {
 	for a.triedKeys < len(a.keys) {
@@ -164,7 +164,7 @@ func (a *loginAttempt) reserve() error {
 const settleTimeout = 20 * time.Second
 
 // settle records the result of the password, or of the key if no password was sent after
-// it. A log-in that the caller ended counts for the password, whose refusal may be delayed,
+// it. A login that the caller ended counts for the password, whose refusal may be delayed,
 // but not for the key, which locks no account.
 func (a *loginAttempt) settle(fate ingest.LoginResult) error {
 	if a.budget == nil || !a.passwordSent && len(a.offeredKeys) == 0 {
@@ -175,7 +175,7 @@ func (a *loginAttempt) settle(fate ingest.LoginResult) error {
 	if !a.passwordSent {
 		abandoned := fate == ingest.PasswordUnanswered && a.ctx.Err() != nil
 		if abandoned || a.err != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
-			return nil // the key did not end the log-in
+			return nil // the key did not end the login
 		}
 		return a.budget.RecordKeyResult(ctx, a.server, fate)
 	}
@@ -203,7 +203,7 @@ const noMethodLeftText = "unable to authenticate, attempted methods"
 // prompt.
 const failureText = "unexpected message type 51"
 
-// isRefusal reports whether err, the error of the log-in, is the server's refusal of the
+// isRefusal reports whether err, the error of the login, is the server's refusal of the
 // credentials. A broken connection never is.
 func (a *loginAttempt) isRefusal(err error) bool {
 	text := err.Error()
@@ -218,12 +218,12 @@ func (a *loginAttempt) isRefusal(err error) bool {
 		return false
 	default:
 		// After the password any SSH_MSG_DISCONNECT is a refusal, unless it names another
-		// reason. Before the password, only a message that mentions the log-in is one.
+		// reason. Before the password, only a message that mentions the login is one.
 		return a.passwordSent || mentionsLogin(text)
 	}
 }
 
-// endedByClient reports whether the client ended the log-in because of the server's
+// endedByClient reports whether the client ended the login because of the server's
 // replies, not of a broken connection.
 func (a *loginAttempt) endedByClient(err error) bool {
 	text := err.Error()
@@ -246,7 +246,7 @@ const disconnectText = "ssh: disconnect, reason "
 // disconnected reports whether the server ended the connection with SSH_MSG_DISCONNECT.
 func disconnected(err error) bool { return strings.Contains(err.Error(), disconnectText) }
 
-// mentionsLogin reports whether the text of a disconnect is about the log-in. Reasons 14
+// mentionsLogin reports whether the text of a disconnect is about the login. Reasons 14
 // and 15 are "no more auth methods available" and "illegal user name" (RFC 4253).
 func mentionsLogin(text string) bool {
 	text = strings.ToLower(text)
@@ -259,7 +259,7 @@ func mentionsLogin(text string) bool {
 }
 
 // maxBanner bounds the kept bytes of banners; maxBanners and maxBannerBytes bound the
-// banners of a log-in.
+// banners of a login.
 const (
 	maxBanner      = 200
 	maxBanners     = 1000
@@ -270,7 +270,7 @@ const (
 func (a *loginAttempt) addBanner(text string) error {
 	a.banners++
 	if a.bannerBytes += len(text); a.banners > maxBanners || a.bannerBytes > maxBannerBytes {
-		a.err = ingest.Errorf(ingest.KindServer, "server %s sends endless banners during log-in: ask the partner to fix it", a.server.Name)
+		a.err = ingest.Errorf(ingest.KindServer, "server %s sends endless banners during login: ask the partner to fix it", a.server.Name)
 		return a.err
 	}
 	if text = a.hide(text); len(a.banner) < maxBanner {

@@ -125,7 +125,7 @@ func (c *cuttingRelay) relay(near net.Conn, address string) {
 }
 
 // TestFault80ConnectionsThatBreakDuringLogin breaks the connection after each 11 bytes of
-// a log-in, in both directions, by FIN and by RST. No broken connection counts as a
+// a login, in both directions, by FIN and by RST. No broken connection counts as a
 // refusal of the password.
 func TestFault80ConnectionsThatBreakDuringLogin(t *testing.T) {
 	t.Parallel()
@@ -150,7 +150,7 @@ func TestFault80ConnectionsThatBreakDuringLogin(t *testing.T) {
 				}
 				require.NoError(t, pool.Close())
 			}
-			require.True(t, through, "the log-in succeeds in the end")
+			require.True(t, through, "the login succeeds in the end")
 		}
 	}
 	assert.Greater(t, relay.cut.Load(), int64(300))
@@ -167,7 +167,7 @@ func passwordIs(right string) func(ssh.ConnMetadata, []byte) (*ssh.Permissions, 
 	}
 }
 
-// TestLoginErrors checks the error, and the result for the credentials, of failed log-ins.
+// TestLoginErrors checks the error, and the result for the credentials, of failed logins.
 func TestLoginErrors(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -367,7 +367,7 @@ func TestSlowLogin(t *testing.T) {
 	assert.Equal(t, map[ingest.LoginResult]int{ingest.PasswordUnanswered: 1}, counted.results())
 }
 
-// TestAbandonedLogin checks that a log-in canceled by the caller counts as unanswered once
+// TestAbandonedLogin checks that a login canceled by the caller counts as unanswered once
 // the password was sent: a server that delays refusals locks the account nevertheless.
 func TestAbandonedLogin(t *testing.T) {
 	t.Parallel()

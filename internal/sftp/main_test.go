@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	if err := rebinding.install(); err != nil {
 		panic(err)
 	}
-	// x/crypto leaks these two goroutines if a log-in fails while the server continues to
+	// x/crypto leaks these two goroutines if a login fails while the server continues to
 	// send; see meteredConn.readerStopped. On an open connection they block in other
 	// functions.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("stevedore/internal/sftp_test.(*resolver).serve"),

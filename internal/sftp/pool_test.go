@@ -21,13 +21,13 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// requireLogins checks the number of accepted log-ins. sshd writes its log
+// requireLogins checks the number of accepted logins. sshd writes its log
 // asynchronously.
 func (b *sshdFixture) requireLogins(t *testing.T, n int) {
 	t.Helper()
 	const text = "Accepted publickey for"
 	b.AwaitLogged(t, n, text)
-	require.Equal(t, n, strings.Count(b.Log(t), text), "log-ins, see the log:\n%s", b.Log(t))
+	require.Equal(t, n, strings.Count(b.Log(t), text), "logins, see the log:\n%s", b.Log(t))
 }
 
 func TestPoolReusesConnections(t *testing.T) {

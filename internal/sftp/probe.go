@@ -22,7 +22,7 @@ type ProbeResult struct {
 	Pinned bool
 	// ServerVersion is the server's version line, e.g. "SSH-2.0-OpenSSH_9.2", escaped.
 	ServerVersion string
-	// LoginOK reports whether the log-in succeeded and the SFTP channel is open.
+	// LoginOK reports whether the login succeeded and the SFTP channel is open.
 	LoginOK bool
 	// RootReadable reports whether the root folder could be listed; Entries is the
 	// number of entries in it.
@@ -43,7 +43,7 @@ type ProbeDetails struct {
 	Extensions []string
 	// Limits are the limits that the server reports; nil if it reports none.
 	Limits *Limits
-	// Questions is the number of prompts answered in the log-in.
+	// Questions is the number of prompts answered in the login.
 	Questions int
 	// Sample is a sample of the matching files; nil if not requested.
 	Sample *Sample
@@ -92,7 +92,7 @@ var knownExtensions = []string{
 }
 
 // Probe makes a new connection and checks everything that a scan needs: the address, the
-// host key, the log-in, the root folder. If the presented key is not pinned, it returns
+// host key, the login, the root folder. If the presented key is not pinned, it returns
 // the key and an error of KindHostKey, and sends no credentials. Other errors are as of
 // Open and List.
 func (p *Pool) Probe(ctx context.Context, server ingest.Server) (ProbeResult, error) {
@@ -189,7 +189,7 @@ func (s *Session) sample(ctx context.Context) (*Sample, error) {
 	return found, err
 }
 
-// hostInfo returns the server's version and host key, which precede the log-in.
+// hostInfo returns the server's version and host key, which precede the login.
 func (d *dialer) hostInfo() ProbeResult {
 	var r ProbeResult
 	if strings.HasPrefix(d.greeting, "SSH-") {

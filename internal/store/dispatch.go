@@ -100,7 +100,7 @@ const (
 	lockDispatch = `SELECT pg_advisory_xact_lock(hashtextextended('dispatch ' || $1, 0))`
 
 	// isTroubled reports whether 10 files of the server were deferred within the last minute: each
-	// retry costs the server a connection and a log-in. Files deferred for lack of staging space do
+	// retry costs the server a connection and a login. Files deferred for lack of staging space do
 	// not count, as they cost none. The bound on not_before excludes deferrals that are due.
 	isTroubled = `
 SELECT count(*) >= 10 FROM (

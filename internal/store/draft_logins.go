@@ -13,9 +13,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// DraftLogins bounds the log-ins of settings that are tested before they are saved. All drafts
+// DraftLogins bounds the logins of settings that are tested before they are saved. All drafts
 // with the same host, port and user name share the bound: after MaxRefusedPasswords passwords, or
-// as many keys, without success the next log-in waits 15 minutes.
+// as many keys, without success the next login waits 15 minutes.
 type DraftLogins struct{ *Store }
 
 const (
@@ -40,7 +40,7 @@ ON CONFLICT (account_sha256) DO UPDATE SET last_at = now(),
 	pruneDraftLogins  = `DELETE FROM draft_logins WHERE last_at < now() - interval '1 day'`
 )
 
-// account is the digest of the account that refused log-ins may lock.
+// account is the digest of the account that refused logins may lock.
 func account(server ingest.Server) []byte {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", strings.ToLower(strings.TrimSuffix(server.Host, ".")), server.Port, server.Username))
 	return sum[:]
@@ -60,7 +60,7 @@ func (d DraftLogins) CheckKey(ctx context.Context, server ingest.Server) error {
 func (d DraftLogins) check(ctx context.Context, server ingest.Server) error {
 	var passwords, keys int
 	var until time.Time
-	err := d.retry(ctx, "read log-ins of drafts", func() error {
+	err := d.retry(ctx, "read logins of drafts", func() error {
 		return d.pool.QueryRow(ctx, draftAttempts, account(server)).Scan(&passwords, &keys, &until)
 	})
 	switch {
@@ -74,13 +74,13 @@ func (d DraftLogins) check(ctx context.Context, server ingest.Server) error {
 
 func draftExhausted(server ingest.Server, until string) error {
 	return ingest.Errorf(ingest.KindTransient,
-		"%d log-ins of user %s at %s:%d did not succeed; the next log-in waits until %s, because servers lock accounts: check the credentials with the partner",
+		"%d logins of user %s at %s:%d did not succeed; the next login waits until %s, because servers lock accounts: check the credentials with the partner",
 		ingest.MaxRefusedPasswords, server.Username, server.Host, server.Port, until)
 }
 
 // ReservePassword implements sftp.PasswordBudget.
 func (d DraftLogins) ReservePassword(ctx context.Context, server ingest.Server) (id int64, err error) {
-	return 0, d.inTx(ctx, "count a log-in of a draft", func(tx pgx.Tx) error {
+	return 0, d.inTx(ctx, "count a login of a draft", func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, pruneDraftLogins); err != nil {
 			return err
 		}
@@ -97,15 +97,15 @@ func (d DraftLogins) RecordPasswordResult(ctx context.Context, server ingest.Ser
 	if outcome != ingest.PasswordAccepted { // counted by ReservePassword
 		return nil
 	}
-	return d.exec(ctx, "clear log-ins of a draft", dropDraftAttempts, account(server))
+	return d.exec(ctx, "clear logins of a draft", dropDraftAttempts, account(server))
 }
 
 // RecordKeyResult implements sftp.PasswordBudget.
 func (d DraftLogins) RecordKeyResult(ctx context.Context, server ingest.Server, outcome ingest.LoginResult) error {
 	if outcome == ingest.PasswordAccepted {
-		return d.exec(ctx, "clear log-ins of a draft", dropDraftAttempts, account(server))
+		return d.exec(ctx, "clear logins of a draft", dropDraftAttempts, account(server))
 	}
-	return d.exec(ctx, "count a log-in of a draft", addDraftKey, account(server))
+	return d.exec(ctx, "count a login of a draft", addDraftKey, account(server))
 }
 
 // EditLogins is DraftLogins for an edited server that keeps its stored password: the passwords

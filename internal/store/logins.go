@@ -54,17 +54,17 @@ WHERE server_uuid = $1`
 )
 
 const (
-	// reserveWait bounds how long a log-in waits for others to end.
+	// reserveWait bounds how long a login waits for others to end.
 	reserveWait = 30 * time.Second
 	// reservePoll is the polling interval.
 	reservePoll = 200 * time.Millisecond
 )
 
 // errLoginsInFlight reports that the passwords being sent, if refused, reach the limit.
-var errLoginsInFlight = errors.New("other log-ins are in flight")
+var errLoginsInFlight = errors.New("other logins are in flight")
 
 // CheckPassword returns the error with which ReservePassword would refuse the password now, not
-// counting log-ins in flight.
+// counting logins in flight.
 func (s *Store) CheckPassword(ctx context.Context, server ingest.Server) error {
 	l, err := s.logins(ctx, server)
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Store) CheckKey(ctx context.Context, server ingest.Server) error {
 
 // logins returns the zero value for a server without logins.
 func (s *Store) logins(ctx context.Context, server ingest.Server) (l logins, err error) {
-	err = s.retry(ctx, "read refused log-ins", func() error {
+	err = s.retry(ctx, "read refused logins", func() error {
 		err := l.read(ctx, s.pool, server.UUID)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
@@ -105,7 +105,7 @@ func (s *Store) RecordKeyResult(ctx context.Context, server ingest.Server, outco
 	case ingest.PasswordRefused:
 		record = recordRefusedKey
 	}
-	return s.inTx(ctx, "record a log-in by key", func(tx pgx.Tx) error {
+	return s.inTx(ctx, "record a login by key", func(tx pgx.Tx) error {
 		var same bool
 		err := tx.QueryRow(ctx, sameKey, server.UUID, server.Host, server.Port, server.Username, server.PrivateKeyEncrypted).Scan(&same)
 		if err != nil || !same {
@@ -120,7 +120,7 @@ func (s *Store) RecordKeyResult(ctx context.Context, server ingest.Server, outco
 }
 
 // ReservePassword reserves one of the password attempts that may still be refused, before the
-// password is sent. It waits while log-ins in flight use all of them. It returns KindAuth if
+// password is sent. It waits while logins in flight use all of them. It returns KindAuth if
 // none is left until the credentials are changed. It returns KindTransient if the server was
 // changed since the caller read it, or if recent attempts were unanswered.
 func (s *Store) ReservePassword(ctx context.Context, server ingest.Server) (id int64, err error) {
@@ -128,7 +128,7 @@ func (s *Store) ReservePassword(ctx context.Context, server ingest.Server) (id i
 	defer cancel()
 	for {
 		var refusal error
-		err = s.inTx(ctx, "reserve a log-in", func(tx pgx.Tx) (err error) {
+		err = s.inTx(ctx, "reserve a login", func(tx pgx.Tx) (err error) {
 			id, refusal, err = reservePassword(ctx, tx, server)
 			return err
 		})
@@ -138,7 +138,7 @@ func (s *Store) ReservePassword(ctx context.Context, server ingest.Server) (id i
 		select {
 		case <-time.After(reservePoll):
 		case <-ctx.Done():
-			return 0, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: waiting for other log-ins to end", server.Name)
+			return 0, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: waiting for other logins to end", server.Name)
 		}
 	}
 }
@@ -154,7 +154,7 @@ func reservePassword(ctx context.Context, tx pgx.Tx, server ingest.Server) (id i
 	case err != nil:
 		return 0, nil, err
 	case now.Host != server.Host || now.Port != server.Port || now.Username != server.Username || !bytes.Equal(now.PasswordEncrypted, server.PasswordEncrypted):
-		return 0, nil, ingest.Errorf(ingest.KindTransient, "server %s was changed during the log-in: the log-in is retried with the new settings", server.Name)
+		return 0, nil, ingest.Errorf(ingest.KindTransient, "server %s was changed during the login: the login is retried with the new settings", server.Name)
 	}
 	if _, err := tx.Exec(ctx, beginLogins, server.UUID); err != nil {
 		return 0, nil, err
@@ -179,13 +179,13 @@ func reservePassword(ctx context.Context, tx pgx.Tx, server ingest.Server) (id i
 	return id, nil, err
 }
 
-// logins is the log-in state of a server.
+// logins is the login state of a server.
 type logins struct {
 	refused, inFlight int
-	// accepted reports that a log-in with the current credentials succeeded.
+	// accepted reports that a login with the current credentials succeeded.
 	accepted       bool
 	password, keys pauseState
-	// keysRefused counts consecutive log-ins with a refused key.
+	// keysRefused counts consecutive logins with a refused key.
 	keysRefused int
 }
 
@@ -216,11 +216,11 @@ func (l *logins) check(server ingest.Server) error {
 			server.Name, server.Username, l.refused, server.Name)
 	case p.waits && p.unanswered > 1 && !l.accepted:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s did not answer the password, %d times in a row, and no log-in with it has succeeded: it is slow, the password is wrong or the account locked. The next log-in waits until %s: check the password with the partner; to retry immediately, "+entered,
+			"server %s did not answer the password, %d times in a row, and no login with it has succeeded: it is slow, the password is wrong or the account locked. The next login waits until %s: check the password with the partner; to retry immediately, "+entered,
 			server.Name, p.unanswered, p.until(), server.Name)
 	case p.waits:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s: the connection broke %d time(s) in a row after the password was sent; the next log-in waits until %s, because servers lock accounts",
+			"server %s: the connection broke %d time(s) in a row after the password was sent; the next login waits until %s, because servers lock accounts",
 			server.Name, p.unanswered, p.until())
 	}
 	return nil
@@ -234,15 +234,15 @@ func (l *logins) checkKey(server ingest.Server) error {
 		return nil
 	case l.keysRefused > 0 && l.keys.unanswered == 0:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s refused the key of user %s %d times; the next log-in waits until %s, because servers block addresses: check with the partner that the public key is installed; "+check,
+			"server %s refused the key of user %s %d times; the next login waits until %s, because servers block addresses: check with the partner that the public key is installed; "+check,
 			server.Name, server.Username, l.keysRefused, l.keys.until(), server.Name)
 	case !l.accepted && l.keys.unanswered > 1:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s closed the connection after the key was offered, %d times in a row, and no log-in with it has succeeded: it probably rejects the key or blocks this address. The next log-in waits until %s: check with the partner; "+check,
+			"server %s closed the connection after the key was offered, %d times in a row, and no login with it has succeeded: it probably rejects the key or blocks this address. The next login waits until %s: check with the partner; "+check,
 			server.Name, l.keys.unanswered, l.keys.until(), server.Name)
 	default:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s: the connection broke %d time(s) in a row after the key was offered; the next log-in waits until %s, because servers block addresses",
+			"server %s: the connection broke %d time(s) in a row after the key was offered; the next login waits until %s, because servers block addresses",
 			server.Name, l.keys.unanswered, l.keys.until())
 	}
 }
@@ -257,7 +257,7 @@ func (s *Store) RecordPasswordResult(ctx context.Context, server ingest.Server, 
 	case ingest.PasswordRefused:
 		record = recordRefused
 	}
-	return s.inTx(ctx, "record a log-in", func(tx pgx.Tx) error {
+	return s.inTx(ctx, "record a login", func(tx pgx.Tx) error {
 		// Lock first, in the same order as ReservePassword.
 		if _, err := tx.Exec(ctx, lockLogins, server.UUID); err != nil {
 			return err

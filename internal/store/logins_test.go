@@ -23,7 +23,7 @@ func (b *testBundle) sealPassword(t *testing.T, sealed string) {
 	require.NoError(t, err)
 }
 
-// TestTwoPasswordsPerChange: concurrent log-ins send two wrong passwords in total, and none
+// TestTwoPasswordsPerChange: concurrent logins send two wrong passwords in total, and none
 // until the credentials are changed.
 func TestTwoPasswordsPerChange(t *testing.T) {
 	t.Parallel()
@@ -111,7 +111,7 @@ func TestLostPasswordsUseNothingUp(t *testing.T) {
 	}
 }
 
-// TestKilledLogins: reservations of killed processes expire as unanswered log-ins, once.
+// TestKilledLogins: reservations of killed processes expire as unanswered logins, once.
 func TestKilledLogins(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -210,7 +210,7 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	assert.Equal(t, []int{14, 6}, []int{first, later}, "it accepted the password before")
 }
 
-// TestRefusedKeys: after three refusals, or one unanswered log-in, the key is not offered for
+// TestRefusedKeys: after three refusals, or one unanswered login, the key is not offered for
 // a while. A success or a change of the credentials resets the count.
 func TestRefusedKeys(t *testing.T) {
 	t.Parallel()

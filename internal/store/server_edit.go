@@ -24,7 +24,7 @@ var updateServer = func() string {
 
 // EditServer replaces the server with the result of edit. edit receives the row under a lock,
 // may refuse with an error, and may be called again. Changing host, port, user or credentials
-// resets the refused log-ins; with ingest.WithResealing, the credentials are the same. A taken
+// resets the refused logins; with ingest.WithResealing, the credentials are the same. A taken
 // name is KindConflict.
 func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ingest.Server) (ingest.Server, error)) (edited ingest.Server, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
@@ -54,7 +54,7 @@ func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ing
 	return edited, err
 }
 
-// sameLogin reports whether refused log-ins of x also apply to y. If resealed, the credentials
+// sameLogin reports whether refused logins of x also apply to y. If resealed, the credentials
 // differ only in their encryption.
 func sameLogin(x, y ingest.Server, resealed bool) bool {
 	return x.Host == y.Host && x.Port == y.Port && x.Username == y.Username && (resealed ||

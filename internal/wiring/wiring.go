@@ -127,7 +127,7 @@ func (p *Parts) Close() {
 type prober struct{ p *Parts }
 
 // Probe implements Prober. It always opens a new connection: a pooled one would not show
-// that log-ins fail.
+// that logins fail.
 func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (operations.ProbeResult, error) {
 	cfg, secrets, err := t.p.sftp(ctx)
 	if err != nil {
@@ -136,7 +136,7 @@ func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (o
 	return probe(ctx, cfg, secrets, server, sample)
 }
 
-// ProbeDraft implements Prober. The log-ins are bounded by account, because the ledger has no row
+// ProbeDraft implements Prober. The logins are bounded by account, because the ledger has no row
 // for the server, except those with the stored password of a saved server.
 func (t prober) ProbeDraft(ctx context.Context, draft ingest.Server, saved *ingest.Server, sample bool) (operations.ProbeResult, error) {
 	cfg, secrets, err := t.p.sftp(ctx)

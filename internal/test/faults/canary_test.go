@@ -268,7 +268,7 @@ func (c *canaries) browser(t *testing.T) *http.Client {
 	c.call(t, browser, "POST", "/login", url.Values{"token": {c.secrets["api token"]}}.Encode(), "Content-Type", "application/x-www-form-urlencoded")
 	at, err := url.Parse(c.base)
 	require.NoError(t, err)
-	require.NotEmpty(t, jar.Cookies(at), "the log-in to the console failed")
+	require.NotEmpty(t, jar.Cookies(at), "the login to the console failed")
 	return browser
 }
 

@@ -55,7 +55,7 @@ func TestManyConcurrentScanRequests(t *testing.T) {
 	assert.LessOrEqual(t, len(scans), 12, "two in each turn of two seconds")
 	assert.LessOrEqual(t, len(rows), 2*len(scans))
 	for _, r := range tree.Requests("OPENDIR") {
-		assert.Equal(t, 1, r.Conn, "one log-in")
+		assert.Equal(t, 1, r.Conn, "one login")
 	}
 	h.Completed(t, tree.Path("a.csv"))
 	assert.Len(t, tree.Requests("OPEN"), 1)

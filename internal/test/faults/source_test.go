@@ -236,7 +236,7 @@ func TestFault16_EmptyFile(t *testing.T) {
 	h.RequireExactlyOnce(t)
 }
 
-// TestFault20_FewSessions: sshd allows one session per connection and one log-in at a
+// TestFault20_FewSessions: sshd allows one session per connection and one login at a
 // time.
 func TestFault20_FewSessions(t *testing.T) {
 	t.Parallel()
@@ -274,7 +274,7 @@ func TestFault21_WrongPassword(t *testing.T) {
 	})
 }
 
-// wrongPassword requires one log-in with the wrong password, and no other until it is
+// wrongPassword requires one login with the wrong password, and no other until it is
 // corrected.
 func wrongPassword(t *testing.T, m moments) {
 	t.Helper()

@@ -87,7 +87,7 @@ func TestBadFilesLeaveTheirSlotsToGoodOnes(t *testing.T) {
 }
 
 // TestAServerWithOnlyBadFilesGetsFewLogIns: however many files fail concurrently, there
-// are few log-ins, and every file gets its attempts.
+// are few logins, and every file gets its attempts.
 func TestAServerWithOnlyBadFilesGetsFewLogIns(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -100,7 +100,7 @@ func TestAServerWithOnlyBadFilesGetsFewLogIns(t *testing.T) {
 		h.FileWithin(t, 5*time.Minute, path, func(f ingest.File) bool { return f.Deferrals > 2 })
 	}
 	took, logins := time.Since(began), faulty.Logins()-before
-	t.Logf("%d log-ins in %s", logins, took)
+	t.Logf("%d logins in %s", logins, took)
 	require.Less(t, float64(logins), 60*max(took.Minutes(), 1))
 	faulty.SetFaults(services.SFTPFaults{})
 	for _, path := range bad {

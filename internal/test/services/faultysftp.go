@@ -36,7 +36,7 @@ type FaultySFTP struct {
 	generated map[string]*GeneratedFile
 	times     map[string]time.Time
 	reads     int
-	// logins counts successful log-ins.
+	// logins counts successful logins.
 	logins int
 	// raw, if not nil, serves the channel instead of the library.
 	raw func(io.ReadWriter)
@@ -132,7 +132,7 @@ func (s *FaultySFTP) Reads() int {
 	return s.reads
 }
 
-// Logins returns the number of log-ins so far.
+// Logins returns the number of logins so far.
 func (s *FaultySFTP) Logins() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -33,7 +33,7 @@ const (
 
 // SSHDOptions configures an SSHD.
 type SSHDOptions struct {
-	// Password, if not empty, enables password log-in for the user "partner". It needs
+	// Password, if not empty, enables password login for the user "partner". It needs
 	// root and libnss-wrapper. Otherwise the current user logs in with PrivateKeyPEM.
 	Password string
 	// Config holds further lines of sshd_config, e.g. "MaxSessions 1".
@@ -46,7 +46,7 @@ type SSHD struct {
 	Host string
 	Port int
 	User string
-	// Password is the correct password; empty without password log-in.
+	// Password is the correct password; empty without password login.
 	Password string
 	// PrivateKeyPEM is a client key that is always accepted.
 	PrivateKeyPEM []byte

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// sshdPartner is the virtual user for password log-ins.
+// sshdPartner is the virtual user for password logins.
 const sshdPartner = "partner"
 
 // nssWrapper lists the paths of libnss_wrapper, a library that replaces the users of
@@ -29,7 +29,7 @@ var nssWrapper = []string{"/usr/lib/*/libnss_wrapper.so", "/usr/lib64/libnss_wra
 func wrapUsers(t testing.TB, dir, password string) []string {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("password log-ins with sshd need root")
+		t.Skip("password logins with sshd need root")
 	}
 	var library string
 	for _, pattern := range nssWrapper {
