@@ -14,7 +14,8 @@ import (
 
 const (
 	currentLogin = `SELECT host, port, username, password_encrypted FROM sftp_servers WHERE server_uuid = $1 AND removed_at IS NULL FOR SHARE`
-	beginLogins  = `INSERT INTO server_logins (server_uuid) VALUES ($1) ON CONFLICT (server_uuid) DO NOTHING`
+	// Without a row, the credentials are those the server was added with.
+	beginLogins = `INSERT INTO server_logins (server_uuid, since) SELECT server_uuid, created_at FROM sftp_servers WHERE server_uuid = $1 ON CONFLICT (server_uuid) DO NOTHING`
 
 	lockLogins = `SELECT FROM server_logins WHERE server_uuid = $1 FOR UPDATE`
 
@@ -31,12 +32,29 @@ SELECT refused, unanswered, coalesce(not_before, now()), coalesce(not_before > n
 	(SELECT count(*) FROM server_login_attempts a WHERE a.server_uuid = l.server_uuid)
 FROM server_logins l WHERE server_uuid = $1`
 
+	// lockAccount serializes reservations for all servers of an account.
+	lockAccount = `SELECT pg_advisory_xact_lock(hashtextextended(encode($1::bytea, 'hex'), 0))`
+
+	// accountLogins counts the refused and outstanding passwords of other servers with the account of server $1, since its
+	// credentials were entered or last accepted. Credentials that were accepted once are not affected by servers
+	// whose own never were: those may have a wrong password.
+	accountLogins = `
+SELECT coalesce(sum(CASE WHEN o.refused_at > l.since THEN o.refused ELSE 0 END), 0)::integer, coalesce(sum(a.n), 0)::integer,
+	coalesce(min(t.name) FILTER (WHERE o.refused > 0 AND o.refused_at > l.since), '')
+FROM server_logins l JOIN sftp_servers s ON s.server_uuid = l.server_uuid
+JOIN sftp_servers t ON lower(rtrim(t.host, '.')) = lower(rtrim(s.host, '.')) AND t.port = s.port AND t.username = s.username
+	AND t.server_uuid <> s.server_uuid AND t.removed_at IS NULL
+JOIN server_logins o ON o.server_uuid = t.server_uuid AND (o.accepted OR NOT l.accepted)
+CROSS JOIN LATERAL (SELECT count(*) AS n FROM server_login_attempts a WHERE a.server_uuid = o.server_uuid) a
+WHERE l.server_uuid = $1`
+
 	beginLogin   = `INSERT INTO server_login_attempts (server_uuid) VALUES ($1) RETURNING id`
 	endLogin     = `DELETE FROM server_login_attempts WHERE id = $1 AND server_uuid = $2`
 	forgetLogins = `DELETE FROM server_logins WHERE server_uuid = $1`
+	resetLogins  = `INSERT INTO server_logins (server_uuid) VALUES ($1)`
 
-	recordAccepted = `UPDATE server_logins SET refused = 0, unanswered = 0, not_before = NULL, accepted = true WHERE server_uuid = $1`
-	recordRefused  = `UPDATE server_logins SET refused = least(refused + 1, 2), unanswered = 0, not_before = NULL WHERE server_uuid = $1`
+	recordAccepted = `UPDATE server_logins SET refused = 0, unanswered = 0, not_before = NULL, accepted = true, since = now() WHERE server_uuid = $1`
+	recordRefused  = `UPDATE server_logins SET refused = least(refused + 1, 2), refused_at = now(), unanswered = 0, not_before = NULL WHERE server_uuid = $1`
 	// A connection reset is not a refusal, but may hide one.
 	recordUnanswered = `UPDATE server_logins SET unanswered = unanswered + 1, not_before = now() + login_pause(unanswered, accepted) WHERE server_uuid = $1`
 
@@ -62,6 +80,15 @@ const (
 
 // errLoginsInFlight reports that the passwords being sent, if refused, reach the limit.
 var errLoginsInFlight = errors.New("other logins are in flight")
+
+// restartLogins forgets the logins of a server whose credentials were entered again.
+func restartLogins(ctx context.Context, tx pgx.Tx, serverUUID string) error {
+	if _, err := tx.Exec(ctx, forgetLogins, serverUUID); err != nil {
+		return err
+	}
+	_, err := tx.Exec(ctx, resetLogins, serverUUID)
+	return err
+}
 
 // CheckPassword returns the error with which ReservePassword would refuse the password now, not
 // counting logins in flight.
@@ -159,6 +186,9 @@ func reservePassword(ctx context.Context, tx pgx.Tx, server ingest.Server) (id i
 	if _, err := tx.Exec(ctx, beginLogins, server.UUID); err != nil {
 		return 0, nil, err
 	}
+	if _, err := tx.Exec(ctx, lockAccount, account(server)); err != nil {
+		return 0, nil, err
+	}
 	if _, err := tx.Exec(ctx, lockLogins, server.UUID); err != nil {
 		return 0, nil, err
 	}
@@ -172,7 +202,7 @@ func reservePassword(ctx context.Context, tx pgx.Tx, server ingest.Server) (id i
 	if refusal := l.check(server); refusal != nil {
 		return 0, refusal, nil
 	}
-	if l.refused+l.inFlight >= ingest.MaxRefusedPasswords {
+	if l.refused+l.inFlight+l.others.refused+l.others.inFlight >= ingest.MaxRefusedPasswords {
 		return 0, errLoginsInFlight, nil
 	}
 	err = tx.QueryRow(ctx, beginLogin, server.UUID).Scan(&id)
@@ -182,6 +212,12 @@ func reservePassword(ctx context.Context, tx pgx.Tx, server ingest.Server) (id i
 // logins is the login state of a server.
 type logins struct {
 	refused, inFlight int
+	// others are the logins of other servers with the same account; name is one with
+	// refused passwords.
+	others struct {
+		refused, inFlight int
+		name              string
+	}
 	// accepted reports that a login with the current credentials succeeded.
 	accepted       bool
 	password, keys pauseState
@@ -201,8 +237,12 @@ func (p pauseState) until() string { return p.notBefore.UTC().Format(time.RFC333
 func (l *logins) read(ctx context.Context, db interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }, serverUUID string) error {
-	return db.QueryRow(ctx, readLogins, serverUUID).Scan(&l.refused, &l.password.unanswered, &l.password.notBefore, &l.password.waits, &l.accepted,
+	err := db.QueryRow(ctx, readLogins, serverUUID).Scan(&l.refused, &l.password.unanswered, &l.password.notBefore, &l.password.waits, &l.accepted,
 		&l.keysRefused, &l.keys.unanswered, &l.keys.notBefore, &l.keys.waits, &l.inFlight)
+	if err != nil {
+		return err
+	}
+	return db.QueryRow(ctx, accountLogins, serverUUID).Scan(&l.others.refused, &l.others.inFlight, &l.others.name)
 }
 
 // check returns the reason why no password may be sent now, or nil.
@@ -214,6 +254,10 @@ func (l *logins) check(server ingest.Server) error {
 		return ingest.Errorf(ingest.KindAuth,
 			"server %s refused the credentials of user %s %d times; the password is not sent again, because servers lock accounts: check it with the partner, then "+entered,
 			server.Name, server.Username, l.refused, server.Name)
+	case l.refused+l.others.refused >= ingest.MaxRefusedPasswords:
+		return ingest.Errorf(ingest.KindAuth,
+			"server %s: the account %s was refused %d times, also for server %s; the password is not sent, because servers lock accounts: check it with the partner, then "+entered,
+			server.Name, server.Username, l.refused+l.others.refused, l.others.name, server.Name)
 	case p.waits && p.unanswered > 1 && !l.accepted:
 		return ingest.Errorf(ingest.KindTransient,
 			"server %s did not answer the password, %d times in a row, and no login with it has succeeded: it is slow, the password is wrong or the account locked. The next login waits until %s: check the password with the partner; to retry immediately, "+entered,

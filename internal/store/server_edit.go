@@ -44,7 +44,7 @@ func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ing
 			return explainTakenName(err, changed.Name)
 		}
 		if !sameLogin(current, changed, ingest.Resealing(ctx)) {
-			if _, err := tx.Exec(ctx, forgetLogins, id); err != nil {
+			if err := restartLogins(ctx, tx, id); err != nil {
 				return err
 			}
 		}

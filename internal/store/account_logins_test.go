@@ -1,0 +1,94 @@
+package store_test
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sync/errgroup"
+
+	"stevedore/internal/ingest"
+)
+
+// addAccount adds a server with a password.
+func (b *testBundle) addAccount(t *testing.T, name, host, user string) ingest.Server {
+	t.Helper()
+	server, err := b.AddServer(t.Context(), ingest.Server{Name: name, Host: host, Username: user, PasswordEncrypted: []byte(name), Active: true})
+	require.NoError(t, err)
+	return server
+}
+
+// send reserves a password and records the outcome. It returns the error of the reservation.
+func (b *testBundle) send(t *testing.T, server ingest.Server, outcome ingest.LoginResult) error {
+	t.Helper()
+	id, err := b.ReservePassword(t.Context(), server)
+	if err == nil {
+		require.NoError(t, b.RecordPasswordResult(t.Context(), server, id, outcome))
+	}
+	return err
+}
+
+// Servers with the same account send two wrong passwords together, also concurrently.
+func TestServersOfOneAccountShareTheBudget(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	servers := []ingest.Server{
+		b.addAccount(t, "in", "sftp.example.com", "u"), b.addAccount(t, "out", "SFTP.example.com.", "u"), b.addAccount(t, "old", "sftp.example.com", "u"),
+	}
+	var sent atomic.Int64
+	var all errgroup.Group
+	for i := range 9 {
+		server := servers[i%3]
+		all.Go(func() error {
+			id, err := b.ReservePassword(t.Context(), server)
+			if err != nil {
+				assert.Equal(t, ingest.KindAuth, ingest.KindOf(err), "%v", err)
+				return nil
+			}
+			sent.Add(1)
+			return b.RecordPasswordResult(t.Context(), server, id, ingest.PasswordRefused)
+		})
+	}
+	require.NoError(t, all.Wait())
+	require.EqualValues(t, 2, sent.Load())
+	for _, other := range []ingest.Server{b.addAccount(t, "user", "sftp.example.com", "v"), b.addAccount(t, "host", "sftp2.example.com", "u")} {
+		require.NoError(t, b.send(t, other, ingest.PasswordRefused), "another account")
+	}
+	require.NoError(t, b.send(t, b.addAccount(t, "new", "sftp.example.com", "u"), ingest.PasswordRefused), "a password entered after the refusals")
+}
+
+// When a partner changes the password of an account that several servers use, only the
+// first server sends the old password.
+func TestChangedPasswordOfAnAccount(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in, out := b.addAccount(t, "in", "h", "u"), b.addAccount(t, "out", "h", "u")
+	for _, server := range []ingest.Server{in, out} {
+		require.NoError(t, b.send(t, server, ingest.PasswordAccepted))
+	}
+	require.NoError(t, b.send(t, in, ingest.PasswordRefused))
+	require.NoError(t, b.send(t, in, ingest.PasswordRefused))
+	requireKind(t, ingest.KindAuth, b.send(t, out, ingest.PasswordRefused), "also for server in")
+	requireKind(t, ingest.KindAuth, b.CheckPassword(t.Context(), out), "server edit out --password-file")
+
+	_, err := b.EditServer(t.Context(), in.UUID, func(s ingest.Server) (ingest.Server, error) {
+		s.PasswordEncrypted = []byte("new")
+		return s, nil
+	})
+	require.NoError(t, err)
+	require.NoError(t, b.send(t, out, ingest.PasswordAccepted), "the refusals were forgotten with the old password")
+}
+
+// A server with a wrong password does not stop another one whose password works.
+func TestWrongPasswordStopsOneServer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	right, wrong := b.addAccount(t, "right", "h", "u"), b.addAccount(t, "wrong", "h", "u")
+	require.NoError(t, b.send(t, right, ingest.PasswordAccepted))
+	require.NoError(t, b.send(t, wrong, ingest.PasswordRefused))
+	require.NoError(t, b.send(t, wrong, ingest.PasswordRefused))
+	requireKind(t, ingest.KindAuth, b.send(t, wrong, ingest.PasswordRefused), "2 times")
+	require.NoError(t, b.CheckPassword(t.Context(), right))
+	require.NoError(t, b.send(t, right, ingest.PasswordAccepted))
+}
