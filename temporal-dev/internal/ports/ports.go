@@ -4,6 +4,7 @@ package ports
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strconv"
 	"time"
@@ -50,10 +51,7 @@ func Choose(preferred ...int) ([]int, error) {
 		}
 	}()
 	for _, port := range preferred {
-		l, err := net.Listen("tcp", Addr(port))
-		if err != nil {
-			l, err = net.Listen("tcp", Addr(0))
-		}
+		l, err := listen(port)
 		if err != nil {
 			return nil, fmt.Errorf("find a free port: %w", err)
 		}
@@ -61,4 +59,24 @@ func Choose(preferred ...int) ([]int, error) {
 		chosen = append(chosen, l.Addr().(*net.TCPAddr).Port)
 	}
 	return chosen, nil
+}
+
+// Ports without a preference are chosen between lowest and highest, below the range from
+// which Linux takes ports for connections and for port 0: there, another program may take
+// a port between its choice and its use.
+const lowest, highest = 10_000, 20_000
+
+// listen occupies the port, or any other one if it is 0 or not free.
+func listen(port int) (net.Listener, error) {
+	if port > 0 {
+		if l, err := net.Listen("tcp", Addr(port)); err == nil {
+			return l, nil
+		}
+	}
+	for range 100 {
+		if l, err := net.Listen("tcp", Addr(lowest+rand.IntN(highest-lowest))); err == nil { //nolint:gosec // no secret
+			return l, nil
+		}
+	}
+	return net.Listen("tcp", Addr(0))
 }

@@ -48,3 +48,16 @@ func TestChooseReturnsThePreferredPortWhenItIsFree(t *testing.T) {
 		t.Errorf("preferred %d twice, chose %v", free[0], chosen)
 	}
 }
+
+// Other programs take ports of the ephemeral range at any time, which begins at 32768.
+func TestChooseAvoidsEphemeralPorts(t *testing.T) {
+	chosen, err := Choose(make([]int, 100)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, port := range chosen {
+		if port < lowest || port >= highest {
+			t.Errorf("chose %d", port)
+		}
+	}
+}
