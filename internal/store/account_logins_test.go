@@ -1,8 +1,10 @@
 package store_test
 
 import (
+	"context"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -91,4 +93,22 @@ func TestWrongPasswordStopsOneServer(t *testing.T) {
 	requireKind(t, ingest.KindAuth, b.send(t, wrong, ingest.PasswordRefused), "2 times")
 	require.NoError(t, b.CheckPassword(t.Context(), right))
 	require.NoError(t, b.send(t, right, ingest.PasswordAccepted))
+}
+
+// Processes that are killed while they send a password of one server stop the other servers
+// of the account for ten minutes at most, even if that server is never used again.
+func TestKilledLoginsOfAnAccountEnd(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	killed, other := b.addAccount(t, "killed", "h", "u"), b.addAccount(t, "other", "h", "u")
+	for range ingest.MaxRefusedPasswords {
+		_, err := b.ReservePassword(t.Context(), killed)
+		require.NoError(t, err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := b.ReservePassword(ctx, other)
+	require.Error(t, err, "both passwords are being sent")
+	b.exec(t, "UPDATE server_login_attempts SET began = now() - interval '11 minutes'")
+	require.NoError(t, b.send(t, other, ingest.PasswordAccepted))
 }

@@ -36,7 +36,8 @@ FROM server_logins l WHERE server_uuid = $1`
 	lockAccount = `SELECT pg_advisory_xact_lock(hashtextextended(encode($1::bytea, 'hex'), 0))`
 
 	// accountLogins counts the refused and outstanding passwords of other servers with the account of server $1, since its
-	// credentials were entered or last accepted. Credentials that were accepted once are not affected by servers
+	// credentials were entered or last accepted. Attempts of killed processes end after ten minutes, also of a server
+	// that does not log in again. Credentials that were accepted once are not affected by servers
 	// whose own never were: those may have a wrong password.
 	accountLogins = `
 SELECT coalesce(sum(CASE WHEN o.refused_at > l.since THEN o.refused ELSE 0 END), 0)::integer, coalesce(sum(a.n), 0)::integer,
@@ -45,7 +46,7 @@ FROM server_logins l JOIN sftp_servers s ON s.server_uuid = l.server_uuid
 JOIN sftp_servers t ON lower(rtrim(t.host, '.')) = lower(rtrim(s.host, '.')) AND t.port = s.port AND t.username = s.username
 	AND t.server_uuid <> s.server_uuid AND t.removed_at IS NULL
 JOIN server_logins o ON o.server_uuid = t.server_uuid AND (o.accepted OR NOT l.accepted)
-CROSS JOIN LATERAL (SELECT count(*) AS n FROM server_login_attempts a WHERE a.server_uuid = o.server_uuid) a
+CROSS JOIN LATERAL (SELECT count(*) AS n FROM server_login_attempts a WHERE a.server_uuid = o.server_uuid AND a.began >= now() - interval '10 minutes') a
 WHERE l.server_uuid = $1`
 
 	beginLogin   = `INSERT INTO server_login_attempts (server_uuid) VALUES ($1) RETURNING id`
