@@ -54,7 +54,7 @@ func TestServersTransferSetting(t *testing.T) {
 	require.Equal(t, ingest.TransferStaged, f.added.Server.Transfer)
 
 	f.err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{
-		{Field: "transfer", Message: ingest.TransferSetting("teleport").Validate().Error()},
+		{Field: "transfer", Message: `transfer "teleport": use auto, staged or direct`},
 	}}, "no")
 	refused := post(c, "/servers", form)
 	require.Equal(t, http.StatusBadRequest, refused.Code)

@@ -79,7 +79,7 @@ func (a *app) fileActionCommand(action ingest.Action, short, long, example strin
 		for _, step := range ingest.RetrySteps() {
 			steps = append(steps, openapi.StepName(step))
 		}
-		addChoice(cmd, flags, "step", "", "`STEP` to resume from: "+oneOf(steps)+" (default the failed step)", &choice[openapi.StepName]{
+		addChoice(cmd, flags, "step", "", "`STEP` to resume from: "+ingest.OneOf(steps)+" (default the failed step)", &choice[openapi.StepName]{
 			values: steps, set: func(step openapi.StepName) { f.step = step },
 		})
 	}

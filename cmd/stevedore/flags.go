@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"stevedore/api/openapi"
+	"stevedore/internal/ingest"
 )
 
 // choice is the value of a flag with fixed values.
@@ -36,7 +37,7 @@ func (c *choice[T]) Set(text string) error {
 	for _, part := range parts {
 		value := T(strings.TrimSpace(part))
 		if !slices.Contains(c.values, value) {
-			return fmt.Errorf("use %s%s", oneOf(c.values), didYouMean(string(value), c.values))
+			return fmt.Errorf("use %s%s", ingest.OneOf(c.values), didYouMean(string(value), c.values))
 		}
 		c.set(value)
 	}
@@ -50,22 +51,6 @@ func (c *choice[T]) Type() string { return "string" }
 func addChoice[T ~string](cmd *cobra.Command, flags *pflag.FlagSet, name, short, usage string, c *choice[T]) {
 	flags.VarP(c, name, short, usage)
 	completeValues(cmd, name, c.values)
-}
-
-// oneOf returns the values as text: "a, b or c".
-func oneOf[T ~string](values []T) string {
-	var text strings.Builder
-	for i, value := range values {
-		switch {
-		case i == 0:
-		case i == len(values)-1:
-			text.WriteString(" or ")
-		default:
-			text.WriteString(", ")
-		}
-		text.WriteString(string(value))
-	}
-	return text.String()
 }
 
 // didYouMean returns a hint at the value that the text may be a misspelling of.

@@ -1,7 +1,5 @@
 package ingest
 
-import "fmt"
-
 // Mode is the transfer mode: the path of a file's bytes from the server to the
 // object store.
 type Mode string
@@ -44,16 +42,6 @@ const (
 	// TransferDirect selects memory for small files and direct for all others.
 	TransferDirect TransferSetting = "direct"
 )
-
-// Validate returns an error that lists the valid settings.
-func (t TransferSetting) Validate() error {
-	switch t {
-	case TransferAuto, TransferStaged, TransferDirect:
-		return nil
-	default:
-		return fmt.Errorf("transfer %q: use auto, staged or direct", t)
-	}
-}
 
 // ModeLimits are the size limits, in bytes, of the transfer modes.
 type ModeLimits struct {

@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -55,10 +56,13 @@ func TestMayGoDirect(t *testing.T) {
 
 func TestTransferSettingValidate(t *testing.T) {
 	t.Parallel()
+	server := ingest.Server{Name: "acme", Host: "h", Username: "u"}.WithDefaults(ingest.ServerDefaults{})
 	for _, good := range []ingest.TransferSetting{ingest.TransferAuto, ingest.TransferStaged, ingest.TransferDirect} {
-		require.NoError(t, good.Validate())
+		server.Transfer = good
+		require.Empty(t, server.Validate())
 	}
-	require.ErrorContains(t, ingest.TransferSetting("memory").Validate(), "use auto, staged or direct")
+	server.Transfer = "memory"
+	require.ErrorContains(t, errors.Join(server.Validate()...), "use auto, staged or direct")
 }
 
 func TestTempPath(t *testing.T) {

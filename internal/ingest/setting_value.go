@@ -179,7 +179,7 @@ func (i Setting) validate(s Server) error {
 	value := i.of(&s)
 	switch {
 	case len(i.Choices) > 0 && !slices.Contains(i.Choices, i.Text(s)):
-		return fieldErrorf(i.Field, "%s %q: use %s", i.Flag(), i.Text(s), oneOf(i.Choices))
+		return fieldErrorf(i.Field, "%s %q: use %s", i.Flag(), i.Text(s), OneOf(i.Choices))
 	case i.Min == 0 && i.Max == 0 || !value.CanInt() || value.Int() >= i.Min && value.Int() <= i.Max || value.IsZero() && i.ZeroMeans != "":
 		return nil
 	}
@@ -206,13 +206,20 @@ func shortDuration(ns int64) string {
 	return text
 }
 
-// oneOf returns the texts as "a, b or c".
-func oneOf(texts []string) string {
-	last := len(texts) - 1
-	if last < 1 {
-		return strings.Join(texts, "")
+// OneOf returns the values as "a, b or c".
+func OneOf[T ~string](values []T) string {
+	var text strings.Builder
+	for i, value := range values {
+		switch {
+		case i == 0:
+		case i == len(values)-1:
+			text.WriteString(" or ")
+		default:
+			text.WriteString(", ")
+		}
+		text.WriteString(string(value))
 	}
-	return strings.Join(texts[:last], ", ") + " or " + texts[last]
+	return text.String()
 }
 
 // visible returns an error if the setting's text holds an invisible character. It comes
