@@ -98,7 +98,7 @@ func TestPublishDeliversOnceWithAllFields(t *testing.T) {
 	require.Equal(t, amqp091.Persistent, msg.DeliveryMode)
 	require.Equal(t, "application/cloudevents+json", msg.ContentType)
 	require.JSONEq(t, fmt.Sprintf(`{
-		"specversion": "1.0", "id": %q, "type": "stevedore.file.completed.v1", "source": "stevedore/acme",
+		"specversion": "1.0", "id": %q, "type": "stevedore.file.completed.v1", "source": "stevedore/0192aa00-0000-7000-8000-00000000000a",
 		"subject": %q, "time": "2026-11-23T11:00:00Z", "datacontenttype": "application/json",
 		"data": {"file_uuid": %q, "server": "acme", "server_uuid": "0192aa00-0000-7000-8000-00000000000a",
 			"path": "/out/отчёт.csv", "filename": "отчёт.csv", "bucket": "stevedore", "key": %q,
@@ -138,6 +138,22 @@ func TestDuplicateIsTheSameMessage(t *testing.T) {
 	require.Equal(t, first.MessageId, second.MessageId)
 	require.Equal(t, string(first.Body), string(second.Body))
 	require.NotEqual(t, first.MessageId, amqp.MessageID(uuid.NewString()))
+}
+
+func TestRenameOfTheServerKeepsIDAndSource(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	a := notification("/out/a.csv")
+	identity := func() (e struct{ ID, Source string }) {
+		_, err := b.pub.Publish(t.Context(), a)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(b.take(t).Body, &e))
+		require.NotEmpty(t, e.Source)
+		return e
+	}
+	before := identity()
+	a.ServerName, a.File.ServerName = "renamed", "renamed"
+	require.Equal(t, before, identity())
 }
 
 func TestMessageIDNeverChanges(t *testing.T) {

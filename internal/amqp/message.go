@@ -18,7 +18,8 @@ const (
 	EventType = "stevedore.file.completed.v1"
 	// ContentType is the type of a CloudEvent in structured mode.
 	ContentType = event.ApplicationCloudEventsJSON
-	// sourcePrefix precedes the server's name in the CloudEvents source.
+	// sourcePrefix precedes the server's uuid in the CloudEvents source. Consumers may
+	// compare source and id, so the source must survive a rename of the server.
 	sourcePrefix = "stevedore/"
 	appID        = "stevedore"
 )
@@ -68,15 +69,15 @@ func dataOf(a ingest.Notification) data {
 	return d
 }
 
-// message returns the message of a notification. It depends only on the file, so that a
-// duplicate is identical byte by byte; its time is therefore the creation time of the
-// ledger row.
+// message returns the message of a notification. It depends only on the file, so that
+// duplicates are identical, except for the name of a server that was renamed meanwhile.
+// Its time is therefore the creation time of the ledger row.
 func message(a ingest.Notification) (amqp091.Publishing, error) {
 	id := MessageID(a.File.UUID)
 	e := event.New()
 	e.SetID(id)
 	e.SetType(EventType)
-	e.SetSource(sourcePrefix + a.ServerName)
+	e.SetSource(sourcePrefix + a.File.ServerUUID)
 	e.SetSubject(a.Object.Key)
 	e.SetTime(a.File.CreatedAt.UTC())
 	if err := e.SetData(event.ApplicationJSON, dataOf(a)); err != nil {
