@@ -12,13 +12,10 @@ import (
 // ListTokens returns all tokens without their secrets.
 func (h handlers) ListTokens(ctx context.Context, _ openapi.ListTokensRequestObject) (openapi.ListTokensResponseObject, error) {
 	tokens, err := h.access.ListTokens(ctx)
-	if err != nil {
-		return nil, err
-	}
 	now := time.Now()
 	return openapi.ListTokens200JSONResponse{
 		Tokens: openapi.List(tokens, func(t ingest.Token) openapi.Token { return openapi.FromToken(t, now) }),
-	}, nil
+	}, err
 }
 
 // CreateToken creates a token and returns its secret, only this once.
@@ -33,35 +30,26 @@ func (h handlers) CreateToken(ctx context.Context, req openapi.CreateTokenReques
 		}
 	}
 	token, secret, err := h.access.CreateToken(ctx, in)
-	if err != nil {
-		return nil, err
-	}
-	return openapi.CreateToken201JSONResponse(openapi.FromNewToken(token, secret, time.Now())), nil
+	return openapi.CreateToken201JSONResponse(openapi.FromNewToken(token, secret, time.Now())), err
 }
 
 // RevokeToken revokes a token.
 func (h handlers) RevokeToken(ctx context.Context, req openapi.RevokeTokenRequestObject) (openapi.RevokeTokenResponseObject, error) {
 	token, err := h.access.RevokeToken(ctx, req.Name)
-	if err != nil {
-		return nil, err
-	}
-	return openapi.RevokeToken200JSONResponse(openapi.FromToken(token, time.Now())), nil
+	return openapi.RevokeToken200JSONResponse(openapi.FromToken(token, time.Now())), err
 }
 
 // ListAuditLog returns a page of the audit log.
 func (h handlers) ListAuditLog(ctx context.Context, req openapi.ListAuditLogRequestObject) (openapi.ListAuditLogResponseObject, error) {
-	before, err := cursorAuditLog.read(req.Params.Cursor)
-	if err != nil {
-		return nil, err
-	}
 	q := req.Params
-	filter := ingest.AuditFilter{Actor: orZero(q.Actor), Action: orZero(q.Action), Target: orZero(q.Target), BeforeID: before, Limit: pageLimit(q.Limit)}
-	filter.From, filter.To = orZero(q.From), orZero(q.To)
-	page, err := h.access.AuditLog(ctx, filter)
-	if err != nil {
-		return nil, err
-	}
-	return openapi.ListAuditLog200JSONResponse{Entries: openapi.List(page.Items, openapi.FromAudit), NextCursor: cursorAuditLog.write(page.Next)}, nil
+	entries, next, err := readPage(ctx, cursorAuditLog, q.Cursor, q.Limit, openapi.FromAudit,
+		func(ctx context.Context, before int64, limit int) (ingest.Page[ingest.AuditEntry], error) {
+			return h.access.AuditLog(ctx, ingest.AuditFilter{
+				Actor: orZero(q.Actor), Action: orZero(q.Action), Target: orZero(q.Target), From: orZero(q.From), To: orZero(q.To),
+				BeforeID: before, Limit: limit,
+			})
+		})
+	return openapi.ListAuditLog200JSONResponse{Entries: entries, NextCursor: next}, err
 }
 
 // orZero returns the value of an optional parameter, or its zero value.

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"strconv"
 	"strings"
 
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 )
@@ -76,9 +78,22 @@ func readFilesCursor(order ingest.FileOrder, cursor *string) (id int64, err erro
 	return own.read(cursor)
 }
 
+// readPage reads the page at the cursor, which is of the given type, and returns its items
+// converted and the cursor of the next page.
+func readPage[T, U any](ctx context.Context, cursors cursorOf, cursor *string, limit *int, convert func(T) U,
+	read func(ctx context.Context, at int64, limit int) (ingest.Page[T], error),
+) (items []U, next *string, err error) {
+	at, err := cursors.read(cursor)
+	if err != nil {
+		return nil, nil, err
+	}
+	page, err := read(ctx, at, pageLimit(limit))
+	return openapi.List(page.Items, convert), cursors.write(page.Next), err
+}
+
 // invalid returns the error for an invalid field.
 func invalid(field, message string) error {
-	return ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{{Field: field, Message: message}}}, "%s", message)
+	return ingest.FieldErrors{{Field: field, Message: message}}.Err(message)
 }
 
 // pageLimit returns the page size; the checker has verified its range.

@@ -25,37 +25,25 @@ func (h handlers) decide(ctx context.Context, fileUUID string, action ingest.Act
 // RetryFile retries a failed file.
 func (h handlers) RetryFile(ctx context.Context, req openapi.RetryFileRequestObject) (openapi.RetryFileResponseObject, error) {
 	file, err := h.decide(ctx, req.FileUUID.String(), ingest.ActionRetry, decision(req.Body.Reason, req.Body.From))
-	if err != nil {
-		return nil, err
-	}
-	return openapi.RetryFile200JSONResponse(file), nil
+	return openapi.RetryFile200JSONResponse(file), err
 }
 
 // SkipFile skips a file.
 func (h handlers) SkipFile(ctx context.Context, req openapi.SkipFileRequestObject) (openapi.SkipFileResponseObject, error) {
 	file, err := h.decide(ctx, req.FileUUID.String(), ingest.ActionSkip, decision(req.Body.Reason, nil))
-	if err != nil {
-		return nil, err
-	}
-	return openapi.SkipFile200JSONResponse(file), nil
+	return openapi.SkipFile200JSONResponse(file), err
 }
 
 // RenotifyFile publishes the notification of a completed file again.
 func (h handlers) RenotifyFile(ctx context.Context, req openapi.RenotifyFileRequestObject) (openapi.RenotifyFileResponseObject, error) {
 	file, err := h.decide(ctx, req.FileUUID.String(), ingest.ActionRenotify, decision(req.Body.Reason, nil))
-	if err != nil {
-		return nil, err
-	}
-	return openapi.RenotifyFile200JSONResponse(file), nil
+	return openapi.RenotifyFile200JSONResponse(file), err
 }
 
 // ReprocessFile ingests a completed file again.
 func (h handlers) ReprocessFile(ctx context.Context, req openapi.ReprocessFileRequestObject) (openapi.ReprocessFileResponseObject, error) {
 	file, err := h.decide(ctx, req.FileUUID.String(), ingest.ActionReprocess, decision(req.Body.Reason, nil))
-	if err != nil {
-		return nil, err
-	}
-	return openapi.ReprocessFile200JSONResponse(file), nil
+	return openapi.ReprocessFile200JSONResponse(file), err
 }
 
 // RetryFiles retries failed files that a filter selects.
@@ -64,10 +52,7 @@ func (h handlers) RetryFiles(ctx context.Context, req openapi.RetryFilesRequestO
 		return nil, invalid("status", "status: a retry selects only failed files; omit the field")
 	}
 	result, err := h.decideAll(ctx, ingest.ActionRetry, *req.Body)
-	if err != nil {
-		return nil, err
-	}
-	return openapi.RetryFiles200JSONResponse(result), nil
+	return openapi.RetryFiles200JSONResponse(result), err
 }
 
 // SkipFiles skips files that a filter selects.
@@ -76,10 +61,7 @@ func (h handlers) SkipFiles(ctx context.Context, req openapi.SkipFilesRequestObj
 		return nil, invalid("from", "from: applies only to a retry; omit the field")
 	}
 	result, err := h.decideAll(ctx, ingest.ActionSkip, *req.Body)
-	if err != nil {
-		return nil, err
-	}
-	return openapi.SkipFiles200JSONResponse(result), nil
+	return openapi.SkipFiles200JSONResponse(result), err
 }
 
 func (h handlers) decideAll(ctx context.Context, action ingest.Action, body openapi.BulkDecision) (openapi.BulkResult, error) {

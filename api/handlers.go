@@ -19,7 +19,8 @@ import (
 var specification []byte
 
 // handlers implements openapi.StrictServerInterface. Errors are returned unchanged;
-// problem.go converts them to responses.
+// problem.go converts them to responses. The generated code ignores the response that is
+// returned with an error.
 type handlers struct {
 	ops          operations.Operations
 	access       access.Access
@@ -49,19 +50,13 @@ func (h handlers) GetSpecification(context.Context, openapi.GetSpecificationRequ
 // StartScan starts a scan and does not wait for it.
 func (h handlers) StartScan(ctx context.Context, req openapi.StartScanRequestObject) (openapi.StartScanResponseObject, error) {
 	accepted, err := h.scan(ctx, slices.Concat(orZero(req.Params.Server), orZero(orZero(req.Body).Servers)))
-	if err != nil {
-		return nil, err
-	}
-	return openapi.StartScan202JSONResponse{Body: accepted, Headers: openapi.StartScan202ResponseHeaders{Location: &accepted.StatusURL}}, nil
+	return openapi.StartScan202JSONResponse{Body: accepted, Headers: openapi.StartScan202ResponseHeaders{Location: &accepted.StatusURL}}, err
 }
 
 // GetScan returns the state of a scan.
 func (h handlers) GetScan(ctx context.Context, req openapi.GetScanRequestObject) (openapi.GetScanResponseObject, error) {
 	status, err := h.ops.GetScan(ctx, req.ScanUUID.String())
-	if err != nil {
-		return nil, err
-	}
-	return openapi.GetScan200JSONResponse(openapi.FromScan(status)), nil
+	return openapi.GetScan200JSONResponse(openapi.FromScan(status)), err
 }
 
 // ListFiles returns one page of files.
@@ -71,11 +66,8 @@ func (h handlers) ListFiles(ctx context.Context, req openapi.ListFilesRequestObj
 		return nil, err
 	}
 	page, err := h.ops.ListFiles(ctx, filter)
-	if err != nil {
-		return nil, err
-	}
 	cursors, _, _ := filesCursor(filter.Order)
-	return openapi.ListFiles200JSONResponse{Files: openapi.List(page.Items, openapi.FromFile), NextCursor: cursors.write(page.Next)}, nil
+	return openapi.ListFiles200JSONResponse{Files: openapi.List(page.Items, openapi.FromFile), NextCursor: cursors.write(page.Next)}, err
 }
 
 func fileFilter(params openapi.ListFilesParams) (ingest.FileFilter, error) {
@@ -95,19 +87,13 @@ func fileFilter(params openapi.ListFilesParams) (ingest.FileFilter, error) {
 // GetOverview returns the counts of files and the state of servers.
 func (h handlers) GetOverview(ctx context.Context, _ openapi.GetOverviewRequestObject) (openapi.GetOverviewResponseObject, error) {
 	overview, err := h.ops.Overview(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return openapi.GetOverview200JSONResponse(openapi.FromOverview(overview)), nil
+	return openapi.GetOverview200JSONResponse(openapi.FromOverview(overview)), err
 }
 
 // GetFile returns one file.
 func (h handlers) GetFile(ctx context.Context, req openapi.GetFileRequestObject) (openapi.GetFileResponseObject, error) {
 	file, err := h.ops.GetFile(ctx, req.FileUUID.String())
-	if err != nil {
-		return nil, err
-	}
-	return openapi.GetFile200JSONResponse(openapi.FromFile(file)), nil
+	return openapi.GetFile200JSONResponse(openapi.FromFile(file)), err
 }
 
 // GetFileProgress returns the progress of the current step.
@@ -125,13 +111,9 @@ func (h handlers) GetFileProgress(ctx context.Context, req openapi.GetFileProgre
 
 // ListFileEvents returns one page of the events of a file.
 func (h handlers) ListFileEvents(ctx context.Context, req openapi.ListFileEventsRequestObject) (openapi.ListFileEventsResponseObject, error) {
-	after, err := cursorEvents.read(req.Params.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	page, err := h.ops.ListFileEvents(ctx, req.FileUUID.String(), after, pageLimit(req.Params.Limit))
-	if err != nil {
-		return nil, err
-	}
-	return openapi.ListFileEvents200JSONResponse{Events: openapi.List(page.Items, openapi.FromEvent), NextCursor: cursorEvents.write(page.Next)}, nil
+	events, next, err := readPage(ctx, cursorEvents, req.Params.Cursor, req.Params.Limit, openapi.FromEvent,
+		func(ctx context.Context, after int64, limit int) (ingest.Page[ingest.StoredEvent], error) {
+			return h.ops.ListFileEvents(ctx, req.FileUUID.String(), after, limit)
+		})
+	return openapi.ListFileEvents200JSONResponse{Events: events, NextCursor: next}, err
 }

@@ -35,11 +35,6 @@ const (
 	codeInternal     = "internal"
 )
 
-// newProblem returns an RFC 9457 problem.
-func newProblem(status int, code, detail string) openapi.Problem {
-	return openapi.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
-}
-
 // statusCodes are the codes of problems by their status.
 var statusCodes = map[int]string{
 	http.StatusBadRequest: codeInvalid, http.StatusUnauthorized: codeUnauthorized, http.StatusForbidden: codeForbidden,
@@ -50,7 +45,7 @@ var statusCodes = map[int]string{
 	http.StatusServiceUnavailable: codeUnavailable,
 }
 
-// problemFor returns the problem for an error. The text of unclassified errors is not in
+// problemFor returns the RFC 9457 problem for an error, with the problems of each field. The text of unclassified errors is not in
 // it: it may contain internal addresses.
 func problemFor(err error) openapi.Problem {
 	var (
@@ -79,21 +74,10 @@ func problemFor(err error) openapi.Problem {
 	if status == http.StatusInternalServerError {
 		code = codeInternal
 	}
-	problem := newProblem(status, code, detail)
+	problem := openapi.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
 	if errors.As(err, &invalid) {
-		problem = fieldProblem(problem, invalid.Fields)
-	}
-	return problem
-}
-
-// fieldProblem adds the problems of each field, and all of them in one line.
-func fieldProblem(problem openapi.Problem, fields []ingest.FieldError) openapi.Problem {
-	list := openapi.List(fields, func(f ingest.FieldError) openapi.FieldError {
-		return openapi.FieldError{Field: f.Field, Message: f.Message}
-	})
-	problem.Errors = &list
-	if len(fields) > 0 {
-		problem.Detail = firstLine((&ingest.InvalidError{Fields: fields}).Error())
+		fields := openapi.List(invalid.Fields, func(f ingest.FieldError) openapi.FieldError { return openapi.FieldError(f) })
+		problem.Errors, problem.Detail = &fields, firstLine(invalid.Error())
 	}
 	return problem
 }

@@ -112,8 +112,7 @@ func newPrograms(d Deps) (web.Site, *access.Guard) {
 	digestKey := access.DigestOf(d.Token)
 	e.Pre(splitAction)
 	e.Use(
-		refuseHiddenSlashes,
-		refuseUnreadableQueries,
+		refuseAmbiguousURLs,
 		guard{checked, spec}.check,
 		requireJSON,
 		checker{spec}.check,
@@ -143,12 +142,16 @@ func servedByAPI(r *http.Request) bool {
 	}
 }
 
-// refuseHiddenSlashes refuses paths with an encoded slash, backslash or NUL. No valid name
-// contains one, and proxies may interpret such a path differently.
-func refuseHiddenSlashes(next echo.HandlerFunc) echo.HandlerFunc {
+// refuseAmbiguousURLs refuses paths with an encoded slash, backslash or NUL, which proxies may
+// interpret differently, and queries that cannot be parsed completely: a silently dropped
+// parameter would be a filter that does not apply.
+func refuseAmbiguousURLs(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
-		if hidesSlashes(c.Request()) {
+		switch {
+		case hidesSlashes(c.Request()):
 			return web.Refuse(http.StatusBadRequest, "the path contains an encoded slash, backslash or NUL: no valid name does")
+		case !readableQuery(c.Request()):
+			return web.Refuse(http.StatusBadRequest, "the query cannot be parsed: encode it, without ';', with at most 5,000 parameters")
 		}
 		return next(c)
 	}
@@ -157,17 +160,6 @@ func refuseHiddenSlashes(next echo.HandlerFunc) echo.HandlerFunc {
 func hidesSlashes(r *http.Request) bool {
 	path := strings.ToLower(r.URL.EscapedPath())
 	return strings.Contains(path, "%2f") || strings.Contains(path, "%5c") || strings.Contains(path, "%00")
-}
-
-// refuseUnreadableQueries refuses a query that cannot be parsed completely: a silently
-// dropped parameter would be a filter that does not apply.
-func refuseUnreadableQueries(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		if !readableQuery(c.Request()) {
-			return web.Refuse(http.StatusBadRequest, "the query cannot be parsed: encode it, without ';', with at most 5,000 parameters")
-		}
-		return next(c)
-	}
 }
 
 // maxParameters is far above the parameters of any operation.

@@ -42,19 +42,13 @@ func version(ifMatch *string) (string, error) {
 // ListServers returns all servers.
 func (h handlers) ListServers(ctx context.Context, _ openapi.ListServersRequestObject) (openapi.ListServersResponseObject, error) {
 	servers, err := h.ops.ListServers(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return openapi.ListServers200JSONResponse{Servers: openapi.List(servers, openapi.FromServer)}, nil
+	return openapi.ListServers200JSONResponse{Servers: openapi.List(servers, openapi.FromServer)}, err
 }
 
 // GetServer returns one server.
 func (h handlers) GetServer(ctx context.Context, req openapi.GetServerRequestObject) (openapi.GetServerResponseObject, error) {
 	server, err := h.ops.GetServer(ctx, req.NameOrUUID)
-	if err != nil {
-		return nil, err
-	}
-	return openapi.GetServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.GetServer200ResponseHeaders{ETag: etag(server)}}, nil
+	return openapi.GetServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.GetServer200ResponseHeaders{ETag: etag(server)}}, err
 }
 
 // CreateServer adds a server.
@@ -64,13 +58,10 @@ func (h handlers) CreateServer(ctx context.Context, req openapi.CreateServerRequ
 		return nil, err
 	}
 	server, err := h.ops.AddServer(ctx, in)
-	if err != nil {
-		return nil, err
-	}
 	location := "/api/v1/servers/" + server.UUID
 	return openapi.CreateServer201JSONResponse{
 		Body: openapi.FromServer(server), Headers: openapi.CreateServer201ResponseHeaders{ETag: etag(server), Location: &location},
-	}, nil
+	}, err
 }
 
 func newServer(settings openapi.ServerSettings) (in operations.NewServer, err error) {
@@ -84,18 +75,14 @@ func newServer(settings openapi.ServerSettings) (in operations.NewServer, err er
 	return in, nil
 }
 
-// TestServerSettings tests settings that are not saved. As for TestServer, a server that is
-// unreachable or refuses the login is a result, not an error.
+// TestServerSettings tests settings that are not saved.
 func (h handlers) TestServerSettings(ctx context.Context, req openapi.TestServerSettingsRequestObject) (openapi.TestServerSettingsResponseObject, error) {
 	in, err := newServer(*req.Body)
 	if err != nil {
 		return nil, err
 	}
-	result, err := h.ops.TestSettings(ctx, in, orZero(req.Params.Sample))
-	if notTested(result, err) {
-		return nil, err
-	}
-	return openapi.TestServerSettings200JSONResponse(openapi.FromTest(result, err)), nil
+	test, err := tested(h.ops.TestSettings(ctx, in, orZero(req.Params.Sample)))
+	return openapi.TestServerSettings200JSONResponse(test), err
 }
 
 // EditServer changes a server.
@@ -109,10 +96,7 @@ func (h handlers) EditServer(ctx context.Context, req openapi.EditServerRequestO
 		return nil, err
 	}
 	server, err := h.ops.EditServer(ctx, req.NameOrUUID, version, edit)
-	if err != nil {
-		return nil, err
-	}
-	return openapi.EditServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.EditServer200ResponseHeaders{ETag: etag(server)}}, nil
+	return openapi.EditServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.EditServer200ResponseHeaders{ETag: etag(server)}}, err
 }
 
 // RemoveServer removes a server.
@@ -121,47 +105,32 @@ func (h handlers) RemoveServer(ctx context.Context, req openapi.RemoveServerRequ
 	if err != nil {
 		return nil, err
 	}
-	if _, err := h.ops.RemoveServer(ctx, req.NameOrUUID, version); err != nil {
-		return nil, err
-	}
-	return openapi.RemoveServer204Response{}, nil
+	_, err = h.ops.RemoveServer(ctx, req.NameOrUUID, version)
+	return openapi.RemoveServer204Response{}, err
 }
 
 // PauseServer stops scans of a server.
 func (h handlers) PauseServer(ctx context.Context, req openapi.PauseServerRequestObject) (openapi.PauseServerResponseObject, error) {
 	server, err := h.ops.PauseServer(ctx, req.NameOrUUID)
-	if err != nil {
-		return nil, err
-	}
-	return openapi.PauseServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.PauseServer200ResponseHeaders{ETag: etag(server)}}, nil
+	return openapi.PauseServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.PauseServer200ResponseHeaders{ETag: etag(server)}}, err
 }
 
 // ResumeServer ends the pause or suspension of a server.
 func (h handlers) ResumeServer(ctx context.Context, req openapi.ResumeServerRequestObject) (openapi.ResumeServerResponseObject, error) {
 	server, err := h.ops.ResumeServer(ctx, req.NameOrUUID)
-	if err != nil {
-		return nil, err
-	}
-	return openapi.ResumeServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.ResumeServer200ResponseHeaders{ETag: etag(server)}}, nil
+	return openapi.ResumeServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.ResumeServer200ResponseHeaders{ETag: etag(server)}}, err
 }
 
 // DecideChanges resolves the held changes of a server.
 func (h handlers) DecideChanges(ctx context.Context, req openapi.DecideChangesRequestObject) (openapi.DecideChangesResponseObject, error) {
 	n, err := h.ops.ResolveChanges(ctx, req.NameOrUUID, ingest.ChangesDecision(req.Body.Decision), orZero(req.Body.Part), req.Body.Reason)
-	if err != nil {
-		return nil, err
-	}
-	return openapi.DecideChanges200JSONResponse(openapi.ChangesDecided{Files: n}), nil
+	return openapi.DecideChanges200JSONResponse(openapi.ChangesDecided{Files: n}), err
 }
 
-// TestServer connects to a server, within the server's timeouts. A server that is
-// unreachable or refuses the login is a result, not an error.
+// TestServer connects to a server, within the server's timeouts.
 func (h handlers) TestServer(ctx context.Context, req openapi.TestServerRequestObject) (openapi.TestServerResponseObject, error) {
-	result, err := h.ops.TestServer(ctx, req.NameOrUUID, operations.TestRequest{Sample: orZero(req.Params.Sample)})
-	if notTested(result, err) {
-		return nil, err
-	}
-	return openapi.TestServer200JSONResponse(openapi.FromTest(result, err)), nil
+	test, err := tested(h.ops.TestServer(ctx, req.NameOrUUID, operations.TestRequest{Sample: orZero(req.Params.Sample)}))
+	return openapi.TestServer200JSONResponse(test), err
 }
 
 // ApproveHostKey pins the key with the fingerprint. If the server presents another key,
@@ -169,26 +138,28 @@ func (h handlers) TestServer(ctx context.Context, req openapi.TestServerRequestO
 func (h handlers) ApproveHostKey(ctx context.Context, req openapi.ApproveHostKeyRequestObject) (openapi.ApproveHostKeyResponseObject, error) {
 	ask := operations.TestRequest{Approve: req.Body.Fingerprint, Expires: orZero(req.Body.Expires), Sample: orZero(req.Params.Sample)}
 	result, err := h.ops.TestServer(ctx, req.NameOrUUID, ask)
-	if notTested(result, err) || err != nil && result.Presented.Fingerprint != req.Body.Fingerprint {
+	if err != nil && result.Presented.Fingerprint != req.Body.Fingerprint {
 		return nil, err
 	}
-	return openapi.ApproveHostKey200JSONResponse(openapi.FromTest(result, err)), nil
+	test, err := tested(result, err)
+	return openapi.ApproveHostKey200JSONResponse(test), err
 }
 
-// notTested reports whether the error prevented the test, and is not its result.
-func notTested(result operations.TestResult, err error) bool {
+// tested returns the result of a server test. A server that is unreachable or refuses the
+// login is a result; an error is returned only if it prevented the test.
+func tested(result operations.TestResult, err error) (openapi.ServerTest, error) {
 	var known *ingest.Error
 	aboutServer := errors.As(err, &known) && known.Kind != ingest.KindMissing && known.Kind != ingest.KindInvalid
-	return err != nil && (result.Server.UUID == "" || !aboutServer)
+	if err != nil && (result.Server.UUID == "" || !aboutServer) {
+		return openapi.ServerTest{}, err
+	}
+	return openapi.FromTest(result, err), nil
 }
 
 // ScanServer starts a scan of one server.
 func (h handlers) ScanServer(ctx context.Context, req openapi.ScanServerRequestObject) (openapi.ScanServerResponseObject, error) {
 	accepted, err := h.scan(ctx, []string{req.NameOrUUID})
-	if err != nil {
-		return nil, err
-	}
-	return openapi.ScanServer202JSONResponse{Body: accepted, Headers: openapi.ScanServer202ResponseHeaders{Location: &accepted.StatusURL}}, nil
+	return openapi.ScanServer202JSONResponse{Body: accepted, Headers: openapi.ScanServer202ResponseHeaders{Location: &accepted.StatusURL}}, err
 }
 
 // scan starts a scan and does not wait for it.
@@ -196,11 +167,8 @@ func (h handlers) scan(ctx context.Context, servers []string) (openapi.ScanAccep
 	ctx, cancel := context.WithTimeout(ctx, h.startTimeout)
 	defer cancel()
 	run, err := h.ops.StartScan(ctx, servers)
-	if err != nil {
-		return openapi.ScanAccepted{}, err
-	}
 	return openapi.ScanAccepted{
 		ScanUUID: run.UUID, WorkflowID: run.WorkflowID, RunID: run.RunID, StatusURL: "/api/v1/scans/" + run.UUID,
 		Servers: run.Servers, Suspended: openapi.List(run.Suspended, func(s ingest.Server) string { return s.Name }),
-	}, nil
+	}, err
 }

@@ -27,23 +27,22 @@ const unreadable = "use UTF-8 without NUL"
 func holdable(text string) bool { return utf8.ValidString(text) && !strings.Contains(text, "\x00") }
 
 // unholdable returns an error for each parameter and field whose text is not holdable.
-func unholdable(c echo.Context, route *routers.Route) ([]ingest.FieldError, error) {
-	var fields []ingest.FieldError
-	for i, value := range c.ParamValues() {
-		if !holdable(value) {
-			fields = append(fields, fieldError(c.ParamNames()[i], unreadable))
+func unholdable(c echo.Context, route *routers.Route) (fields ingest.FieldErrors, err error) {
+	require := func(name string, values ...string) {
+		if !holdable(name) || !holdable(strings.Join(values, "")) {
+			fields = append(fields, fieldError(name, unreadable))
 		}
+	}
+	for i, value := range c.ParamValues() {
+		require(c.ParamNames()[i], value)
 	}
 	query := c.QueryParams()
 	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if !holdable(name) || !holdable(strings.Join(query[name], "")) {
-			fields = append(fields, fieldError(name, unreadable))
-		}
+		require(name, query[name]...)
 	}
 	for _, parameter := range route.Operation.Parameters {
-		name := parameter.Value.Name
-		if parameter.Value.In == openapi3.ParameterInHeader && !holdable(strings.Join(c.Request().Header.Values(name), "")) {
-			fields = append(fields, fieldError(name, unreadable))
+		if parameter.Value.In == openapi3.ParameterInHeader {
+			require(parameter.Value.Name, c.Request().Header.Values(parameter.Value.Name)...)
 		}
 	}
 	if route.Operation.RequestBody == nil {

@@ -81,17 +81,17 @@ func (k checker) check(next echo.HandlerFunc) echo.HandlerFunc {
 		fields, err := k.problems(c, &routers.Route{
 			Spec: k.doc, Path: path, PathItem: item, Method: c.Request().Method, Operation: operation,
 		})
-		switch {
-		case err != nil:
+		if err == nil {
+			err = fields.Err("the request does not match openapi.yaml")
+		}
+		if err != nil {
 			return err
-		case len(fields) > 0:
-			return ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: fields}, "the request does not match openapi.yaml")
 		}
 		return next(c)
 	}
 }
 
-func (k checker) problems(c echo.Context, route *routers.Route) ([]ingest.FieldError, error) {
+func (k checker) problems(c echo.Context, route *routers.Route) (ingest.FieldErrors, error) {
 	fields, err := unholdable(c, route)
 	if len(fields) > 0 || err != nil {
 		return fields, err
@@ -113,7 +113,7 @@ func (k checker) problems(c echo.Context, route *routers.Route) ([]ingest.FieldE
 	return append(fields, fieldsOf(err, "")...), nil
 }
 
-func unknownParameters(c echo.Context, route *routers.Route) (fields []ingest.FieldError) {
+func unknownParameters(c echo.Context, route *routers.Route) (fields ingest.FieldErrors) {
 	var known []string
 	for _, list := range []openapi3.Parameters{route.PathItem.Parameters, route.Operation.Parameters} {
 		for _, parameter := range list {

@@ -128,8 +128,8 @@ func readBulkCursor(cursor string) (int64, error) {
 	}
 	id, err := strconv.ParseInt(cursor, 10, 64)
 	if err != nil || id < 0 {
-		wrong := &ingest.InvalidError{Fields: []ingest.FieldError{{Field: "cursor", Message: "cursor: use next_cursor of the previous request, unchanged"}}}
-		return 0, ingest.Wrap(ingest.KindInvalid, wrong, "cannot continue the bulk action")
+		wrong := ingest.FieldErrors{{Field: "cursor", Message: "cursor: use next_cursor of the previous request, unchanged"}}
+		return 0, wrong.Err("cannot continue the bulk action")
 	}
 	return id, nil
 }
