@@ -228,7 +228,7 @@ func (s *FaultySFTP) Filelist(r *sftp.Request) (sftp.ListerAt, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if r.Method == "List" {
+	if r.Method == "List" && r.Filepath == faultyRoot {
 		return s.listing(), nil
 	}
 	if r.Filepath == faultyRoot {

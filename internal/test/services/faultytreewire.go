@@ -34,9 +34,10 @@ type treeConn struct {
 	handles map[string]*treeHandle
 }
 
-// treeHandle is an open file or folder.
+// treeHandle is an open file or folder. An open file remains readable without its name.
 type treeHandle struct {
 	path      string
+	node      *treeNode
 	names     []string // not sent yet
 	responses int
 }
@@ -130,6 +131,11 @@ func (c *treeConn) request(op string, p []byte) (byte, []byte) {
 		return c.readdir(h)
 	case "READ":
 		return c.read(h, rest)
+	case "FSTAT":
+		if h != nil {
+			return typeAttrs, c.attributes(h.node, false)
+		}
+		return wireStatus(StatusFailure)
 	}
 	return c.pathRequest(op, path.Clean(at), rest)
 }
@@ -159,7 +165,7 @@ func (c *treeConn) pathRequest(op, at string, rest []byte) (byte, []byte) {
 		return c.missing()
 	}
 	switch op {
-	case "LSTAT", "STAT", "FSTAT":
+	case "LSTAT", "STAT":
 		return typeAttrs, c.attributes(n, false)
 	case "READLINK":
 		if n.link == "" {
@@ -171,7 +177,7 @@ func (c *treeConn) pathRequest(op, at string, rest []byte) (byte, []byte) {
 			return wireStatus(StatusFailure)
 		}
 		key := strconv.Itoa(c.n)
-		c.handles[key] = &treeHandle{path: full, names: c.tree.names(full)}
+		c.handles[key] = &treeHandle{path: full, node: n, names: c.tree.names(full)}
 		return typeHandle, wireText(key)
 	case "REMOVE":
 		delete(c.tree, full)
@@ -183,6 +189,9 @@ func (c *treeConn) pathRequest(op, at string, rest []byte) (byte, []byte) {
 		}
 		if c.tree[path.Dir(to)] == nil {
 			return c.missing()
+		}
+		if c.tree[to] != nil {
+			return wireStatus(StatusFailure) // as OpenSSH does
 		}
 		c.tree[to] = n
 		delete(c.tree, full)
@@ -271,10 +280,10 @@ func (c *treeConn) attributes(n *treeNode, listed bool) []byte {
 }
 
 func (c *treeConn) read(h *treeHandle, rest []byte) (byte, []byte) {
-	if h == nil || c.tree[h.path] == nil {
+	if h == nil {
 		return wireStatus(StatusFailure)
 	}
-	content, off := c.tree[h.path].content, binary.BigEndian.Uint64(rest)
+	content, off := h.node.content, binary.BigEndian.Uint64(rest)
 	if off >= uint64(len(content)) {
 		return wireStatus(StatusEOF)
 	}
