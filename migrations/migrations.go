@@ -1,5 +1,8 @@
-// Package migrations holds the database schema as numbered goose SQL files. A released file is
-// never changed in effect: a change is a new file.
+// Package migrations holds the database schema as numbered goose SQL files, one for each part
+// of the schema. A released file is never changed in effect: a change is a new file.
+//
+// Numbers begin at 101, because releases before 0.3 used lower ones. A database without the
+// first file is refused.
 package migrations
 
 import "embed"

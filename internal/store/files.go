@@ -197,7 +197,7 @@ func (s *Store) whereOf(ctx context.Context, filter ingest.FileFilter) (text str
 	return c.where(), c.args, nil
 }
 
-// Totals plus deltas that are not folded yet, see migration 00009.
+// Totals plus deltas that are not folded yet, see migrations/00110_statistics.sql.
 const countFiles = `
 SELECT server_uuid, status, sum(files)::bigint
 FROM (

@@ -23,10 +23,11 @@ const (
 // Migrate migrates the schema to the version of this program. Concurrent calls are serialized.
 func Migrate(ctx context.Context, dsn string) error {
 	return withProvider(ctx, dsn, func(s *Store, p *goose.Provider) error {
-		if err := s.checkLineage(ctx); err != nil {
+		_, _, err := s.schema(ctx)
+		if err != nil && !ingest.IsKind(err, ingest.KindMissing) { // missing: no migration has run
 			return err
 		}
-		_, err := p.Up(ctx)
+		_, err = p.Up(ctx)
 		return err
 	})
 }
@@ -71,35 +72,18 @@ const appliedVersions = `SELECT coalesce(array_agg(version_id) FILTER (WHERE is_
 // while.
 func (s *Store) SchemaCurrent(ctx context.Context) error {
 	applied, missing, err := s.schema(ctx)
-	switch {
-	case err != nil || len(missing) == 0:
+	if err != nil || len(missing) == 0 {
 		return err
-	case slices.Max(append(applied, 0)) > slices.Max(missing):
-		return errOtherLineage()
-	default:
-		return ingest.Errorf(ingest.KindMissing, "the database schema is at version %d and this program needs %d: %s",
-			slices.Max(append(applied, 0)), slices.Max(missing), adviceMigrate)
 	}
+	return ingest.Errorf(ingest.KindMissing, "the database schema is at version %d and this program needs %d: %s",
+		slices.Max(append(applied, 0)), slices.Max(missing), adviceMigrate)
 }
 
-// checkLineage rejects a database with the migrations of an incompatible older release.
-func (s *Store) checkLineage(ctx context.Context) error {
-	applied, missing, err := s.schema(ctx)
-	if ingest.IsKind(err, ingest.KindMissing) {
-		return nil // no migration has run
-	}
-	if err == nil && len(missing) > 0 && slices.Max(append(applied, 0)) > slices.Max(missing) {
-		return errOtherLineage()
-	}
-	return err
-}
+// firstVersion is the number of the first migration. Releases before 0.3 used lower numbers.
+const firstVersion = 101
 
-func errOtherLineage() error {
-	return ingest.Errorf(ingest.KindConflict,
-		"the database has the schema of an older release, which cannot be migrated to this one: create an empty database and set STEVEDORE_DATABASE_URL to it")
-}
-
-// schema returns the applied versions and the missing ones.
+// schema returns the applied versions and the missing ones. The schema of an incompatible
+// older release is a conflict.
 func (s *Store) schema(ctx context.Context) (applied, missing []int64, err error) {
 	needed, err := neededVersions()
 	if err != nil {
@@ -108,6 +92,10 @@ func (s *Store) schema(ctx context.Context) (applied, missing []int64, err error
 	err = s.retry(ctx, "read the schema's version", func() error {
 		return s.pool.QueryRow(ctx, appliedVersions).Scan(&applied)
 	})
+	if slices.ContainsFunc(applied, func(v int64) bool { return v < firstVersion }) {
+		return nil, nil, ingest.Errorf(ingest.KindConflict,
+			"the database has the schema of an older release, which cannot be migrated to this one: create an empty database and set STEVEDORE_DATABASE_URL to it")
+	}
 	missing = slices.DeleteFunc(needed, func(v int64) bool { return slices.Contains(applied, v) })
 	return applied, missing, err
 }

@@ -180,7 +180,7 @@ FROM (
 ) s
 WHERE span >= $1 AND span < $2`
 
-// spanLength is the length of a span in migration 00009.
+// spanLength is the length of a span in migrations/00110_statistics.sql.
 const spanLength = 10 * time.Minute
 
 // idsOf returns the range of ids that the filter's cursor and times leave; first exceeds last

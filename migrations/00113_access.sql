@@ -51,6 +51,27 @@ CREATE TABLE audit_log (
 CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
+CREATE INDEX audit_log_by_actor ON audit_log (actor, id);
+CREATE INDEX audit_log_by_action ON audit_log (action, id);
+CREATE INDEX audit_log_by_target ON audit_log (target, id);
+CREATE INDEX audit_log_by_time ON audit_log (at);
+
+-- An entry is written before its change, the outcome afterwards. An entry without an outcome
+-- is in progress, or its process crashed.
+CREATE TABLE audit_outcomes (
+    -- Of audit_log; without a foreign key, because both tables only grow.
+    entry_key uuid PRIMARY KEY,
+    at        timestamptz NOT NULL DEFAULT now(),
+    outcome   text NOT NULL,
+    -- Empty unless the action failed.
+    error     text NOT NULL DEFAULT '',
+    CONSTRAINT audit_outcomes_outcome CHECK (outcome IN ('done', 'failed')),
+    CONSTRAINT audit_outcomes_error CHECK (outcome = 'failed' OR error = '')
+);
+
+CREATE TRIGGER audit_outcomes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_outcomes
+    FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
 -- A repeated request gets the same response.
 CREATE TABLE api_answers (
     principal       text NOT NULL,
@@ -69,6 +90,7 @@ CREATE INDEX api_answers_by_age ON api_answers (begun_at);
 
 -- +goose Down
 DROP TABLE api_answers;
+DROP TABLE audit_outcomes;
 DROP TABLE audit_log;
 DROP TABLE console_sessions;
 DROP TABLE api_tokens;

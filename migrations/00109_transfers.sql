@@ -13,6 +13,9 @@ CREATE TABLE transfers (
     next_offset bigint NOT NULL,
     -- Marshaled SHA-256 state over the first next_offset bytes.
     hash_state  bytea,
+    -- The modification time of the open file when its transfer began, in Unix seconds. A resumed
+    -- transfer compares it if a new time alone is not a new version. 0 is unknown.
+    shown_mtime bigint NOT NULL DEFAULT 0,
     updated_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT transfers_parts CHECK (jsonb_typeof(parts) = 'array' AND jsonb_array_length(parts) <= 20000),
     CONSTRAINT transfers_numbers CHECK (least(part_size, next_offset) >= 0)

@@ -46,6 +46,8 @@ INSERT INTO file_status_transitions (from_status, to_status) VALUES
     ('uploaded',    'completed'),
     ('uploaded',    'error'),
     ('uploaded',    'skipped'),
+    -- A completed file whose object is lost can be ingested again.
+    ('completed',   'ready'),
     ('error',       'ready'),
     ('error',       'downloading'),
     ('error',       'downloaded'),
@@ -56,7 +58,11 @@ INSERT INTO file_status_transitions (from_status, to_status) VALUES
     ('error',       'vanished'),
     ('error',       'superseded'),
     ('vanished',    'discovered'),
-    ('superseded',  'discovered');
+    -- Listings show the version again and again, although a STAT finds no such file.
+    ('vanished',    'error'),
+    ('superseded',  'discovered'),
+    -- The version changed repeatedly while it was read.
+    ('superseded',  'error');
 
 -- +goose Down
 DROP TABLE file_status_transitions;
