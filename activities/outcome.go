@@ -13,19 +13,19 @@ type Outcome struct {
 	Status ingest.Status `json:"status"`
 }
 
-// ParkFileInput names a file that failed permanently, and the failure.
-type ParkFileInput struct {
+// RecordFailureInput names a file that failed permanently, and the failure.
+type RecordFailureInput struct {
 	FileUUID string      `json:"file_uuid"`
 	Step     ingest.Step `json:"step"`
 	Kind     ingest.Kind `json:"kind"`
 	Message  string      `json:"message"`
 }
 
-// ParkFile records a permanent failure: the file gets status error and needs attention. A
+// RecordFailure records a permanent failure: the file gets status error and needs attention. A
 // file that has already ended stays unchanged, and the outcome has its status. A file
 // that is no longer a new version becomes superseded. A server-level failure suspends the
 // server.
-func (a *Activities) ParkFile(ctx context.Context, in ParkFileInput) (Outcome, error) {
+func (a *Activities) RecordFailure(ctx context.Context, in RecordFailureInput) (Outcome, error) {
 	if in.Kind == ingest.KindSameContent {
 		return a.changeFile(ctx, in, func(file ingest.File, why ingest.Failure) ingest.Change {
 			return ingest.RemovedFromServer(file, ingest.StatusSuperseded, why)
@@ -39,7 +39,7 @@ func (a *Activities) ParkFile(ctx context.Context, in ParkFileInput) (Outcome, e
 	return a.changeFile(ctx, in, func(file ingest.File, why ingest.Failure) ingest.Change { return ingest.Failed(file, why) })
 }
 
-func (a *Activities) suspend(ctx context.Context, in ParkFileInput) error {
+func (a *Activities) suspend(ctx context.Context, in RecordFailureInput) error {
 	file, err := a.Ledger.File(ctx, in.FileUUID)
 	if err != nil {
 		return err
@@ -71,19 +71,19 @@ func (a *Activities) AwaitServer(ctx context.Context, in AwaitServerInput) error
 
 // CloseFileInput names a file that is gone from its server, and the reason.
 type CloseFileInput struct {
-	ParkFileInput
+	RecordFailureInput
 	// Status is vanished or superseded.
 	Status ingest.Status `json:"status"`
 }
 
 // CloseFile records that the version is gone from its server.
 func (a *Activities) CloseFile(ctx context.Context, in CloseFileInput) (Outcome, error) {
-	return a.changeFile(ctx, in.ParkFileInput, func(file ingest.File, why ingest.Failure) ingest.Change {
+	return a.changeFile(ctx, in.RecordFailureInput, func(file ingest.File, why ingest.Failure) ingest.Change {
 		return ingest.RemovedFromServer(file, in.Status, why)
 	})
 }
 
-func (a *Activities) changeFile(ctx context.Context, in ParkFileInput, changeOf func(ingest.File, ingest.Failure) ingest.Change) (Outcome, error) {
+func (a *Activities) changeFile(ctx context.Context, in RecordFailureInput, changeOf func(ingest.File, ingest.Failure) ingest.Change) (Outcome, error) {
 	file, err := a.Ledger.Claim(ctx, in.FileUUID)
 	if err != nil {
 		return Outcome{}, applicationError(err)

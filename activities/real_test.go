@@ -246,13 +246,13 @@ func TestOnlyTheHostReadsStagedBytesAgain(t *testing.T) {
 	assert.Equal(t, "b.bin.sha256", sandbox.Detail(b.Events(t, same.UUID), ingest.EventVerified, "source"))
 }
 
-func TestParkAndResumeAreRecorded(t *testing.T) {
+func TestFailureAndResumeAreRecorded(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	f := b.ready(t, "a.bin", sandbox.Random(10))
-	why := activities.ParkFileInput{FileUUID: f.UUID, Step: ingest.StepDownload, Kind: ingest.KindPermission, Message: "not allowed"}
+	why := activities.RecordFailureInput{FileUUID: f.UUID, Step: ingest.StepDownload, Kind: ingest.KindPermission, Message: "not allowed"}
 	for range 2 {
-		require.Empty(t, b.run(t, activities.NameParkFile, why))
+		require.Empty(t, b.run(t, activities.NameRecordFailure, why))
 	}
 	assert.Equal(t, ingest.StatusError, b.status(t, f))
 	resume := activities.ResumeFileInput{

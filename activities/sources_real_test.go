@@ -59,7 +59,7 @@ func TestARefusalIsNotRepeated(t *testing.T) {
 	b.sshd.KillSessions()
 
 	assert.Equal(t, string(ingest.KindHostKey), b.download(t, first))
-	assert.Equal(t, ingest.ServerSuspended, b.now(t).State, "immediately, not when the file is parked")
+	assert.Equal(t, ingest.ServerSuspended, b.now(t).State, "immediately, not when the failure of the file is recorded")
 	reason := b.now(t).LastError
 	assert.Contains(t, reason, "which is not pinned")
 	assert.EqualValues(t, 1, logins.count.Load())
@@ -69,7 +69,7 @@ func TestARefusalIsNotRepeated(t *testing.T) {
 	assert.Equal(t, string(ingest.KindSuspended), b.list(t, false))
 	assert.Equal(t, string(ingest.KindSuspended), b.run(t, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID}))
 	assert.EqualValues(t, 1, logins.count.Load(), "no other login")
-	require.Empty(t, b.run(t, activities.NameParkFile, activities.ParkFileInput{FileUUID: second.UUID, Step: ingest.StepDownload, Kind: ingest.KindSuspended, Message: "suspended"}))
+	require.Empty(t, b.run(t, activities.NameRecordFailure, activities.RecordFailureInput{FileUUID: second.UUID, Step: ingest.StepDownload, Kind: ingest.KindSuspended, Message: "suspended"}))
 	assert.Equal(t, reason, b.now(t).LastError, "the first reason stays recorded")
 
 	// Force tries again.

@@ -189,7 +189,7 @@ func TestSameContentUnderANewTime(t *testing.T) {
 			for _, age := range []time.Duration{time.Hour, 2 * time.Hour} {
 				f := again(age)
 				require.Equal(t, string(ingest.KindSameContent), b.fetchers()[mode](t, f))
-				outcome := value[activities.Outcome](t, b.bench, activities.NameParkFile, activities.ParkFileInput{
+				outcome := value[activities.Outcome](t, b.bench, activities.NameRecordFailure, activities.RecordFailureInput{
 					FileUUID: f.UUID, Step: ingest.StepDownload, Kind: ingest.KindSameContent, Message: "the same",
 				})
 				require.Equal(t, ingest.StatusSuperseded, outcome.Status)

@@ -122,8 +122,8 @@ func TestNewContentUnderAnOldNameIsAnotherVersion(t *testing.T) {
 	assert.Len(t, h.S3.Objects(t), 2, "the old version is kept")
 }
 
-// TestAParkedFileWaitsForAnOperator also checks that it releases its slot.
-func TestAParkedFileWaitsForAnOperator(t *testing.T) {
+// TestAFailedFileWaitsForAnOperator also checks that it releases its slot.
+func TestAFailedFileWaitsForAnOperator(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
 	h.StartWorker(t)
@@ -135,19 +135,19 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 		acme.Write(t, name, sandbox.Random(2000))
 	}
 	h.Scan(t)
-	parked := h.File(t, acme.Path("a-bad.dat"), func(f ingest.File) bool { return f.Status == ingest.StatusError })
-	assert.Equal(t, ingest.KindHashMismatch, parked.ErrorKind)
-	assert.Contains(t, parked.ErrorMessage, "a-bad.dat.sha256")
+	failed := h.File(t, acme.Path("a-bad.dat"), func(f ingest.File) bool { return f.Status == ingest.StatusError })
+	assert.Equal(t, ingest.KindHashMismatch, failed.ErrorKind)
+	assert.Contains(t, failed.ErrorMessage, "a-bad.dat.sha256")
 	for _, name := range []string{"b.dat", "c.dat", "d.dat"} {
 		h.File(t, acme.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	}
 
-	id := ingest.IngestWorkflowID(parked.UUID)
+	id := ingest.IngestWorkflowID(failed.UUID)
 	value, err := h.Temporal.QueryWorkflow(h.Context(t), id, "", workflows.QueryStatus)
 	require.NoError(t, err)
 	var status workflows.IngestStatus
 	require.NoError(t, value.Get(&status))
-	require.NotNil(t, status.Parked)
+	require.NotNil(t, status.Failure)
 
 	acme.Write(t, "a-bad.dat.sha256", []byte(sandbox.Digest(bad)+"  a-bad.dat\n"))
 	update, err := h.Temporal.UpdateWorkflow(h.Context(t), client.UpdateWorkflowOptions{
@@ -157,13 +157,13 @@ func TestAParkedFileWaitsForAnOperator(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, update.Get(h.Context(t), nil))
 	h.File(t, acme.Path("a-bad.dat"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	assert.Equal(t, "ann", sandbox.Detail(h.Events(t, parked.UUID), ingest.EventOperatorAction, "actor"))
+	assert.Equal(t, "ann", sandbox.Detail(h.Events(t, failed.UUID), ingest.EventOperatorAction, "actor"))
 	last := h.Temporal.GetWorkflow(h.Context(t), id, "")
 	require.NoError(t, last.Get(h.Context(t), nil))
 	assert.NotEqual(t, update.RunID(), last.GetRunID(), "a new workflow, which holds a slot, fetches it again")
 	h.RequireExactlyOnce(t)
-	h.recordRun(t, "file_ingest_parked", id, update.RunID())
-	h.record(t, "discover_files_parked", ingest.DiscoverWorkflowID(parked.ServerUUID))
+	h.recordRun(t, "file_ingest_failed", id, update.RunID())
+	h.record(t, "discover_files_failed", ingest.DiscoverWorkflowID(failed.ServerUUID))
 }
 
 // TestBrokenServersDelayNoOther scans one good server among broken ones of every kind. All

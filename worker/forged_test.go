@@ -113,7 +113,7 @@ func TestForgedActionsAreUnverified(t *testing.T) {
 	for action, ways := range all {
 		for i, forge := range ways {
 			path := acme.Path(action + strings.Repeat("+", i))
-			file := h.Parked(t, path)
+			file := h.Failed(t, path)
 			allowed.Store(file.UUID, true)
 			require.NoError(t, forge(h, file), path)
 			var last ingest.StoredEvent

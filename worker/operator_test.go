@@ -38,11 +38,11 @@ func TestRenotifyKeepsTheMessageID(t *testing.T) {
 	assert.Equal(t, "ann", sandbox.Detail(h.Events(t, file.UUID), ingest.EventOperatorAction, "actor"))
 }
 
-// parkTwo brings two files into status error by wrong checksum files, then corrects
+// failTwo brings two files into status error by wrong checksum files, then corrects
 // the checksum files.
-func parkTwo(t *testing.T, h *cluster) (paths []string) { return parkTwoOn(t, h, "acme") }
+func failTwo(t *testing.T, h *cluster) (paths []string) { return failTwoOn(t, h, "acme") }
 
-func parkTwoOn(t *testing.T, h *cluster, server string) (paths []string) {
+func failTwoOn(t *testing.T, h *cluster, server string) (paths []string) {
 	t.Helper()
 	acme := h.AddServer(t, server, nil)
 	for _, name := range []string{"a.csv", "b.csv"} {
@@ -52,7 +52,7 @@ func parkTwoOn(t *testing.T, h *cluster, server string) (paths []string) {
 	}
 	h.Scan(t)
 	for _, path := range paths {
-		h.Parked(t, path)
+		h.Failed(t, path)
 	}
 	for _, name := range []string{"a.csv", "b.csv"} {
 		acme.Write(t, name+".sha256", []byte(sandbox.Digest(sandbox.Random(100))+"  "+name+"\n"))
@@ -66,8 +66,8 @@ func TestASignalFromTheTemporalCLIActs(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
 	h.StartWorker(t)
-	paths := parkTwo(t, h)
-	a, b := h.Parked(t, paths[0]), h.Parked(t, paths[1])
+	paths := failTwo(t, h)
+	a, b := h.Failed(t, paths[0]), h.Failed(t, paths[1])
 	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(a.UUID), "", workflows.UpdateRetry, nil))
 	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(b.UUID), "", workflows.UpdateSkip,
 		map[string]string{"actor": "ann", "reason": "not needed"}))
@@ -94,8 +94,8 @@ func TestAnAuditEntryVerifiesOneAction(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
 	h.StartWorker(t)
-	paths := parkTwo(t, h)
-	a, b := h.Parked(t, paths[0]), h.Parked(t, paths[1])
+	paths := failTwo(t, h)
+	a, b := h.Failed(t, paths[0]), h.Failed(t, paths[1])
 	entry := ingest.AuditEntry{Key: uuid.NewString(), Actor: "ann", Role: ingest.RoleOperator, Action: "file.retry", Target: a.UUID}
 	require.NoError(t, h.Store.Record(h.Context(t), entry))
 	decision := workflows.OperatorAction{Actor: "ann", Reason: "again", Entry: entry.Key}
@@ -122,7 +122,7 @@ func TestInvalidOperatorActionsAreRefused(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
 	h.StartWorker(t)
-	file := h.Parked(t, parkTwo(t, h)[0])
+	file := h.Failed(t, failTwo(t, h)[0])
 	for message, d := range map[string]struct {
 		update   string
 		decision workflows.OperatorAction

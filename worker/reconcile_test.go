@@ -80,12 +80,12 @@ func TestReconcileRequeuesFilesWithoutAWorkflow(t *testing.T) {
 	assert.Len(t, runs, 3, "each run is recorded")
 }
 
-func TestReconcileRestartsTheWorkflowOfAParkedFile(t *testing.T) {
+func TestReconcileRestartsTheWorkflowOfAFailedFile(t *testing.T) {
 	t.Parallel()
 	h := newCluster(t)
 	h.StartWorker(t)
-	path := parkTwo(t, h)[0]
-	file := h.Parked(t, path)
+	path := failTwo(t, h)[0]
+	file := h.Failed(t, path)
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", "test"))
 	require.ErrorContains(t, h.SendUpdate(t, file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}), "")
 
@@ -123,11 +123,11 @@ func TestReconcileRemovesOrphansOnly(t *testing.T) {
 	h.ScanAndWait(t)
 	done := h.Completed(t, acme.Path("a.csv"))
 	h.AwaitIngest(t, done.UUID)
-	parked := h.Parked(t, parkTwoOn(t, h, "other")[0])
+	failed := h.Failed(t, failTwoOn(t, h, "other")[0])
 
 	folder := func(fileUUID string) string { return filepath.Join(h.Cfg.Staging.Dir, "files", fileUUID) }
 	unknown := uuid.NewString()
-	for _, fileUUID := range []string{done.UUID, unknown, parked.UUID} {
+	for _, fileUUID := range []string{done.UUID, unknown, failed.UUID} {
 		require.NoError(t, os.MkdirAll(folder(fileUUID), 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(folder(fileUUID), "data"), []byte("orphan"), 0o600))
 	}
@@ -137,7 +137,7 @@ func TestReconcileRemovesOrphansOnly(t *testing.T) {
 		return uploadID
 	}
 	begin(done.ObjectKey)
-	spared := ingest.ObjectKey(parked)
+	spared := ingest.ObjectKey(failed)
 	live := begin(spared)
 	foreign := begin("other/application.bin")
 	adopted := strings.Replace(done.ObjectKey, done.UUID, unknown, 1)
@@ -147,7 +147,7 @@ func TestReconcileRemovesOrphansOnly(t *testing.T) {
 
 	assert.EqualValues(t, 1, found.StagingRemoved)
 	assert.NoDirExists(t, folder(done.UUID))
-	assert.DirExists(t, folder(parked.UUID), "its workflow is open")
+	assert.DirExists(t, folder(failed.UUID), "its workflow is open")
 	assert.DirExists(t, folder(unknown), "an older backup of the ledger may have been restored")
 	assert.Equal(t, 2, strings.Count(strings.Join(found.Findings, "\n"), "not in the ledger"))
 	assert.EqualValues(t, 1, found.UploadsAborted)

@@ -158,7 +158,7 @@ func workers(cfg config.Config, temporal client.Client, acts *activities.Activit
 		{ingest.TransferQueue(taskQueue), activities.TransferTasks(cfg.Worker.MaxDownloads), registerTransfers},
 		{host, activities.TransferTasks(cfg.Worker.MaxDownloads), registerHost},
 		{ingest.UploadQueue(host), cfg.Worker.MaxUploads, registerHost},
-		{ingest.TidyQueue(host), maxCleanups, registerHost},
+		{ingest.CleanupQueue(host), maxCleanups, registerHost},
 	} {
 		options.MaxConcurrentActivityExecutionSize = kind.maxConcurrent
 		w := sdkworker.New(temporal, kind.queue, options)

@@ -52,12 +52,12 @@ func TestADirectTransferIsRepeatedOnceAfterAMismatch(t *testing.T) {
 	env := newEnv(t)
 	steps := stepsOf(env)
 	fails(env, activities.NameTransfer, failure(ingest.KindHashMismatch), 2)
-	expectParked(env, ingest.StepTransfer, ingest.KindHashMismatch)
+	expectFailure(env, ingest.StepTransfer, ingest.KindHashMismatch)
 	skipLater(env)
 	mockSuccess(env)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeDirect))
 	assert.Equal(t, ingest.StatusSkipped, result(t, env))
-	assert.Equal(t, []string{directSteps[0], directSteps[0], "ParkFile", "ResumeFile"}, *steps, "nothing is staged, so nothing is discarded")
+	assert.Equal(t, []string{directSteps[0], directSteps[0], "RecordFailure", "ResumeFile"}, *steps, "nothing is staged, so nothing is discarded")
 }
 
 // TestADirectTransferIsBounded: another worker continues it soon after a crash, and without

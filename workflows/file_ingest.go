@@ -25,9 +25,9 @@ type FileIngestInput struct {
 	Slot int64 `json:"slot,omitempty"`
 	// From is the first step; empty means the first step of the mode.
 	From ingest.Step `json:"from,omitempty"`
-	// Parked, when set, is the failure of a file that needs attention and whose
+	// Failure, when set, is the failure of a file that needs attention and whose
 	// earlier workflow is gone.
-	Parked *ingest.Failure `json:"parked,omitempty"`
+	Failure *ingest.Failure `json:"failure,omitempty"`
 	// Renotify, when set, is an operator action: publish the notification of a
 	// completed file again, and do nothing else.
 	Renotify *OperatorAction `json:"renotify,omitempty"`
@@ -74,7 +74,7 @@ type fileIngest struct {
 	mismatches   int
 	sourceAction bool // the server has an after-ingest action
 
-	parked  *ingest.Failure
+	failure *ingest.Failure
 	pending *pendingAction
 	actions int
 
@@ -85,10 +85,10 @@ type fileIngest struct {
 
 func newFileIngest(ctx workflow.Context, in FileIngestInput) *fileIngest {
 	f := &fileIngest{
-		in: in, slot: in.Slot, retry: roundRetry, parked: in.Parked, status: ingest.StatusReady,
+		in: in, slot: in.Slot, retry: roundRetry, failure: in.Failure, status: ingest.StatusReady,
 		server: shownServer(ctx), path: shownPath(ctx),
 	}
-	if in.Parked != nil {
+	if in.Failure != nil {
 		f.status = ingest.StatusError
 	}
 	f.setMode(in.Mode)
@@ -132,7 +132,7 @@ func (f *fileIngest) run(ctx workflow.Context) (ingest.Status, error) {
 // it must wait for a slot or is deferred, or the status of its permanent failure. A
 // failed file is not touched.
 func (f *fileIngest) ingest(ctx workflow.Context) (ingest.Status, error) {
-	if f.parked != nil {
+	if f.failure != nil {
 		return ingest.StatusError, nil
 	}
 	for {
@@ -223,7 +223,7 @@ func (f *fileIngest) recordFailure(ctx workflow.Context, cause error) (ingest.St
 		kind, message = "cancelled", "the workflow was cancelled; start the file again to continue"
 		ctx, _ = workflow.NewDisconnectedContext(ctx)
 	}
-	why := activities.ParkFileInput{FileUUID: f.in.FileUUID, Step: f.step, Kind: kind, Message: message}
+	why := activities.RecordFailureInput{FileUUID: f.in.FileUUID, Step: f.step, Kind: kind, Message: message}
 	var outcome activities.Outcome
 	var err error
 	info, _ := f.step.Info()
@@ -235,9 +235,9 @@ func (f *fileIngest) recordFailure(ctx workflow.Context, cause error) (ingest.St
 		err = f.close(ctx, why, ingest.StatusSuperseded, &outcome)
 	default:
 		// Set before the ledger: an operator action may follow its commit immediately.
-		f.parked = &ingest.Failure{Step: f.step, Kind: kind, Message: message}
-		parking := withSummary(withQuick(ctx), quote(message))
-		err = workflow.ExecuteActivity(parking, do.ParkFile, why).Get(ctx, &outcome)
+		f.failure = &ingest.Failure{Step: f.step, Kind: kind, Message: message}
+		recording := withSummary(withQuick(ctx), quote(message))
+		err = workflow.ExecuteActivity(recording, do.RecordFailure, why).Get(ctx, &outcome)
 	}
 	if err == nil && temporal.IsCanceledError(cause) {
 		err = cause
@@ -246,9 +246,9 @@ func (f *fileIngest) recordFailure(ctx workflow.Context, cause error) (ingest.St
 }
 
 // close ends a version that is gone from the server and frees its staged bytes.
-func (f *fileIngest) close(ctx workflow.Context, why activities.ParkFileInput, status ingest.Status, outcome *activities.Outcome) error {
+func (f *fileIngest) close(ctx workflow.Context, why activities.RecordFailureInput, status ingest.Status, outcome *activities.Outcome) error {
 	err := workflow.ExecuteActivity(withSummary(withQuick(ctx), string(status)+": "+quote(why.Message)), do.CloseFile,
-		activities.CloseFileInput{ParkFileInput: why, Status: status}).Get(ctx, outcome)
+		activities.CloseFileInput{RecordFailureInput: why, Status: status}).Get(ctx, outcome)
 	f.discard(ctx)
 	return err
 }
@@ -260,7 +260,7 @@ func (f *fileIngest) discard(ctx workflow.Context) {
 		return
 	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: ingest.TidyQueue(f.host.Queue), ScheduleToCloseTimeout: time.Minute, RetryPolicy: &limitedRetry, Summary: "free the staged bytes",
+		TaskQueue: ingest.CleanupQueue(f.host.Queue), ScheduleToCloseTimeout: time.Minute, RetryPolicy: &limitedRetry, Summary: "free the staged bytes",
 	})
 	err := workflow.ExecuteActivity(ctx, do.DiscardStaged, activities.DiscardStagedInput{FileUUID: f.in.FileUUID}).Get(ctx, nil)
 	if err != nil {

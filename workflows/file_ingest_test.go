@@ -227,9 +227,9 @@ func TestFileIngestFetchesLostStagingAgain(t *testing.T) {
 	assert.Equal(t, append(stagedSteps[:4:4], stagedSteps...), *steps, "it claims a host again")
 }
 
-// TestFileIngestParksAfterRepeatedFailures: fetching the file again does not repair these
+// TestFileIngestFailsAfterRepeatedFailures: fetching the file again does not repair these
 // failures.
-func TestFileIngestParksAfterRepeatedFailures(t *testing.T) {
+func TestFileIngestFailsAfterRepeatedFailures(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		step      ingest.Step
@@ -247,7 +247,7 @@ func TestFileIngestParksAfterRepeatedFailures(t *testing.T) {
 			env := newEnv(t)
 			steps := stepsOf(env)
 			fails(env, tc.activity, failure(tc.kind), tc.downloads)
-			expectParked(env, tc.step, tc.kind)
+			expectFailure(env, tc.step, tc.kind)
 			mockSuccess(env)
 			skipLater(env)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
@@ -325,12 +325,12 @@ func TestFileIngestUsesTheTimeoutOfItsHost(t *testing.T) {
 	}
 }
 
-// TestACancelledFileIngestIsParked: the ledger has the reason.
-func TestACancelledFileIngestIsParked(t *testing.T) {
+// TestACancelledFileIngestFailsItsFile: the ledger has the reason.
+func TestACancelledFileIngestFailsItsFile(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	expect(env, activities.NameDownload, activities.DownloadResult{}).After(time.Hour)
-	expectParked(env, ingest.StepDownload, "cancelled")
+	expectFailure(env, ingest.StepDownload, "cancelled")
 	mockSuccess(env)
 	env.RegisterDelayedCallback(env.CancelWorkflow, time.Minute)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))

@@ -75,14 +75,14 @@ func TestMemoryModeDoesNotLogInAgainAfterARefusal(t *testing.T) {
 			env := newEnv(t)
 			steps, statuses := stepsOf(env), statusesOf(env)
 			failsWith(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, failure(kind), 1)
-			expectParked(env, ingest.StepTransfer, kind)
+			expectFailure(env, ingest.StepTransfer, kind)
 			env.OnActivity(activities.NameAwaitServer, mock.Anything, activities.AwaitServerInput{ServerUUID: serverUUID}).
 				Return(nil).After(time.Hour).Once()
 			expectResumed(env, ingest.ActionRetry, ingest.StepTransfer, "stevedore", ingest.StatusReady)
 			expectRequeue(env, 0, nil)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeMemory))
 			assert.Equal(t, ingest.StatusReady, result(t, env))
-			assert.Equal(t, []string{"local IngestInMemory", "ParkFile", "AwaitServer", "ResumeFile", "RequeueFile"}, *steps)
+			assert.Equal(t, []string{"local IngestInMemory", "RecordFailure", "AwaitServer", "ResumeFile", "RequeueFile"}, *steps)
 			assert.Equal(t, []ingest.Status{ingest.StatusError, ingest.StatusReady}, *statuses)
 		})
 	}

@@ -36,8 +36,8 @@ type IngestStatus struct {
 	Mode ingest.Mode `json:"mode"`
 	// Host is the task queue of the host of the staged bytes.
 	Host string `json:"host,omitempty"`
-	// Parked is the failure of a file that needs attention; otherwise nil.
-	Parked *ingest.Failure `json:"parked,omitempty"`
+	// Failure is the failure of a file that needs attention; otherwise nil.
+	Failure *ingest.Failure `json:"failure,omitempty"`
 	// Restages counts how often the file was fetched again.
 	Restages int `json:"restages"`
 }
@@ -53,7 +53,7 @@ type pendingAction struct {
 // listenToOperators registers the handlers of queries and operator actions.
 func (f *fileIngest) listenToOperators(ctx workflow.Context) error {
 	err := workflow.SetQueryHandler(ctx, QueryStatus, func() (IngestStatus, error) {
-		return IngestStatus{Step: f.step, Mode: f.mode, Host: f.host.Queue, Parked: f.parked, Restages: f.restages}, nil
+		return IngestStatus{Step: f.step, Mode: f.mode, Host: f.host.Queue, Failure: f.failure, Restages: f.restages}, nil
 	})
 	if err != nil {
 		return err
@@ -105,22 +105,22 @@ func (f *fileIngest) listen(ctx workflow.Context, action ingest.Action) error {
 // validate returns an error if the action is not possible now.
 func (f *fileIngest) validate(d OperatorAction, action ingest.Action) error {
 	switch {
-	case f.parked == nil:
+	case f.failure == nil:
 		return fmt.Errorf("the file has not failed: it is at step %s", f.step)
 	case f.pending != nil:
 		return errors.New(ActionPending)
 	case d.Actor == "":
 		return errors.New("actor: required")
 	case d.From != "" && !slices.Contains(f.retrySteps(), d.From):
-		return fmt.Errorf("from %q: not a step to retry from; the file failed at step %s of mode %s: use one of %v", d.From, f.parked.Step, f.mode, f.retrySteps())
-	case action == ingest.ActionRenotify && f.parked.Step != ingest.StepNotify:
-		return fmt.Errorf("no notification to publish yet: the file failed at step %s", f.parked.Step)
+		return fmt.Errorf("from %q: not a step to retry from; the file failed at step %s of mode %s: use one of %v", d.From, f.failure.Step, f.mode, f.retrySteps())
+	case action == ingest.ActionRenotify && f.failure.Step != ingest.StepNotify:
+		return fmt.Errorf("no notification to publish yet: the file failed at step %s", f.failure.Step)
 	}
 	return nil
 }
 
 // retrySteps returns the steps from which the failed file can be retried.
-func (f *fileIngest) retrySteps() []ingest.Step { return ingest.RetryFrom(f.mode, f.parked.Step) }
+func (f *fileIngest) retrySteps() []ingest.Step { return ingest.RetryFrom(f.mode, f.failure.Step) }
 
 // awaitOperator waits for an operator action on the failed file and records it in the
 // ledger.
@@ -134,7 +134,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 		return "", err
 	}
 	if d.From == "" {
-		d.From = ingest.StepIn(f.mode, f.parked.Step)
+		d.From = ingest.StepIn(f.mode, f.failure.Step)
 	}
 	f.actions++
 	var outcome activities.Outcome
@@ -146,7 +146,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 	if err != nil {
 		return "", err
 	}
-	f.parked, f.pending, f.step = nil, nil, d.From
+	f.failure, f.pending, f.step = nil, nil, d.From
 	f.restages, f.mismatches, f.note = 0, 0, ""
 	if outcome.Status == ingest.StatusSkipped {
 		f.discard(ctx)
@@ -159,7 +159,7 @@ func (f *fileIngest) awaitOperator(ctx workflow.Context) (ingest.Status, error) 
 // waits for the server: its repair retries all files that failed because of it.
 func (f *fileIngest) awaitAction(ctx workflow.Context) (pendingAction, error) {
 	repaired := false
-	if f.parked.Kind.ServerLevel() {
+	if f.failure.Kind.ServerLevel() {
 		ctx, cancel := workflow.WithCancel(ctx)
 		defer cancel()
 		workflow.Go(ctx, func(ctx workflow.Context) {
@@ -199,10 +199,10 @@ func (f *fileIngest) details() string {
 	switch {
 	case f.ended != "":
 		return f.title() + " is **" + string(f.ended) + "**: " + endings[f.ended] + "."
-	case f.parked != nil && f.pending != nil:
+	case f.failure != nil && f.pending != nil:
 		return f.title() + ": action **" + string(f.pending.action) + "** by " + quote(f.pending.Actor) + " is in progress."
-	case f.parked != nil:
-		return f.parkedDetails()
+	case f.failure != nil:
+		return f.failureDetails()
 	default:
 		return f.stepDetails()
 	}
@@ -252,10 +252,10 @@ func (f *fileIngest) stepDetails() string {
 		"temporal activity pause "+of, "temporal activity unpause "+of, "temporal activity reset "+of)
 }
 
-func (f *fileIngest) parkedDetails() string {
-	text := f.title() + " **failed and needs attention**: step " + string(f.parked.Step) + ", error " + code(string(f.parked.Kind)) +
-		".\n\n" + quote(f.parked.Message) + "\n\n"
-	if f.parked.Kind.ServerLevel() {
+func (f *fileIngest) failureDetails() string {
+	text := f.title() + " **failed and needs attention**: step " + string(f.failure.Step) + ", error " + code(string(f.failure.Kind)) +
+		".\n\n" + quote(f.failure.Message) + "\n\n"
+	if f.failure.Kind.ServerLevel() {
 		text += "The server is suspended. The file is retried automatically after " +
 			code("stevedore server test "+f.server) + " succeeds. To retry or skip this file now:"
 	} else {

@@ -15,9 +15,9 @@ import (
 	"stevedore/workflows"
 )
 
-// expectParked mocks the recording of a permanent failure.
-func expectParked(env *testsuite.TestWorkflowEnvironment, step ingest.Step, kind ingest.Kind) {
-	env.OnActivity(activities.NameParkFile, anything, mock.MatchedBy(func(in activities.ParkFileInput) bool {
+// expectFailure mocks the recording of a permanent failure.
+func expectFailure(env *testsuite.TestWorkflowEnvironment, step ingest.Step, kind ingest.Kind) {
+	env.OnActivity(activities.NameRecordFailure, anything, mock.MatchedBy(func(in activities.RecordFailureInput) bool {
 		return in.FileUUID == fileUUID && in.Step == step && in.Kind == kind && in.Message != ""
 	})).Return(activities.Outcome{Status: ingest.StatusError}, nil).Once()
 }
@@ -47,8 +47,8 @@ func act(env *testsuite.TestWorkflowEnvironment, bySignal bool, name string, d w
 	return got
 }
 
-// TestAParkedFileIsRetriedFromWhereItFailed: the same staged bytes are used.
-func TestAParkedFileIsRetriedFromWhereItFailed(t *testing.T) {
+// TestAFailedFileIsRetriedFromItsFailedStep: the same staged bytes are used.
+func TestAFailedFileIsRetriedFromItsFailedStep(t *testing.T) {
 	t.Parallel()
 	for name, bySignal := range map[string]bool{"update": false, "signal": true} {
 		t.Run(name, func(t *testing.T) {
@@ -56,19 +56,19 @@ func TestAParkedFileIsRetriedFromWhereItFailed(t *testing.T) {
 			env := newEnv(t)
 			steps, statuses := stepsOf(env), statusesOf(env)
 			fails(env, activities.NameUpload, failure(ingest.KindConflict), 1)
-			expectParked(env, ingest.StepUpload, ingest.KindConflict)
+			expectFailure(env, ingest.StepUpload, ingest.KindConflict)
 			expectResumed(env, ingest.ActionRetry, ingest.StepUpload, "ann", ingest.StatusVerified)
 			mockSuccess(env)
 			var got *answer
 			env.RegisterDelayedCallback(func() {
 				status := statusAnswer(t, env)
-				assert.Equal(t, &ingest.Failure{Step: ingest.StepUpload, Kind: ingest.KindConflict, Message: "it failed: conflict"}, status.Parked)
+				assert.Equal(t, &ingest.Failure{Step: ingest.StepUpload, Kind: ingest.KindConflict, Message: "it failed: conflict"}, status.Failure)
 				assert.Contains(t, details(t, env), "failed and needs attention")
 				got = act(env, bySignal, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "cleared"})
 			}, time.Hour)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 			assert.Equal(t, ingest.StatusCompleted, result(t, env))
-			assert.Equal(t, slices.Concat(stagedSteps[:4], []string{"ParkFile", "ResumeFile"}, stagedSteps[3:]), *steps)
+			assert.Equal(t, slices.Concat(stagedSteps[:4], []string{"RecordFailure", "ResumeFile"}, stagedSteps[3:]), *steps)
 			assert.Equal(t, []ingest.Status{
 				ingest.StatusDownloading, ingest.StatusUploading, ingest.StatusError,
 				ingest.StatusReady, ingest.StatusUploading, ingest.StatusCompleted,
@@ -79,8 +79,8 @@ func TestAParkedFileIsRetriedFromWhereItFailed(t *testing.T) {
 	}
 }
 
-// TestAParkedFileIsSkipped: its staged bytes are removed from their host.
-func TestAParkedFileIsSkipped(t *testing.T) {
+// TestAFailedFileIsSkipped: its staged bytes are removed from their host.
+func TestAFailedFileIsSkipped(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		bySignal bool
@@ -96,14 +96,14 @@ func TestAParkedFileIsSkipped(t *testing.T) {
 			env := newEnv(t)
 			steps, statuses := stepsOf(env), statusesOf(env)
 			fails(env, activities.NameUpload, failure(ingest.KindConflict), 1)
-			expectParked(env, ingest.StepUpload, ingest.KindConflict)
+			expectFailure(env, ingest.StepUpload, ingest.KindConflict)
 			expectResumed(env, ingest.ActionSkip, ingest.StepUpload, tc.actor, ingest.StatusSkipped)
 			env.OnActivity(activities.NameDiscardStaged, anything, activities.DiscardStagedInput{FileUUID: fileUUID}).Return(nil).Once()
 			mockSuccess(env)
 			env.RegisterDelayedCallback(func() { act(env, tc.bySignal, workflows.UpdateSkip, tc.action) }, time.Hour)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 			assert.Equal(t, ingest.StatusSkipped, result(t, env))
-			assert.Equal(t, "DiscardStaged@"+hostQueue+"-tidy", (*steps)[len(*steps)-1])
+			assert.Equal(t, "DiscardStaged@"+hostQueue+"-cleanup", (*steps)[len(*steps)-1])
 			assert.Equal(t, []ingest.Status{ingest.StatusDownloading, ingest.StatusUploading, ingest.StatusError, ingest.StatusSkipped}, *statuses)
 		})
 	}
@@ -115,7 +115,7 @@ func TestARetryMayGoBack(t *testing.T) {
 	env := newEnv(t)
 	steps := stepsOf(env)
 	fails(env, activities.NameUpload, failure(ingest.KindConflict), 1)
-	expectParked(env, ingest.StepUpload, ingest.KindConflict)
+	expectFailure(env, ingest.StepUpload, ingest.KindConflict)
 	expectResumed(env, ingest.ActionRetry, ingest.StepVerify, "ann", ingest.StatusDownloaded)
 	mockSuccess(env)
 	env.RegisterDelayedCallback(func() {
@@ -123,7 +123,7 @@ func TestARetryMayGoBack(t *testing.T) {
 	}, time.Hour)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	assert.Equal(t, slices.Concat(stagedSteps[:4], []string{"ParkFile", "ResumeFile"}, stagedSteps[2:]), *steps)
+	assert.Equal(t, slices.Concat(stagedSteps[:4], []string{"RecordFailure", "ResumeFile"}, stagedSteps[2:]), *steps)
 }
 
 // TestAStepOfAnotherModeRestartsTheFile: a file that failed in staged mode may have another
@@ -133,8 +133,8 @@ func TestAStepOfAnotherModeRestartsTheFile(t *testing.T) {
 	for _, step := range []ingest.Step{ingest.StepDownload, ingest.StepVerify, ingest.StepUpload} {
 		for name, in := range map[string]func(*workflows.FileIngestInput){
 			"from": func(in *workflows.FileIngestInput) { in.From = step },
-			"parked": func(in *workflows.FileIngestInput) {
-				in.Parked = &ingest.Failure{Step: step, Kind: ingest.KindConflict}
+			"failed": func(in *workflows.FileIngestInput) {
+				in.Failure = &ingest.Failure{Step: step, Kind: ingest.KindConflict}
 			},
 		} {
 			t.Run(string(step)+"/"+name, func(t *testing.T) {
@@ -143,7 +143,7 @@ func TestAStepOfAnotherModeRestartsTheFile(t *testing.T) {
 				steps := stepsOf(env)
 				expectRequeue(env, 0, nil)
 				want := []string{"RequeueFile"}
-				if name == "parked" {
+				if name == "failed" {
 					expectResumed(env, ingest.ActionRetry, ingest.StepTransfer, "ann", ingest.StatusReady)
 					env.RegisterDelayedCallback(func() { act(env, false, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 					want = []string{"ResumeFile", "RequeueFile"}
@@ -166,14 +166,14 @@ func TestARetryResetsTheLimits(t *testing.T) {
 	env := newEnv(t)
 	steps := stepsOf(env)
 	fails(env, activities.NameUpload, failure(ingest.KindStagingLost), 6)
-	expectParked(env, ingest.StepUpload, ingest.KindStagingLost)
+	expectFailure(env, ingest.StepUpload, ingest.KindStagingLost)
 	expectResumed(env, ingest.ActionRetry, ingest.StepUpload, "ann", ingest.StatusVerified)
 	expectRequeue(env, 0, nil) // the slot was released, and the bytes must be fetched again
 	mockSuccess(env)
 	env.RegisterDelayedCallback(func() { act(env, false, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusReady, result(t, env))
-	assert.Equal(t, []string{"ParkFile", "ResumeFile", "RequeueFile"}, (*steps)[len(*steps)-3:])
+	assert.Equal(t, []string{"RecordFailure", "ResumeFile", "RequeueFile"}, (*steps)[len(*steps)-3:])
 }
 
 // TestANotificationIsPublishedAgain: renotify is a retry of that step alone.
@@ -185,13 +185,13 @@ func TestANotificationIsPublishedAgain(t *testing.T) {
 			env := newEnv(t)
 			steps := stepsOf(env)
 			failsWith(env, activities.NameNotify, activities.NotifyResult{}, failure(ingest.KindInvalid), 1)
-			expectParked(env, ingest.StepNotify, ingest.KindInvalid)
+			expectFailure(env, ingest.StepNotify, ingest.KindInvalid)
 			expectResumed(env, ingest.ActionRenotify, ingest.StepNotify, "ann", ingest.StatusUploaded)
 			mockSuccess(env)
 			env.RegisterDelayedCallback(func() { act(env, bySignal, workflows.UpdateRenotify, workflows.OperatorAction{Actor: "ann"}) }, time.Hour)
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeDirect))
 			assert.Equal(t, ingest.StatusCompleted, result(t, env))
-			assert.Equal(t, slices.Concat(directSteps, []string{"ParkFile", "ResumeFile", "local Notify"}), *steps)
+			assert.Equal(t, slices.Concat(directSteps, []string{"RecordFailure", "ResumeFile", "local Notify"}), *steps)
 		})
 	}
 }
@@ -228,7 +228,7 @@ func TestInvalidActionsAreRejected(t *testing.T) {
 			skipLater(env)
 			got := &answer{}
 			env.RegisterDelayedCallback(func() { env.UpdateWorkflow(tc.update, "", got, tc.action) }, time.Minute)
-			env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(tc.mode, tc.failed, ingest.KindConflict))
+			env.ExecuteWorkflow(workflows.NameFileIngest, failedInput(tc.mode, tc.failed, ingest.KindConflict))
 			assert.Equal(t, ingest.StatusSkipped, result(t, env))
 			require.ErrorContains(t, got.rejected, tc.want)
 			assert.False(t, got.completed)
@@ -262,23 +262,23 @@ func TestOneActionAtATime(t *testing.T) {
 	env.RegisterDelayedCallback(func() {
 		second = act(env, false, workflows.UpdateRetry, workflows.OperatorAction{Actor: "bob"})
 	}, time.Hour+time.Second)
-	env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(ingest.ModeDirect, ingest.StepTransfer, ingest.KindPermission))
+	env.ExecuteWorkflow(workflows.NameFileIngest, failedInput(ingest.ModeDirect, ingest.StepTransfer, ingest.KindPermission))
 	assert.Equal(t, ingest.StatusSkipped, result(t, env))
 	require.NoError(t, first.rejected)
 	require.ErrorContains(t, second.rejected, workflows.ActionPending)
 }
 
-// parkedInput returns the input for a failed file whose earlier workflow was lost.
-func parkedInput(mode ingest.Mode, step ingest.Step, kind ingest.Kind) workflows.FileIngestInput {
+// failedInput returns the input for a failed file whose earlier workflow was lost.
+func failedInput(mode ingest.Mode, step ingest.Step, kind ingest.Kind) workflows.FileIngestInput {
 	return workflows.FileIngestInput{
 		FileUUID: fileUUID, ServerUUID: serverUUID, Size: size, Mode: mode,
-		Parked: &ingest.Failure{Step: step, Kind: kind, Message: "it failed"},
+		Failure: &ingest.Failure{Step: step, Kind: kind, Message: "it failed"},
 	}
 }
 
-// TestAFileIsParkedAgain: a new workflow for a failed file waits for an operator. After a
+// TestAFailedFileGetsAnotherWorkflow: a new workflow for a failed file waits for an operator. After a
 // retry, steps that read from the server wait for a slot.
-func TestAFileIsParkedAgain(t *testing.T) {
+func TestAFailedFileGetsAnotherWorkflow(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		mode  ingest.Mode
@@ -307,10 +307,10 @@ func TestAFileIsParkedAgain(t *testing.T) {
 				assert.Empty(t, *statuses, "it was started with status error")
 				status := statusAnswer(t, env)
 				assert.Equal(t, tc.mode, status.Mode)
-				assert.Equal(t, tc.step, status.Parked.Step)
+				assert.Equal(t, tc.step, status.Failure.Step)
 				act(env, false, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"})
 			}, time.Hour)
-			env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(tc.mode, tc.step, ingest.KindPermission))
+			env.ExecuteWorkflow(workflows.NameFileIngest, failedInput(tc.mode, tc.step, ingest.KindPermission))
 			assert.Equal(t, tc.end, result(t, env))
 			assert.Equal(t, append([]string{"ResumeFile"}, tc.steps...), *steps)
 			assert.Equal(t, ingest.StatusReady, (*statuses)[0])
@@ -339,7 +339,7 @@ func TestAFileOfARepairedServerIsRetried(t *testing.T) {
 					act(env, false, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"})
 				}, time.Minute)
 			}
-			env.ExecuteWorkflow(workflows.NameFileIngest, parkedInput(ingest.ModeStaged, ingest.StepDownload, ingest.KindAuth))
+			env.ExecuteWorkflow(workflows.NameFileIngest, failedInput(ingest.ModeStaged, ingest.StepDownload, ingest.KindAuth))
 			assert.Equal(t, ingest.StatusReady, result(t, env))
 			assert.Equal(t, tc.operator, env.Now().Sub(began) < time.Hour)
 		})

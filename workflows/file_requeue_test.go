@@ -137,7 +137,7 @@ func TestAFileWhoseSlotIsRejectedWaitsForAnother(t *testing.T) {
 			env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(mode))
 			assert.Equal(t, ingest.StatusReady, result(t, env))
 			assert.Equal(t, "RequeueFile", (*steps)[len(*steps)-1])
-			assert.NotContains(t, *steps, "ParkFile")
+			assert.NotContains(t, *steps, "RecordFailure")
 		})
 	}
 }
@@ -184,7 +184,7 @@ func TestAFileThatLostItsSlotIsNotFetchedAgain(t *testing.T) {
 				fetch = fetchings[ingest.ModeStaged] // its fallback
 			}
 			fetch.fail(env, failure(ingest.KindPermission), 1)
-			expectParked(env, fetch.step, ingest.KindPermission)
+			expectFailure(env, fetch.step, ingest.KindPermission)
 			expectResumed(env, ingest.ActionRetry, fetch.step, "ann", ingest.StatusReady)
 			expectRequeue(env, 0, nil)
 			mockSuccess(env)

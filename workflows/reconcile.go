@@ -41,10 +41,10 @@ type ReconcileState struct {
 const (
 	// hostMaxAge excludes workers that were not seen for this long from the sweep.
 	hostMaxAge = 7 * 24 * time.Hour
-	// orphanPage is the page size of the search for orphaned files, orphanPages the
-	// number of pages before the run continues as new.
-	orphanPage  = 100
-	orphanPages = 50
+	// recoveryPage is the page size of the search for files without a workflow,
+	// recoveryPages the number of pages before the run continues as new.
+	recoveryPage  = 100
+	recoveryPages = 50
 	// hostStartTimeout bounds the time until a worker starts its sweep.
 	hostStartTimeout = time.Minute
 )
@@ -62,7 +62,7 @@ func (in ReconcileInput) withDefaults() ReconcileInput {
 	return in
 }
 
-// Reconcile finds orphans: files whose workflow is gone, staged bytes and unfinished
+// Reconcile finds files whose workflow is gone, and orphans: staged bytes and unfinished
 // uploads of finished files, completed files without an object. It repairs what is
 // safe and reports the rest. A part that fails does not stop the others.
 func Reconcile(ctx workflow.Context, in ReconcileInput) (ingest.Reconciliation, error) {
@@ -109,12 +109,12 @@ func (r *reconciliation) noteFailure(name string, err error) {
 }
 
 func (r *reconciliation) recoverFiles(ctx workflow.Context) error {
-	for range orphanPages {
+	for range recoveryPages {
 		r.more = false
-		in := activities.FindStrandedInput{Unchanged: r.in.Unchanged, Limit: orphanPage, AfterID: r.after}
-		var page activities.FindStrandedResult
+		in := activities.RecoverFilesInput{Unchanged: r.in.Unchanged, Limit: recoveryPage, AfterID: r.after}
+		var page activities.RecoverFilesResult
 		finding := withSummary(withSweep(ctx), "find files in flight without a workflow")
-		if err := workflow.ExecuteActivity(finding, do.FindStranded, in).Get(ctx, &page); err != nil {
+		if err := workflow.ExecuteActivity(finding, do.RecoverFiles, in).Get(ctx, &page); err != nil {
 			return err
 		}
 		r.found.Requeued += page.Requeued
@@ -130,12 +130,12 @@ func (r *reconciliation) recoverFiles(ctx workflow.Context) error {
 
 // restart starts workflows and waits until each has started: an abandoned child that
 // has not started is lost when this run ends.
-func (r *reconciliation) restart(ctx workflow.Context, files []activities.Orphan) {
+func (r *reconciliation) restart(ctx workflow.Context, files []activities.FileRestart) {
 	starts := make([]workflow.ChildWorkflowFuture, len(files))
 	for i, file := range files {
 		starts[i] = workflow.ExecuteChildWorkflow(withIngest(ctx, file.ReadyFile, file.ServerName, file.ServerUUID, file.Status),
 			NameFileIngest, FileIngestInput{
-				FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode, From: file.From, Parked: file.Parked,
+				FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode, From: file.From, Failure: file.Failure,
 			})
 	}
 	for i := range files {
@@ -157,7 +157,7 @@ func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 	}
 	sweeps := make([]workflow.Future, len(hosts.Queues))
 	for i, queue := range hosts.Queues {
-		queue = ingest.TidyQueue(queue)
+		queue = ingest.CleanupQueue(queue)
 		sweeping := withSummary(withHostSweep(ctx, queue), "remove orphaned staged bytes on "+queue)
 		sweeps[i] = workflow.ExecuteActivity(sweeping, do.SweepStaging,
 			activities.SweepInput{Age: r.in.StagingAge})

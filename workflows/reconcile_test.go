@@ -34,11 +34,11 @@ func TestReconcileContinuesAsNew(t *testing.T) {
 	var in workflows.ReconcileInput
 	for runs := 1; ; runs++ {
 		env := newEnv(t)
-		env.OnActivity(activities.NameFindStranded, anything, anything).Return(
-			func(_ context.Context, in activities.FindStrandedInput) (activities.FindStrandedResult, error) {
+		env.OnActivity(activities.NameRecoverFiles, anything, anything).Return(
+			func(_ context.Context, in activities.RecoverFilesInput) (activities.RecoverFilesResult, error) {
 				assert.Equal(t, int64(seen), in.AfterID)
 				seen++
-				return activities.FindStrandedResult{AfterID: int64(seen), More: seen < pages, Requeued: 1}, nil
+				return activities.RecoverFilesResult{AfterID: int64(seen), More: seen < pages, Requeued: 1}, nil
 			})
 		mockEmptyReconciliation(env)
 		env.ExecuteWorkflow(workflows.NameReconcile, in)
@@ -60,18 +60,18 @@ func TestReconcileRestartsOrphanedFiles(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	why := &ingest.Failure{Step: ingest.StepTransfer, Kind: ingest.KindPermission, Message: "denied"}
-	file := func(uuid string, mode ingest.Mode) activities.Orphan {
-		return activities.Orphan{
+	file := func(uuid string, mode ingest.Mode) activities.FileRestart {
+		return activities.FileRestart{
 			ReadyFile: activities.ReadyFile{UUID: uuid, Summary: "/" + uuid, Size: size, Mode: mode}, ServerUUID: serverUUID, ServerName: "acme",
 		}
 	}
-	stored, parked := file("stored", ingest.ModeMemory), file("parked", ingest.ModeDirect)
+	stored, failed := file("stored", ingest.ModeMemory), file("failed", ingest.ModeDirect)
 	stored.Status, stored.From = ingest.StatusUploaded, ingest.StepNotify
-	parked.Status, parked.Parked = ingest.StatusError, why
-	expect(env, activities.NameFindStranded, activities.FindStrandedResult{Restart: []activities.Orphan{stored, parked}}).Once()
+	failed.Status, failed.Failure = ingest.StatusError, why
+	expect(env, activities.NameRecoverFiles, activities.RecoverFilesResult{Restart: []activities.FileRestart{stored, failed}}).Once()
 	for _, in := range []workflows.FileIngestInput{
 		{FileUUID: "stored", ServerUUID: serverUUID, Size: size, Mode: ingest.ModeMemory, From: ingest.StepNotify},
-		{FileUUID: "parked", ServerUUID: serverUUID, Size: size, Mode: ingest.ModeDirect, Parked: why},
+		{FileUUID: "failed", ServerUUID: serverUUID, Size: size, Mode: ingest.ModeDirect, Failure: why},
 	} {
 		env.OnWorkflow(workflows.NameFileIngest, mock.Anything, in).Return(workflows.FileIngestResult{}, nil).Once()
 	}
@@ -88,10 +88,10 @@ func TestReconcileRestartsOrphanedFiles(t *testing.T) {
 func TestReconcileCountsStartedWorkflows(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
-	file := activities.Orphan{
+	file := activities.FileRestart{
 		ReadyFile: activities.ReadyFile{UUID: fileUUID, Summary: "/a", Size: size, Mode: ingest.ModeStaged}, ServerUUID: serverUUID, ServerName: "acme",
 	}
-	expect(env, activities.NameFindStranded, activities.FindStrandedResult{Restart: []activities.Orphan{file, file}}).Once()
+	expect(env, activities.NameRecoverFiles, activities.RecoverFilesResult{Restart: []activities.FileRestart{file, file}}).Once()
 	// It is running when the second is started, which is therefore rejected.
 	env.OnWorkflow(workflows.NameFileIngest, mock.Anything, mock.Anything).Return(workflows.FileIngestResult{}, nil).After(time.Hour)
 	mockEmptyReconciliation(env)

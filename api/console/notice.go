@@ -139,7 +139,7 @@ var kindTexts = map[ingest.Kind]string{
 	ingest.KindFenced:             "Another attempt is processing the file.",
 	ingest.KindUnsettled:          "The file keeps changing; it is ingested once it is stable.",
 	ingest.KindSameContent:        "The file has a new modification time but the content of an ingested version.",
-	ingest.KindOrphaned:           "The workflow ended; it is restarted automatically.",
+	ingest.KindWorkflowLost:       "The workflow ended; it is restarted automatically.",
 	ingest.KindInvalid:            "Invalid request.",
 	ingest.KindServer:             "The server cannot be used with these settings.",
 	ingest.KindSuspended:          "The server is suspended.",

@@ -116,7 +116,7 @@ func TestUserRetriesFailedFiles(t *testing.T) {
 	p.open(t, "/")
 	p.Scan(t)
 	for _, name := range append(many, "a.csv") {
-		p.Parked(t, acme.Path(name))
+		p.Failed(t, acme.Path(name))
 	}
 	p.sees(t, "Needs attention")
 	p.photo(t, "overview-attention")

@@ -65,9 +65,9 @@ const (
 	// KindNoSlot: the file does not hold its slot; it must wait for another one
 	// without changes.
 	KindNoSlot Kind = "no_slot"
-	// KindOrphaned: the file's workflow was ended from outside; reconciliation
+	// KindWorkflowLost: the file's workflow was ended from outside; reconciliation
 	// restarts it.
-	KindOrphaned Kind = "stranded"
+	KindWorkflowLost Kind = "workflow_lost"
 	// KindInvalid: the request or configuration is invalid.
 	KindInvalid Kind = "invalid"
 )

@@ -18,9 +18,9 @@ const (
 )
 
 const (
-	hostPrefix   = TaskQueue + "-host-"
-	uploadSuffix = "-uploads"
-	tidySuffix   = "-tidy"
+	hostPrefix    = TaskQueue + "-host-"
+	uploadSuffix  = "-uploads"
+	cleanupSuffix = "-cleanup"
 )
 
 // HostQueue returns the task queue for downloads of the worker whose staging
@@ -34,8 +34,8 @@ func HostID(hostQueue string) string { return strings.TrimPrefix(hostQueue, host
 // UploadQueue returns the task queue for uploads and verification on the same worker.
 func UploadQueue(hostQueue string) string { return hostQueue + uploadSuffix }
 
-// TidyQueue returns the task queue for cleanup on the same worker.
-func TidyQueue(hostQueue string) string { return hostQueue + tidySuffix }
+// CleanupQueue returns the task queue for cleanup on the same worker.
+func CleanupQueue(hostQueue string) string { return hostQueue + cleanupSuffix }
 
 // TransferQueue returns the task queue for direct transfers of the workers that
 // share sharedQueue. A separate queue bounds the number of transfers of each

@@ -99,7 +99,7 @@ func (s *Service) actFirst(ctx context.Context, file ingest.File, action ingest.
 	step := ingest.FirstStep(cmp.Or(file.Mode, ingest.ModeStaged))
 	err := s.d.Orchestrator.StartIngest(ctx, file, workflows.FileIngestInput{
 		FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode,
-		Parked: &ingest.Failure{Step: step, Kind: file.ErrorKind, Message: file.ErrorMessage},
+		Failure: &ingest.Failure{Step: step, Kind: file.ErrorKind, Message: file.ErrorMessage},
 	})
 	if err != nil && ingest.KindOf(err) != ingest.KindConflict {
 		return err

@@ -24,15 +24,15 @@ func TestDecide(t *testing.T) {
 		ingests int
 		taken   bool
 	}{
-		"retry of a parked file":      {status: ingest.StatusError, action: ingest.ActionRetry, decided: 1},
-		"skip of a parked file":       {status: ingest.StatusError, action: ingest.ActionSkip, decided: 1},
+		"retry of a failed file":      {status: ingest.StatusError, action: ingest.ActionRetry, decided: 1},
+		"skip of a failed file":       {status: ingest.StatusError, action: ingest.ActionSkip, decided: 1},
 		"retry of one in flight":      {status: ingest.StatusDownloading, action: ingest.ActionRetry, kind: ingest.KindConflict, want: "is downloading"},
 		"retry whose answer was lost": {status: ingest.StatusDownloading, action: ingest.ActionRetry, taken: true},
 		"skip of a completed one":     {status: ingest.StatusCompleted, action: ingest.ActionSkip, kind: ingest.KindConflict, want: "is completed"},
 		"renotify of a completed one": {status: ingest.StatusCompleted, action: ingest.ActionRenotify, ingests: 1},
 		"renotify of one in flight":   {status: ingest.StatusUploading, action: ingest.ActionRenotify, kind: ingest.KindConflict, want: "is uploading"},
-		"renotify of a parked one":    {status: ingest.StatusError, action: ingest.ActionRenotify, decided: 1},
-		"parked, but its workflow gone": {
+		"renotify of a failed one":    {status: ingest.StatusError, action: ingest.ActionRenotify, decided: 1},
+		"failed, but its workflow gone": {
 			status: ingest.StatusError, action: ingest.ActionRetry, answer: ingest.Errorf(ingest.KindMissing, "gone"),
 			kind: ingest.KindConflict, want: "reconciler", decided: 1,
 		},
@@ -83,7 +83,7 @@ func TestADecisionOnAFileThatNeverSettled(t *testing.T) {
 	_, err := b.ActOnFile(t.Context(), "uuid-1", ingest.ActionSkip, workflows.OperatorAction{Actor: "ann", Reason: "a log"})
 	require.NoError(t, err)
 	require.Len(t, b.engine.ingests, 1)
-	assert.Equal(t, &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindUnsettled, Message: "it changed"}, b.engine.ingests[0].Parked)
+	assert.Equal(t, &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindUnsettled, Message: "it changed"}, b.engine.ingests[0].Failure)
 	assert.Len(t, b.engine.decided, 2)
 }
 

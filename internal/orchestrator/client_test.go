@@ -43,7 +43,7 @@ func newFailedIngest(t *testing.T) *failedIngest {
 	register(activities.NameClaimHost, func(context.Context, activities.ClaimHostInput) (activities.Host, error) {
 		return activities.Host{}, temporal.NewNonRetryableApplicationError("no host has room", string(ingest.KindConflict), nil)
 	})
-	register(activities.NameParkFile, func(context.Context, activities.ParkFileInput) (activities.Outcome, error) {
+	register(activities.NameRecordFailure, func(context.Context, activities.RecordFailureInput) (activities.Outcome, error) {
 		return activities.Outcome{Status: ingest.StatusError}, nil
 	})
 	register(activities.NameResumeFile, func(ctx context.Context, _ activities.ResumeFileInput) (activities.Outcome, error) {
@@ -64,7 +64,7 @@ func newFailedIngest(t *testing.T) *failedIngest {
 	for {
 		value, err := c.QueryWorkflow(ctx, ingest.IngestWorkflowID(p.file.UUID), "", workflows.QueryStatus)
 		var status workflows.IngestStatus
-		if err == nil && value.Get(&status) == nil && status.Parked != nil {
+		if err == nil && value.Get(&status) == nil && status.Failure != nil {
 			return p
 		}
 		select {

@@ -191,8 +191,8 @@ func TestAuditFindsEachDiscrepancyOnce(t *testing.T) {
 	_, err = w.s3.Core.PutObject(ctx, w.s3.Bucket, "others/theirs", nil, 0, "", "", minio.PutObjectOptions{})
 	require.NoError(t, err)
 	w.write(t, "lost\x1b.csv", []byte("123"))
-	parked := w.ready(t, "parked.csv", []byte("1"))
-	w.step(t, parked, ingest.StatusError, ingest.Columns{Error: &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindPermission, Message: "refused"}}, ingest.EventError)
+	failed := w.ready(t, "failed.csv", []byte("1"))
+	w.step(t, failed, ingest.StatusError, ingest.Columns{Error: &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindPermission, Message: "refused"}}, ingest.EventError)
 	silent := w.uploaded(t, "silent.csv", []byte("1"))
 	w.step(t, silent, ingest.StatusCompleted, ingest.Columns{})
 	down := services.StartSSHD(t, services.SSHDOptions{})
@@ -203,7 +203,7 @@ func TestAuditFindsEachDiscrepancyOnce(t *testing.T) {
 
 	want := []string{
 		"! acme:/foreign.csv: object " + foreign.ObjectKey + " has no SHA-256 in its metadata",
-		"! acme:/parked.csv: it waits for an operator: refused",
+		"! acme:/failed.csv: it waits for an operator: refused",
 		"! acme:/short.csv: object " + short.ObjectKey + " has 4 bytes, the row 5 bytes",
 		"! down:" + down.Root + ": the server could not be audited: ",
 		"+ files/2026/01/stray/x: the store has an object without a row",

@@ -34,7 +34,7 @@ func TestFault52_BrokerDown(t *testing.T) {
 // TestFault52_BrokerDownTenMinutes stops the broker until all backoffs have reached their
 // maximum.
 func TestFault52_BrokerDownTenMinutes(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.SetTimeout(25 * time.Minute)
@@ -44,11 +44,11 @@ func TestFault52_BrokerDownTenMinutes(t *testing.T) {
 }
 
 func brokerDown(t *testing.T, h *sandbox.Cluster, attempts int32) {
-	line := brokerLine(t, h)
-	line.Cut()
+	proxy := brokerProxy(t, h)
+	proxy.Cut()
 	scan, paths := waitForBroker(t, h, "cannot be reached", attempts)
 	assert.Zero(t, queued(t, h))
-	line.Restore(t)
+	proxy.Restore(t)
 	for _, path := range paths {
 		h.AwaitIngest(t, h.Completed(t, path).UUID)
 	}
@@ -84,7 +84,7 @@ func waitForBroker(t *testing.T, h *sandbox.Cluster, reason string, attempts int
 // TestFault53_BrokerAlarm raises the alarms of a node that lacks memory or disk. Files
 // are still stored, and notifications wait without accumulating messages.
 func TestFault53_BrokerAlarm(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
 	for _, alarm := range []struct{ of, raise, clear string }{
 		{"memory", "set_vm_memory_high_watermark absolute 1", "set_vm_memory_high_watermark 0.8"},
@@ -112,7 +112,7 @@ func TestFault53_BrokerAlarm(t *testing.T) {
 func TestFault54_AckLost(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	wire, dsn := newBrokerWire(t, h, func(n int32) severing {
+	proxy, dsn := newCuttingBrokerProxy(t, h, func(n int32) cutPosition {
 		if n == 1 {
 			return cutAfter
 		}
@@ -120,8 +120,8 @@ func TestFault54_AckLost(t *testing.T) {
 	})
 	h.Cfg.AMQP.URL = config.URL(dsn)
 	file := ingestOne(t, h, 1000)
-	assert.EqualValues(t, 1, wire.cuts.Load())
-	assert.Equal(t, 2, queued(t, h), "the message is there twice")
+	assert.EqualValues(t, 1, proxy.cuts.Load())
+	assert.Equal(t, 2, queued(t, h), "the queue has the message twice")
 	requireRetryRecorded(t, h, file.UUID, "with the same message id")
 	h.RequireExactlyOnce(t)
 }
@@ -162,7 +162,7 @@ func TestFault55_BindingDeleted(t *testing.T) {
 func TestFault56_RestartBeforeConfirm(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	wire, dsn := newBrokerWire(t, h, func(n int32) severing {
+	proxy, dsn := newCuttingBrokerProxy(t, h, func(n int32) cutPosition {
 		if n <= 3 {
 			return cutBefore
 		}
@@ -170,7 +170,7 @@ func TestFault56_RestartBeforeConfirm(t *testing.T) {
 	})
 	h.Cfg.AMQP.URL = config.URL(dsn)
 	file := ingestOne(t, h, 1000)
-	assert.EqualValues(t, 3, wire.cuts.Load())
+	assert.EqualValues(t, 3, proxy.cuts.Load())
 	assert.Equal(t, 1, queued(t, h))
 	requireRetryRecorded(t, h, file.UUID, "with the same message id")
 	h.RequireExactlyOnce(t)
@@ -179,12 +179,12 @@ func TestFault56_RestartBeforeConfirm(t *testing.T) {
 // TestFault56_BrokerKilledBeforeConfirm freezes a node, lets a worker publish to it,
 // kills it and starts it again.
 func TestFault56_BrokerKilledBeforeConfirm(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	broker := newOwnBroker(t, h)
 	published := make(chan struct{})
-	_, dsn := newWire(t, h.AMQP.URL, notificationMark, func(n int32) severing {
+	_, dsn := newCuttingProxy(t, h.AMQP.URL, notificationMark, func(n int32) cutPosition {
 		if n == 2 {
 			close(published)
 		}
@@ -194,7 +194,7 @@ func TestFault56_BrokerKilledBeforeConfirm(t *testing.T) {
 	first, second := make(chan struct{}), false
 	acme := h.AddServer(t, "acme", nil)
 	acme.Write(t, "a.bin", sandbox.Random(1000))
-	h.StartWorkerWith(t, h.Cfg, moments{beforeAnnounce: func() {
+	h.StartWorkerWith(t, h.Cfg, hooks{beforePublish: func() {
 		select {
 		case <-first: // the present connection is used up
 			if !second {
@@ -233,15 +233,15 @@ func awaitHeld(t *testing.T, h *sandbox.Cluster) ingest.File {
 	})
 }
 
-// brokerLine puts a proxy before the broker, for workers in this process.
-func brokerLine(t *testing.T, h *sandbox.Cluster) *sandbox.Proxy {
+// brokerProxy puts a proxy before the broker, for workers in this process.
+func brokerProxy(t *testing.T, h *sandbox.Cluster) *sandbox.Proxy {
 	t.Helper()
 	u, err := url.Parse(h.AMQP.URL)
 	require.NoError(t, err)
 	port, err := strconv.Atoi(u.Port())
 	require.NoError(t, err)
-	line := sandbox.NewProxy(t, u.Hostname(), port)
-	u.Host = line.Address()
+	proxy := sandbox.NewProxy(t, u.Hostname(), port)
+	u.Host = proxy.Address()
 	h.Cfg.AMQP.URL = config.URL(u.String())
-	return line
+	return proxy
 }

@@ -73,7 +73,7 @@ func split(t *testing.T, address string) (host string, port int) {
 func TestFault57_KillAtRandomBytes(t *testing.T) {
 	t.Parallel()
 	size, kills := int64(192<<20), int64(2)
-	if chaotic {
+	if chaosEnabled {
 		size, kills = 1<<30, 4
 	}
 	random := seeded(t, seeds(t)[0])
@@ -88,9 +88,9 @@ func TestFault57_KillAtRandomBytes(t *testing.T) {
 	scan := h.ScanAsync(t)
 	for i := range kills {
 		offset := i*size/kills + random.Int64N(size/kills)
-		awaitStagedWithin(t, 4*sandbox.Timeout, h.Cfg.Staging.Dir, offset)
+		awaitStagedFor(t, 4*sandbox.Timeout, h.Cfg.Staging.Dir, offset)
 		worker.Kill()
-		t.Logf("killed at %d MiB of the download", stagedBytes(h.Cfg.Staging.Dir)>>20)
+		t.Logf("killed at %d MiB of the download", largestStaged(h.Cfg.Staging.Dir)>>20)
 		worker = h.StartProcess(t, sandbox.ProcessOptions{})
 	}
 	sftp.RemoveToxic(t, "bandwidth")
@@ -112,7 +112,7 @@ const partsInFlight = 3 * (16 << 20)
 // TestAKilledUploadReadsNothingAgain kills the worker process at random moments of an
 // upload: no byte is read from the source again, and stored parts are not sent again.
 func TestAKilledUploadReadsNothingAgain(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
 	const size, kills = 1 << 30, 3
 	random := seeded(t, seeds(t)[0])
@@ -128,9 +128,9 @@ func TestAKilledUploadReadsNothingAgain(t *testing.T) {
 	scan := h.ScanAsync(t)
 	for i := range int64(kills) {
 		offset := i*size/kills + random.Int64N(size/kills)
-		sandbox.Eventually(t, func() bool { return store.Sent() > offset }, 4*sandbox.Timeout, tick, "the upload does not go on")
+		sandbox.Eventually(t, func() bool { return store.Sent() > offset }, 4*sandbox.Timeout, tick, "the upload does not continue")
 		worker.Kill()
-		t.Logf("killed when %.0f MiB had been sent, with %d parts in the store", mib(store.Sent()), h.S3.OpenParts(t))
+		t.Logf("killed after %.0f MiB sent, with %d parts in the store", mib(store.Sent()), h.S3.OpenParts(t))
 		worker = h.StartProcess(t, options)
 	}
 	store.RemoveToxic(t, "bandwidth")
@@ -153,7 +153,7 @@ func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	const large = 64 << 20
 	files := 50
-	if chaotic {
+	if chaosEnabled {
 		files = 200
 	}
 	h := sandbox.NewCluster(t)
@@ -170,7 +170,7 @@ func TestRollingRestart(t *testing.T) {
 	first, second := h.StartProcess(t, sandbox.ProcessOptions{}), h.StartProcess(t, sandbox.ProcessOptions{Env: []string{variable}})
 	scan := h.Scan(t)
 	// Losing all of this would exceed the bound below.
-	sandbox.Eventually(t, func() bool { return stagedBytes(h.Cfg.Staging.Dir)+stagedBytes(other) > 40<<20 }, sandbox.Timeout, 5*time.Millisecond)
+	sandbox.Eventually(t, func() bool { return largestStaged(h.Cfg.Staging.Dir)+largestStaged(other) > 40<<20 }, sandbox.Timeout, 5*time.Millisecond)
 
 	firstTook := first.Terminate(t)
 	assert.Less(t, firstTook, h.Cfg.Worker.StopTimeout)
@@ -188,6 +188,6 @@ func TestRollingRestart(t *testing.T) {
 	again := sftp.Received() - total
 	figure(t, "rolling restart: %d files, %.1f MiB: workers ended in %s and %s, %.1f MiB read again (SSH's own bytes included)",
 		files+1, mib(total), seconds(firstTook), seconds(secondTook), mib(again))
-	assert.Less(t, again, total/50+checkpointBytes, "handing over costs what was on the line")
+	assert.Less(t, again, total/50+checkpointBytes, "more bytes were read again than were in flight")
 	h.RequireExactlyOnce(t)
 }

@@ -76,7 +76,7 @@ func TestFault67_CanariesStayInside(t *testing.T) {
 	c.look(t, "the objects", fmt.Appendf(nil, "%+v", h.S3.Objects(t)))
 	c.look(t, "the worker's log", worker.Log(t))
 	c.look(t, "the API's log", c.log.bytes())
-	assert.Contains(t, string(worker.Log(t)), "refused the credentials", "the log is the one of the faults")
+	assert.Contains(t, string(worker.Log(t)), "refused the credentials", "the log lacks the refused login")
 	h.RequireExactlyOnce(t)
 }
 
@@ -128,7 +128,7 @@ func (c *canaries) look(t *testing.T, where string, found []byte) {
 	c.looks++
 	require.NotEmpty(t, found, "%s: nothing was read", where)
 	for name, secret := range c.secrets {
-		require.GreaterOrEqual(t, len(secret), 12, "%s is too short to be told from other text", name)
+		require.GreaterOrEqual(t, len(secret), 12, "%s is too short to be unique", name)
 		for _, spelling := range []string{
 			secret, url.QueryEscape(secret), hex.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte(secret))[:len(secret)],
 		} {

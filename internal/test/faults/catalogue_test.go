@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTheCatalogueIsTrue: docs/faults.md has a row for each fault and every fault test,
+// TestCatalogueMatchesTheTests: docs/faults.md has a row for each fault and every fault test,
 // and names only existing tests.
-func TestTheCatalogueIsTrue(t *testing.T) {
+func TestCatalogueMatchesTheTests(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../../docs/faults.md")
 	require.NoError(t, err)
@@ -25,11 +25,11 @@ func TestTheCatalogueIsTrue(t *testing.T) {
 	}
 	defined := testsOf(t, "../../..")
 	for _, name := range regexp.MustCompile("`(Test[A-Za-z0-9_]+)`").FindAllStringSubmatch(doc, -1) {
-		assert.Contains(t, defined, name[1], "named, but there is no such test")
+		assert.Contains(t, defined, name[1], "docs/faults.md names a test that does not exist")
 	}
 	for name := range defined {
 		if strings.HasPrefix(name, "TestFault") {
-			assert.Contains(t, doc, "`"+name+"`", "a test that docs/faults.md does not name")
+			assert.Contains(t, doc, "`"+name+"`", "docs/faults.md does not name the test")
 		}
 	}
 }

@@ -64,7 +64,7 @@ func TestFault10_GrowsWhileRead(t *testing.T) {
 	t.Parallel()
 	h, rows := changedWhileRead(t, func(acme *services.SSHD) { acme.Write(t, "a.bin", sandbox.Random(500_000)) })
 	require.Len(t, rows, 2)
-	assert.Equal(t, ingest.StatusSuperseded, rows[0].Status, "half a file is not taken")
+	assert.Equal(t, ingest.StatusSuperseded, rows[0].Status, "a partial file must not be ingested")
 	assert.Equal(t, ingest.StatusCompleted, rows[1].Status)
 	h.RequireExactlyOnce(t)
 }
@@ -184,7 +184,7 @@ func TestFault15_SameNameNewContent(t *testing.T) {
 	for _, f := range h.Files(t) {
 		assert.Equal(t, ingest.StatusCompleted, f.Status)
 	}
-	assert.Len(t, h.S3.Objects(t), 3, "what was taken is kept")
+	assert.Len(t, h.S3.Objects(t), 3, "earlier objects are kept")
 	for _, f := range h.Files(t) {
 		h.AwaitIngest(t, f.UUID)
 	}

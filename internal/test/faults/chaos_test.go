@@ -21,19 +21,19 @@ import (
 	"stevedore/workflows"
 )
 
-// chaos is a cluster in which parts fail at random.
+// chaosRun is a cluster in which parts fail at random.
 type chaosRun struct {
 	*sandbox.Cluster
 	random  *rand.Rand
-	lines   map[string]*sandbox.Proxy
+	proxies map[string]*sandbox.Proxy
 	sshds   []*services.SSHD
 	env     []string
 	workers [2]*sandbox.Process
-	own     [2]string // each worker's staging
+	staging [2]string // each worker's staging
 	// deadUntil is the time at which a killed worker is restarted.
 	deadUntil [2]time.Time
 	written   int
-	deeds     map[string]int
+	actions   map[string]int
 }
 
 // TestFault63_Chaos injects random faults while files arrive. At the end every file must
@@ -41,7 +41,7 @@ type chaosRun struct {
 func TestFault63_Chaos(t *testing.T) {
 	t.Parallel()
 	lasts, with := 30*time.Second, seeds(t)[:1]
-	if chaotic {
+	if chaosEnabled {
 		lasts, with = 5*time.Minute, seeds(t)
 	}
 	for _, seed := range with {
@@ -58,31 +58,31 @@ func chaos(t *testing.T, seed uint64, lasts time.Duration) {
 	over := time.Now().Add(lasts)
 	scans := s.keepScanning(t)
 	for time.Now().Before(over) {
-		s.strike(t)
+		s.act(t)
 		s.restartWorkers(t)
 	}
-	t.Logf("in %s: %v; %d files", lasts, s.deeds, s.written)
+	t.Logf("in %s: %v; %d files", lasts, s.actions, s.written)
 	after := scans()
-	figure(t, "fault 63 seed %d: %d bad deeds in %s on %d files: all was well %s later, %d files by another host, %d by an operator",
-		seed, s.bad(), lasts, s.written, seconds(after), s.takenOver(t), s.deeds["retry"])
+	figure(t, "fault 63 seed %d: %d faults in %s on %d files: all files completed %s later; %d fetched again by another host, %d retried by an operator",
+		seed, s.injected(), lasts, s.written, seconds(after), s.takenOver(t), s.actions["retry"])
 	s.RequireExactlyOnce(t)
 }
 
 func newChaosRun(t *testing.T, seed uint64) *chaosRun {
 	t.Helper()
-	s := &chaosRun{Cluster: sandbox.NewCluster(t), random: seeded(t, seed), lines: map[string]*sandbox.Proxy{}, deeds: map[string]int{}}
+	s := &chaosRun{Cluster: sandbox.NewCluster(t), random: seeded(t, seed), proxies: map[string]*sandbox.Proxy{}, actions: map[string]int{}}
 	for _, name := range []string{"acme", "globex"} {
 		s.sshds = append(s.sshds, s.AddServer(t, name, func(v *ingest.Server) {
-			line := sandbox.NewProxy(t, v.Host, v.Port)
-			s.lines[name], v.Port = line, line.Port
+			proxy := sandbox.NewProxy(t, v.Host, v.Port)
+			s.proxies[name], v.Port = proxy, proxy.Port
 		}))
 		// A large file takes some seconds, so faults hit it in the middle.
-		s.lines[name].AddToxic(t, "bandwidth", map[string]int{"rate": 8 << 10})
+		s.proxies[name].AddToxic(t, "bandwidth", map[string]int{"rate": 8 << 10})
 	}
 	address := func(part, hostport string) string {
 		host, port := split(t, hostport)
-		s.lines[part] = sandbox.NewProxy(t, host, port)
-		return s.lines[part].Address()
+		s.proxies[part] = sandbox.NewProxy(t, host, port)
+		return s.proxies[part].Address()
 	}
 	through := func(part, variable, from string) {
 		u, err := url.Parse(from)
@@ -92,12 +92,12 @@ func newChaosRun(t *testing.T, seed uint64) *chaosRun {
 	}
 	through("postgres", "STEVEDORE_DATABASE_URL", s.Cfg.Database.URL.Reveal())
 	through("broker", "STEVEDORE_AMQP_URL", s.Cfg.AMQP.URL.Reveal())
-	s.env = append(s.env, "STEVEDORE_S3_ENDPOINT="+address("store", s.Cfg.S3.Endpoint), hasty)
-	line, variable := temporalLine(t)
-	s.lines["temporal"] = line
+	s.env = append(s.env, "STEVEDORE_S3_ENDPOINT="+address("store", s.Cfg.S3.Endpoint), shortHostTimeout)
+	proxy, variable := temporalProxy(t)
+	s.proxies["temporal"] = proxy
 	s.env = append(s.env, variable)
-	s.own[0] = "STEVEDORE_STAGING_DIR=" + s.Cfg.Staging.Dir
-	s.own[1], _ = staging(t, s.Cluster)
+	s.staging[0] = "STEVEDORE_STAGING_DIR=" + s.Cfg.Staging.Dir
+	s.staging[1], _ = staging(t, s.Cluster)
 	s.restartWorkers(t)
 	for range 20 {
 		s.write(t)
@@ -109,7 +109,7 @@ func newChaosRun(t *testing.T, seed uint64) *chaosRun {
 func (s *chaosRun) restartWorkers(t *testing.T) {
 	for i, p := range s.workers {
 		if (p == nil || !p.Running()) && time.Now().After(s.deadUntil[i]) {
-			s.workers[i] = s.StartProcess(t, sandbox.ProcessOptions{Env: append([]string{s.own[i]}, s.env...)})
+			s.workers[i] = s.StartProcess(t, sandbox.ProcessOptions{Env: append([]string{s.staging[i]}, s.env...)})
 		}
 	}
 }
@@ -127,23 +127,23 @@ func (s *chaosRun) write(t *testing.T) {
 	require.NoError(t, os.Rename(sshd.Path(name+".part"), sshd.Path(name)))
 }
 
-// strike injects or ends one fault and waits for a random time.
-func (s *chaosRun) strike(t *testing.T) {
+// act writes a file or injects a fault, chosen at random, and waits for a random time.
+func (s *chaosRun) act(t *testing.T) {
 	names := []string{"acme", "globex", "postgres", "broker", "store", "temporal"}
-	deeds := []struct {
+	actions := []struct {
 		name string
 		do   func()
 	}{
 		{"write", func() { s.write(t) }},
-		{"blink", func() { s.lines[names[s.random.IntN(len(names))]].CutConnections(t) }},
+		{"cut connections", func() { s.proxies[names[s.random.IntN(len(names))]].CutConnections(t) }},
 		{"outage", func() {
-			line := s.lines[names[s.random.IntN(len(names))]]
-			line.Cut()
+			proxy := s.proxies[names[s.random.IntN(len(names))]]
+			proxy.Cut()
 			s.wait(t, 3000)
-			line.Restore(t)
+			proxy.Restore(t)
 		}},
 		{"kill", func() { s.workers[s.random.IntN(2)].Kill() }},
-		{"death", func() { // long enough for the other one to take over
+		{"kill for a minute", func() { // long enough for the other one to take over
 			i := s.random.IntN(2)
 			s.workers[i].Kill()
 			s.deadUntil[i] = time.Now().Add(time.Minute)
@@ -156,9 +156,9 @@ func (s *chaosRun) strike(t *testing.T) {
 		}},
 		{"kill sessions", func() { s.sshds[s.random.IntN(len(s.sshds))].KillSessions() }},
 	}
-	deed := deeds[s.random.IntN(len(deeds))]
-	deed.do()
-	s.deeds[deed.name]++
+	action := actions[s.random.IntN(len(actions))]
+	action.do()
+	s.actions[action.name]++
 	s.wait(t, 2000)
 }
 
@@ -170,9 +170,9 @@ func (s *chaosRun) wait(t *testing.T, most int) {
 	}
 }
 
-// bad counts the injected faults.
-func (s *chaosRun) bad() (n int) {
-	for name, times := range s.deeds {
+// injected counts the injected faults.
+func (s *chaosRun) injected() (n int) {
+	for name, times := range s.actions {
 		if name != "write" && name != "retry" {
 			n += times
 		}
@@ -190,12 +190,12 @@ func (s *chaosRun) takenOver(t *testing.T) (n int) {
 	return n
 }
 
-// help acts as the operator: it retries files that failed because their host was lost
+// retry acts as the operator: it retries files that failed because their host was lost
 // repeatedly. No other file may be in error.
-func (s *chaosRun) help(t *testing.T, f ingest.File) {
+func (s *chaosRun) retry(t *testing.T, f ingest.File) {
 	require.Equal(t, ingest.KindStagingLost, f.ErrorKind, "%s: %s", f.RemotePath, f.ErrorMessage)
-	if s.SendUpdate(t, f.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the chaosRun is over"}) == nil {
-		s.deeds["retry"]++
+	if s.SendUpdate(t, f.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the faults have ended"}) == nil {
+		s.actions["retry"]++
 	}
 }
 
@@ -234,12 +234,12 @@ func (s *chaosRun) keepScanning(t *testing.T) (wait func() time.Duration) {
 			all := len(files) == s.written
 			for _, f := range files {
 				if f.Status == ingest.StatusError {
-					s.help(t, f)
+					s.retry(t, f)
 				}
 				all = all && f.Status == ingest.StatusCompleted
 			}
 			return all
-		}, 4*sandbox.Timeout, time.Second, "not everything arrives")
+		}, 4*sandbox.Timeout, time.Second, "not every file is completed")
 		took := time.Since(began)
 		close(stop)
 		<-ended
@@ -249,7 +249,7 @@ func (s *chaosRun) keepScanning(t *testing.T) (wait func() time.Duration) {
 		sandbox.Eventually(t, func() bool {
 			s.restartWorkers(t)
 			return s.Reconcile(t).HostsSilent == 0 && s.staged() == 0
-		}, sandbox.Timeout, time.Second, "what was taken over is never swept")
+		}, sandbox.Timeout, time.Second, "orphaned staged bytes remain")
 		return took
 	}
 }

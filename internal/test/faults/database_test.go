@@ -21,8 +21,8 @@ import (
 
 // PostgreSQL's errors for a transaction that it aborts because of another one.
 const (
-	saysSerialization = "C40001\x00"
-	saysDeadlock      = "C40P01\x00"
+	serializationMessage = "C40001\x00"
+	deadlockMessage      = "C40P01\x00"
 )
 
 // TestFault47_ConnectionCutAtCommit cuts every other commit of the worker, alternately
@@ -30,7 +30,7 @@ const (
 func TestFault47_ConnectionCutAtCommit(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	wire, dsn := newWire(t, h.Cfg.Database.URL.Reveal(), "commit\x00", func(n int32) severing {
+	proxy, dsn := newCuttingProxy(t, h.Cfg.Database.URL.Reveal(), "commit\x00", func(n int32) cutPosition {
 		switch n % 4 {
 		case 1:
 			return cutAfter
@@ -45,7 +45,7 @@ func TestFault47_ConnectionCutAtCommit(t *testing.T) {
 	h.StartWorker(t)
 	// The number of commits per file depends on batching.
 	written := 0
-	for wire.cuts.Load() <= 8 {
+	for proxy.cuts.Load() <= 8 {
 		for range 3 {
 			acme.Write(t, fmt.Sprintf("%d.bin", written), sandbox.Random(10_000+written))
 			written++
@@ -56,9 +56,9 @@ func TestFault47_ConnectionCutAtCommit(t *testing.T) {
 	h.RequireExactlyOnce(t)
 }
 
-// TestFault48_BackendsTerminatedAgainAndAgain terminates backends until all files are
+// TestFault48_BackendsTerminatedRepeatedly terminates backends until all files are
 // completed: work must progress between two terminations.
-func TestFault48_BackendsTerminatedAgainAndAgain(t *testing.T) {
+func TestFault48_BackendsTerminatedRepeatedly(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	acme := h.AddServer(t, "acme", nil)
@@ -96,7 +96,7 @@ func terminateUntil(t *testing.T, h *sandbox.Cluster, admin *pgx.Conn, done func
 			blow, pause = time.Now().Add(pause), pause*11/10
 		}
 		return done()
-	}, 4*sandbox.Timeout, 5*tick, "not everything arrives") // the delay grows with each failure
+	}, 4*sandbox.Timeout, 5*tick, "not every file is completed") // the delay grows with each failure
 	return terminated
 }
 
@@ -116,7 +116,7 @@ func TestFault49_Deadlock(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	// The worker must detect the deadlock first and be aborted, so the test's transaction
 	// has a longer deadlock timeout.
-	wire, dsn := newWire(t, withParam(t, h, "deadlock_timeout", "25s"), "\x00none\x00", nil, saysDeadlock)
+	proxy, dsn := newCuttingProxy(t, withParam(t, h, "deadlock_timeout", "25s"), "\x00none\x00", nil, deadlockMessage)
 	h.Cfg.Database.URL = config.URL(dsn)
 	acme := h.AddServer(t, "acme", nil)
 	acme.Write(t, "a.bin", sandbox.Random(1000))
@@ -126,7 +126,7 @@ func TestFault49_Deadlock(t *testing.T) {
 
 	reached, locked := make(chan struct{}), make(chan struct{})
 	looked := sync.OnceFunc(func() { close(reached); <-locked })
-	h.StartWorkerWith(t, h.Cfg, moments{beforeRecheck: looked}.wrap)
+	h.StartWorkerWith(t, h.Cfg, hooks{beforeRecheck: looked}.wrap)
 	scan := h.Scan(t)
 	await(t, reached, "the settling file is not checked again")
 	tx, err := admin.Begin(h.Context(t))
@@ -138,7 +138,7 @@ func TestFault49_Deadlock(t *testing.T) {
 	awaitBlockedBy(t, h, admin)
 	_, err = tx.Exec(h.Context(t), "SELECT FROM sftp_servers FOR NO KEY UPDATE")
 	require.NoError(t, err)
-	sandbox.Eventually(t, func() bool { return wire.heard(saysDeadlock) > 0 }, sandbox.Timeout, tick, "PostgreSQL aborted no transaction")
+	sandbox.Eventually(t, func() bool { return proxy.received(deadlockMessage) > 0 }, sandbox.Timeout, tick, "PostgreSQL aborted no transaction")
 	require.NoError(t, tx.Commit(h.Context(t)))
 
 	h.AwaitScans(t, scan)
@@ -151,7 +151,7 @@ func TestFault49_Deadlock(t *testing.T) {
 func TestFault49_SerializationFailure(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	wire, dsn := newWire(t, withParam(t, h, "default_transaction_isolation", "repeatable read"), "\x00none\x00", nil, saysSerialization)
+	proxy, dsn := newCuttingProxy(t, withParam(t, h, "default_transaction_isolation", "repeatable read"), "\x00none\x00", nil, serializationMessage)
 	h.Cfg.Database.URL = config.URL(dsn)
 	admin := connect(t, h)
 	released := make(chan error, 1)
@@ -168,10 +168,10 @@ func TestFault49_SerializationFailure(t *testing.T) {
 	})
 	acme := h.AddServer(t, "acme", nil)
 	acme.Write(t, "a.bin", sandbox.Random(1000))
-	h.StartWorkerWith(t, h.Cfg, moments{beforeRecheck: hold}.wrap)
+	h.StartWorkerWith(t, h.Cfg, hooks{beforeRecheck: hold}.wrap)
 	h.ScanAndWait(t)
 	require.NoError(t, <-released)
-	assert.Positive(t, wire.heard(saysSerialization), "no transaction was refused")
+	assert.Positive(t, proxy.received(serializationMessage), "no transaction was refused")
 	h.RequireExactlyOnce(t)
 }
 
@@ -184,7 +184,7 @@ func TestFault50_ReadOnly(t *testing.T) {
 	readOnly, _ := firstTime(func(ingest.Put) { setReadOnly(t, h, admin, true) })
 	acme := h.AddServer(t, "acme", sandbox.Staged)
 	acme.Write(t, "a.bin", sandbox.Random(1000))
-	h.StartWorkerWith(t, h.Cfg, moments{afterPut: readOnly}.wrap)
+	h.StartWorkerWith(t, h.Cfg, hooks{afterPut: readOnly}.wrap)
 	scan := h.Scan(t)
 	stuck := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool {
 		attempt, failure := runningStep(t, h, f.UUID)
@@ -219,7 +219,7 @@ func TestFault51_OlderBackupRestored(t *testing.T) {
 	_, err = h.Store.AddServer(h.Context(t), server)
 	require.NoError(t, err)
 	var writes atomic.Int32
-	newStoreProxy(t, h).harm(func(_ http.ResponseWriter, r *http.Request) bool {
+	newStoreProxy(t, h).inject(func(_ http.ResponseWriter, r *http.Request) bool {
 		if isWrite(r) || isComplete(r) {
 			writes.Add(1)
 		}
@@ -233,18 +233,18 @@ func TestFault51_OlderBackupRestored(t *testing.T) {
 		assert.Equal(t, old.UUID, now.UUID, name)
 		assert.Equal(t, old.ObjectKey, now.ObjectKey, name)
 	}
-	assert.Zero(t, writes.Load(), "the objects are found, not written again")
+	assert.Zero(t, writes.Load(), "the objects must not be written again")
 	assert.Equal(t, 4, queued(t, h), "each file is notified again")
 	h.RequireExactlyOnce(t) // with the earlier message ids
 }
 
-// TestFault51_BackupOfTheMiddle restores a copy of the ledger from the middle of an
+// TestFault51_BackupTakenMidTransfer restores a copy of the ledger from the middle of an
 // upload, after the file was notified.
-func TestFault51_BackupOfTheMiddle(t *testing.T) {
+func TestFault51_BackupTakenMidTransfer(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	proxy := newStoreProxy(t, h)
-	proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
+	proxy.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
 		return true
 	}, nil)
@@ -255,7 +255,7 @@ func TestFault51_BackupOfTheMiddle(t *testing.T) {
 	file := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
 	stop()
 	backup := copyDatabase(t, h)
-	proxy.harm(nil, nil)
+	proxy.inject(nil, nil)
 	stop = h.StartWorker(t)
 	h.AwaitScans(t, scan)
 	h.Completed(t, acme.Path("a.bin"))
@@ -265,11 +265,11 @@ func TestFault51_BackupOfTheMiddle(t *testing.T) {
 
 	useDatabase(t, h, backup)
 	h.StartWorker(t)
-	require.Equal(t, ingest.StatusUploading, h.Files(t)[0].Status, "the backup is from before")
+	require.Equal(t, ingest.StatusUploading, h.Files(t)[0].Status, "the backup was taken too late")
 	assert.EqualValues(t, 1, h.Reconcile(t).Requeued)
 	h.ScanAndWait(t)
 	assert.Equal(t, file.UUID, h.Completed(t, acme.Path("a.bin")).UUID)
 	h.AwaitIngest(t, file.UUID)
-	assert.Equal(t, 2, queued(t, h), "it is notified again")
+	assert.Equal(t, 2, queued(t, h), "the file is notified again")
 	h.RequireExactlyOnce(t) // with the earlier message id
 }

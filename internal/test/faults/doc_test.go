@@ -23,13 +23,13 @@ func TestMain(m *testing.M) {
 	sandbox.Main(m)
 }
 
-// chaotic reports whether tests may take minutes: make chaos.
-var chaotic = os.Getenv("STEVEDORE_TEST_CHAOS") != ""
+// chaosEnabled reports whether tests may take minutes: make chaos.
+var chaosEnabled = os.Getenv("STEVEDORE_TEST_CHAOS") != ""
 
-// long skips a test that takes minutes, except under make chaos.
-func long(t *testing.T) {
+// chaosOnly skips a test that takes minutes, except under make chaos.
+func chaosOnly(t *testing.T) {
 	t.Helper()
-	if !chaotic {
+	if !chaosEnabled {
 		t.Skip("takes minutes: make chaos")
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// TestFault42_StoreReallyFull runs a separate MinIO on a small volume.
-func TestFault42_StoreReallyFull(t *testing.T) {
+// TestFault42_StoreVolumeFull runs a separate MinIO on a small volume.
+func TestFault42_StoreVolumeFull(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	volume := mountVolume(t, t.TempDir(), "size=64m")
@@ -45,7 +45,7 @@ func TestFault42_StoreReallyFull(t *testing.T) {
 // TestFault50_DatabaseFull keeps the ledger on a small volume and fills it while files
 // are in flight. No file is notified before the ledger has recorded it.
 func TestFault50_DatabaseFull(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
 	const files = 60
 	h := sandbox.NewCluster(t)
@@ -56,7 +56,7 @@ func TestFault50_DatabaseFull(t *testing.T) {
 	}
 	var ballast string
 	fill, _ := firstTime(func(ingest.Put) { ballast = fillUp(t, volume) })
-	h.StartWorkerWith(t, h.Cfg, moments{beforePut: fill}.wrap)
+	h.StartWorkerWith(t, h.Cfg, hooks{beforePut: fill}.wrap)
 	scan := h.Scan(t)
 	sandbox.Eventually(t, func() bool {
 		for _, f := range h.Files(t) {
@@ -65,7 +65,7 @@ func TestFault50_DatabaseFull(t *testing.T) {
 			}
 		}
 		return false
-	}, sandbox.Timeout, 10*tick, "the database never was full")
+	}, sandbox.Timeout, 10*tick, "the database was never full")
 	messages, safe := notified(t, h), 0
 	for _, f := range h.Files(t) {
 		if f.Status == ingest.StatusUploaded || f.Status == ingest.StatusCompleted {
@@ -74,7 +74,7 @@ func TestFault50_DatabaseFull(t *testing.T) {
 		}
 	}
 	assert.Less(t, safe, files)
-	assert.Empty(t, messages, "notified files that are not in the ledger")
+	assert.Empty(t, messages, "notifications of files that are not in the ledger")
 
 	require.NoError(t, os.Remove(ballast))
 	h.AwaitScans(t, scan)

@@ -71,7 +71,7 @@ func TestFault26_NamesThatAreNotText(t *testing.T) {
 	require.Len(t, h.Files(t), len(names))
 	for _, f := range h.Files(t) {
 		h.AwaitIngest(t, h.Completed(t, f.RemotePath).UUID)
-		assert.FileExists(t, f.RemotePath, "the bytes are kept")
+		assert.FileExists(t, f.RemotePath, "the staged bytes are kept")
 		for _, r := range ingest.DisplayPath(f.RemotePath) {
 			assert.NotContains(t, "\n\x1b\u202e", string(r))
 		}
@@ -177,7 +177,7 @@ func TestFault31_ChangedHostKey(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, ingest.ServerSuspended, now.State)
 	assert.Contains(t, now.LastError, "SHA256:")
-	assert.NotContains(t, sshd.Log(t), "assword for", "no credentials are sent to a stranger")
+	assert.NotContains(t, sshd.Log(t), "assword for", "no credentials are sent to an unknown server")
 
 	h.Pin(t, server.UUID, sshd.HostKeyLine)
 	h.ScanAndWait(t)

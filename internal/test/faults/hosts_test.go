@@ -20,22 +20,22 @@ import (
 
 // slowServer returns a server behind a proxy with the bandwidth in KiB per second.
 func slowServer(t *testing.T, h *sandbox.Cluster, name string, rate int) (*services.SSHD, *sandbox.Proxy) {
-	return lineTo(t, h, name, rate, func(s *ingest.Server) { s.Transfer = ingest.TransferStaged })
+	return serverBehindProxy(t, h, name, rate, func(s *ingest.Server) { s.Transfer = ingest.TransferStaged })
 }
 
-// lineTo adds a server behind a proxy with rate in KiB per second and connection. edit
+// serverBehindProxy adds a server behind a proxy with rate in KiB per second and connection. edit
 // may change its settings.
-func lineTo(t *testing.T, h *sandbox.Cluster, name string, rate int, edit func(*ingest.Server)) (*services.SSHD, *sandbox.Proxy) {
-	var line *sandbox.Proxy
+func serverBehindProxy(t *testing.T, h *sandbox.Cluster, name string, rate int, edit func(*ingest.Server)) (*services.SSHD, *sandbox.Proxy) {
+	var proxy *sandbox.Proxy
 	sshd := h.AddServer(t, name, func(s *ingest.Server) {
-		line = sandbox.NewProxy(t, s.Host, s.Port)
-		s.Port = line.Port
+		proxy = sandbox.NewProxy(t, s.Host, s.Port)
+		s.Port = proxy.Port
 		if edit != nil {
 			edit(s)
 		}
 	})
-	line.AddToxic(t, "bandwidth", map[string]int{"rate": rate})
-	return sshd, line
+	proxy.AddToxic(t, "bandwidth", map[string]int{"rate": rate})
+	return sshd, proxy
 }
 
 // staging returns the variable of a worker process's own staging folder.
@@ -45,8 +45,8 @@ func staging(t *testing.T, h *sandbox.Cluster) (variable, dir string) {
 	return "STEVEDORE_STAGING_DIR=" + dir, dir
 }
 
-// stagedBytes returns the length of the longest staged file.
-func stagedBytes(dir string) (most int64) {
+// largestStaged returns the length of the longest staged file.
+func largestStaged(dir string) (most int64) {
 	found, _ := filepath.Glob(filepath.Join(dir, "files", "*", "data"))
 	for _, path := range found {
 		if info, err := os.Stat(path); err == nil {
@@ -58,17 +58,17 @@ func stagedBytes(dir string) (most int64) {
 
 func awaitStaged(t *testing.T, dir string, bytes int64) {
 	t.Helper()
-	awaitStagedWithin(t, sandbox.Timeout, dir, bytes)
+	awaitStagedFor(t, sandbox.Timeout, dir, bytes)
 }
 
-func awaitStagedWithin(t *testing.T, patience time.Duration, dir string, bytes int64) {
+func awaitStagedFor(t *testing.T, timeout time.Duration, dir string, bytes int64) {
 	t.Helper()
-	sandbox.Eventually(t, func() bool { return stagedBytes(dir) >= bytes }, patience, 5*time.Millisecond, "so much is never staged")
+	sandbox.Eventually(t, func() bool { return largestStaged(dir) >= bytes }, timeout, 5*time.Millisecond, "fewer bytes are staged within the timeout")
 }
 
-// TestABusyHostIsNotTakenForDead: tasks wait longer than the host timeout, but the host
+// TestASaturatedHostIsNotConsideredDead: tasks wait longer than the host timeout, but the host
 // is alive and its files are not fetched a second time.
-func TestABusyHostIsNotTakenForDead(t *testing.T) {
+func TestASaturatedHostIsNotConsideredDead(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.Cfg.Worker.MaxDownloads, h.Cfg.Worker.MaxUploads, h.Cfg.Worker.HostTimeout = 1, 0, time.Second
@@ -88,7 +88,7 @@ func TestABusyHostIsNotTakenForDead(t *testing.T) {
 		require.NoError(t, answer.Get(&status))
 		assert.Zero(t, status.Restages)
 	}
-	assert.Positive(t, asked, "a task waited longer than the time-out")
+	assert.Positive(t, asked, "no task waited longer than the timeout")
 	h.RequireExactlyOnce(t)
 }
 
@@ -113,52 +113,52 @@ const takeoverLimit = 3 * time.Minute
 // TestADeadHostsFilesAreFinishedByAnother: when the host comes back, nothing is
 // duplicated.
 func TestADeadHostsFilesAreFinishedByAnother(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	acme, line := slowServer(t, h, "acme", 2<<10)
+	acme, proxy := slowServer(t, h, "acme", 2<<10)
 	acme.Write(t, "large.bin", sandbox.Random(24<<20))
-	dead := h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty}})
+	dead := h.StartProcess(t, sandbox.ProcessOptions{Env: []string{shortHostTimeout}})
 	scan := h.Scan(t)
 	awaitStaged(t, h.Cfg.Staging.Dir, 4<<20)
 	variable, other := staging(t, h)
-	h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty, variable}})
+	h.StartProcess(t, sandbox.ProcessOptions{Env: []string{shortHostTimeout, variable}})
 	dead.Kill()
 	began := time.Now()
-	line.RemoveToxic(t, "bandwidth")
+	proxy.RemoveToxic(t, "bandwidth")
 	h.AwaitScans(t, scan)
 	took := time.Since(began)
 	figure(t, "dead host: its file was finished by another %s after its death", seconds(took))
 	assert.Less(t, took, takeoverLimit)
 	file := h.Completed(t, acme.Path("large.bin"))
 	h.AwaitIngest(t, file.UUID)
-	assert.Zero(t, stagedBytes(other))
+	assert.Zero(t, largestStaged(other))
 
-	h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty}})
-	sandbox.Eventually(t, func() bool { return h.Reconcile(t).HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
-		sandbox.Timeout, time.Second, "the half file is swept when its host is back")
+	h.StartProcess(t, sandbox.ProcessOptions{Env: []string{shortHostTimeout}})
+	sandbox.Eventually(t, func() bool { return h.Reconcile(t).HostsSilent == 0 && largestStaged(h.Cfg.Staging.Dir) == 0 },
+		sandbox.Timeout, time.Second, "staged bytes remain after the return of the host")
 	h.RequireExactlyOnce(t)
 }
 
-// temporalLine puts a proxy before Temporal and returns the variable with its address for
+// temporalProxy puts a proxy before Temporal and returns the variable with its address for
 // worker processes.
-func temporalLine(t *testing.T) (line *sandbox.Proxy, variable string) {
+func temporalProxy(t *testing.T) (proxy *sandbox.Proxy, variable string) {
 	t.Helper()
 	host, port := split(t, os.Getenv("TEMPORAL_ADDRESS"))
-	line = sandbox.NewProxy(t, host, port)
-	return line, "TEMPORAL_ADDRESS=" + line.Address()
+	proxy = sandbox.NewProxy(t, host, port)
+	return proxy, "TEMPORAL_ADDRESS=" + proxy.Address()
 }
 
-// TestFault59_TemporalIsAway interrupts Temporal in the middle of a download; under make
+// TestFault59_TemporalUnavailable interrupts Temporal in the middle of a download; under make
 // chaos for longer than a heartbeat timeout. A shorter outage has no effect.
-func TestFault59_TemporalIsAway(t *testing.T) {
+func TestFault59_TemporalUnavailable(t *testing.T) {
 	t.Parallel()
 	away := 6 * time.Second
-	if chaotic {
+	if chaosEnabled {
 		away = 5 * time.Minute
 	}
 	h := sandbox.NewCluster(t)
-	temporal, variable := temporalLine(t)
+	temporal, variable := temporalProxy(t)
 	acme, sftp := slowServer(t, h, "acme", 1<<10)
 	acme.Write(t, "large.bin", sandbox.Random(24<<20))
 	acme.Write(t, "small.csv", sandbox.Random(100))
@@ -176,7 +176,7 @@ func TestFault59_TemporalIsAway(t *testing.T) {
 	h.AwaitIngest(t, file.UUID)
 	h.RequireExactlyOnce(t)
 	if away < 30*time.Second {
-		assert.EqualValues(t, 1, attempts(t, h, file.UUID, activities.NameDownload), "the download was broken off")
+		assert.EqualValues(t, 1, attempts(t, h, file.UUID, activities.NameDownload), "the download was interrupted")
 	}
 }
 
@@ -224,13 +224,13 @@ func TestSlowServersDoNotDelayOthers(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	h.Cfg.Worker.MaxDownloads = 2
 	h.StartWorker(t)
-	var lines []*sandbox.Proxy
+	var proxies []*sandbox.Proxy
 	for i := range 2 {
-		partner, line := slowServer(t, h, fmt.Sprintf("slow-%d", i), 20)
+		partner, proxy := slowServer(t, h, fmt.Sprintf("slow-%d", i), 20)
 		for n := range 3 {
 			partner.Write(t, fmt.Sprintf("%d-%d.bin", i, n), sandbox.Random(3<<20+10*i+n))
 		}
-		lines = append(lines, line)
+		proxies = append(proxies, proxy)
 	}
 	good := h.AddServer(t, "good", sandbox.Staged)
 	h.Scan(t)
@@ -242,13 +242,13 @@ func TestSlowServersDoNotDelayOthers(t *testing.T) {
 		}
 		return n
 	}
-	sandbox.Eventually(t, func() bool { return downloading() >= 2 }, sandbox.Timeout, 50*time.Millisecond, "the slow ones never begin")
+	sandbox.Eventually(t, func() bool { return downloading() >= 2 }, sandbox.Timeout, 50*time.Millisecond, "the slow downloads do not start")
 	good.Write(t, "good.csv", sandbox.Random(100))
 	h.Scan(t)
 	h.AwaitIngest(t, h.Completed(t, good.Path("good.csv")).UUID)
-	assert.GreaterOrEqual(t, downloading(), 2, "the slow ones were not done before")
-	for _, line := range lines {
-		line.RemoveToxic(t, "bandwidth")
+	assert.GreaterOrEqual(t, downloading(), 2, "the slow downloads ended first")
+	for _, proxy := range proxies {
+		proxy.RemoveToxic(t, "bandwidth")
 	}
 	for _, f := range h.Files(t) {
 		h.AwaitIngest(t, f.UUID)

@@ -40,12 +40,12 @@ func TestFault57_KillAtEveryStepBoundary(t *testing.T) {
 		for _, point := range sandbox.CrashPointsOf(kill.mode) {
 			t.Run(fmt.Sprintf("%s/%s/%d bytes", kill.mode, strings.ReplaceAll(point, " ", "_"), kill.size), func(t *testing.T) {
 				if kill.long {
-					long(t)
+					chaosOnly(t)
 				}
 				t.Parallel()
 				switch _, of, _ := strings.Cut(point, " "); of {
 				case "ledger error", "ledger ready":
-					killParked(t, point, kill.size, kill.change)
+					killDuringFailure(t, point, kill.size, kill.change)
 				case "ledger vanished":
 					killVanished(t, point, kill.size, kill.change)
 				default:
@@ -93,9 +93,9 @@ func killAt(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h.RequireExactlyOnce(t)
 }
 
-// killParked kills the worker while it records that a file with a wrong checksum file has
+// killDuringFailure kills the worker while it records that a file with a wrong checksum file has
 // failed, or at the retry by an operator.
-func killParked(t *testing.T, point string, size int, change func(*ingest.Server)) {
+func killDuringFailure(t *testing.T, point string, size int, change func(*ingest.Server)) {
 	h := sandbox.NewCluster(t)
 	acme := h.AddServer(t, "acme", change)
 	content := sandbox.Random(size)
@@ -107,17 +107,17 @@ func killParked(t *testing.T, point string, size int, change func(*ingest.Server
 		first.RequireCrashed(t)
 		h.StartProcess(t, sandbox.ProcessOptions{})
 	}
-	parked := h.Parked(t, acme.Path("a.bin"))
+	failed := h.Failed(t, acme.Path("a.bin"))
 	acme.Write(t, "a.bin.sha256", []byte(sandbox.Digest(content)+"  a.bin\n"))
-	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(parked.UUID), "", workflows.UpdateRetry,
-		workflows.OperatorAction{From: ingest.FirstStep(parked.Mode), Actor: "ann", Reason: "a new checksum"}))
+	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(failed.UUID), "", workflows.UpdateRetry,
+		workflows.OperatorAction{From: ingest.FirstStep(failed.Mode), Actor: "ann", Reason: "a new checksum"}))
 	if strings.HasSuffix(point, "ready") {
 		first.RequireCrashed(t)
 		h.StartProcess(t, sandbox.ProcessOptions{})
 	}
 	h.AwaitScans(t, scan())
 	h.AwaitIngest(t, h.Completed(t, acme.Path("a.bin")).UUID)
-	assert.Equal(t, 1, sandbox.Count(h.Events(t, parked.UUID), ingest.EventOperatorAction), "the decision is on record once")
+	assert.Equal(t, 1, sandbox.Count(h.Events(t, failed.UUID), ingest.EventOperatorAction), "the operator action is recorded once")
 	h.RequireExactlyOnce(t)
 }
 

@@ -39,7 +39,7 @@ func smallWork(t *testing.T, h *sandbox.Cluster, sshd *services.SSHD) int64 {
 // TestFault18_ManyEntries: a folder of 100,000 files delays no other server and takes
 // little memory, and its files are ingested.
 func TestFault18_ManyEntries(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
 	const many, enough = 100_000, 20
 	h := sandbox.NewCluster(t)
@@ -60,21 +60,21 @@ func TestFault18_ManyEntries(t *testing.T) {
 	sandbox.Eventually(t, func() bool {
 		done = completedOf(t, h, server.UUID, enough)
 		return len(done) == enough
-	}, 4*sandbox.Timeout, sandbox.Timeout/100, "none of the many arrive")
+	}, 4*sandbox.Timeout, sandbox.Timeout/100, "no file is ingested")
 	peak := worker.PeakMemory(t)
 	figure(t, "fault 18: %d entries: %.0f MiB of memory, %.0f MiB for one small file", many, mib(peak), mib(small))
 	assert.Less(t, peak, small+listingMemory)
 
 	// The audit covers the other server and the first of the many files; the rest would
 	// take hours.
-	judged := map[string]bool{}
+	checked := map[string]bool{}
 	for _, f := range done {
 		h.AwaitIngest(t, f.UUID)
-		judged[f.UUID] = true
+		checked[f.UUID] = true
 		h.OtherSources = append(h.OtherSources, audit.Source{Server: "acme", Path: f.RemotePath, SHA256: sandbox.Digest(nil)})
 	}
 	h.StopWorkers(t)
-	h.Ignore = func(f ingest.File) bool { return f.ServerUUID == server.UUID && !judged[f.UUID] }
+	h.Ignore = func(f ingest.File) bool { return f.ServerUUID == server.UUID && !checked[f.UUID] }
 	h.RequireExactlyOnce(t)
 }
 
@@ -88,7 +88,7 @@ func completedOf(t *testing.T, h *sandbox.Cluster, serverUUID string, limit int)
 
 // TestFault19_EndlessListing: the listing is limited, and the server suspended.
 func TestFault19_EndlessListing(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	globex := h.AddServer(t, "globex", nil)
@@ -107,13 +107,13 @@ func TestFault19_EndlessListing(t *testing.T) {
 	figure(t, "fault 19: a listing without end: %.0f MiB of memory, %.0f MiB for one small file", mib(peak), mib(small))
 	// A folder is held in memory while it is listed, up to a million entries.
 	assert.Less(t, peak, small+4*listingMemory)
-	assert.Equal(t, 2, h.Count(t), "nothing of a folder without end is taken")
+	assert.Equal(t, 2, h.Count(t), "no file of an endless folder is ingested")
 	h.RequireExactlyOnce(t)
 }
 
 // TestFault17_SixGiB uses a sparse file of zeros, which fits on any disk.
 func TestFault17_SixGiB(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
 	const size = 6 << 30
 	h := sandbox.NewCluster(t)

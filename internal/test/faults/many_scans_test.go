@@ -52,7 +52,7 @@ func TestManyConcurrentScanRequests(t *testing.T) {
 	rows, err := h.Store.ScansBefore(h.Context(t), runsServer(t, h), 0, 1000)
 	require.NoError(t, err)
 	t.Logf("%d requests became %d scans and %d listings", asked, len(scans), len(rows))
-	assert.LessOrEqual(t, len(scans), 12, "two in each turn of two seconds")
+	assert.LessOrEqual(t, len(scans), 12, "more than two scans within two seconds")
 	assert.LessOrEqual(t, len(rows), 2*len(scans))
 	for _, r := range tree.Requests("OPENDIR") {
 		assert.Equal(t, 1, r.Conn, "one login")

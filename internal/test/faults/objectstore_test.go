@@ -32,7 +32,7 @@ func TestFault38_KillBetweenParts(t *testing.T) {
 	acme.Write(t, "a.bin", sandbox.Random(50<<20))
 	killed := make(chan struct{})
 	var held atomic.Int32
-	proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+	proxy.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 		if isPart(r, "3") || isPart(r, "4") {
 			held.Add(1)
 			<-killed
@@ -47,9 +47,9 @@ func TestFault38_KillBetweenParts(t *testing.T) {
 		return proxy.taken("1") == 1 && proxy.taken("2") == 1 && held.Load() > 0
 	}, sandbox.Timeout, tick)
 	first.Kill()
-	proxy.harm(nil, nil)
+	proxy.inject(nil, nil)
 	close(killed)
-	require.Equal(t, 1, h.S3.OpenUploads(t), "the upload stands half finished")
+	require.Equal(t, 1, h.S3.OpenUploads(t), "the upload does not stop halfway")
 
 	h.StartProcess(t, sandbox.ProcessOptions{Env: env})
 	h.AwaitScans(t, scan())
@@ -70,10 +70,10 @@ func TestFault39_AnswerToCompleteLost(t *testing.T) {
 			h := sandbox.NewCluster(t)
 			proxy := newStoreProxy(t, h)
 			var creations atomic.Int32
-			proxy.harm(nil, func(r *http.Request) bool { return creates(r) && creations.Add(1) == 1 })
+			proxy.inject(nil, func(r *http.Request) bool { return creates(r) && creations.Add(1) == 1 })
 			file := ingestOne(t, h, size)
 			assert.Equal(t, 1, proxy.lostAnswers())
-			assert.Nil(t, sandbox.Detail(h.Events(t, file.UUID), ingest.EventRetryScheduled, "message"), "the writer recognizes its own object")
+			assert.Nil(t, sandbox.Detail(h.Events(t, file.UUID), ingest.EventRetryScheduled, "message"), "the attempt must recognize its own object")
 			h.RequireExactlyOnce(t)
 		})
 	}
@@ -91,7 +91,7 @@ func TestFault40_TwoWorkersSameKey(t *testing.T) {
 			var arrived sync.WaitGroup
 			var creations atomic.Int32
 			arrived.Add(2)
-			proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+			proxy.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 				if creates(r) && creations.Add(1) <= 2 {
 					arrived.Done()
 					arrived.Wait()
@@ -106,28 +106,28 @@ func TestFault40_TwoWorkersSameKey(t *testing.T) {
 			acme := h.AddServer(t, "acme", sandbox.Staged)
 			acme.Write(t, "a.bin", sandbox.Random(size))
 			h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
-				d.Objects = twins{Objects: d.Objects, other: other, both: func(ours, theirs ingest.Object, theirErr error) {
+				d.Objects = doubleWriter{Objects: d.Objects, other: other, both: func(ours, theirs ingest.Object, theirErr error) {
 					assert.NoError(t, theirErr)
-					assert.Equal(t, ours, theirs, "both see the same object")
+					assert.Equal(t, ours, theirs, "both attempts return the same object")
 				}}
 				return d
 			})
 			h.ScanAndWait(t)
 			assert.GreaterOrEqual(t, creations.Load(), int32(2))
-			assert.Equal(t, 1, proxy.refused("PreconditionFailed")+proxy.refused("NoSuchUpload"), "one of the two was not refused")
+			assert.Equal(t, 1, proxy.refused("PreconditionFailed")+proxy.refused("NoSuchUpload"), "neither attempt was refused")
 			h.RequireExactlyOnce(t)
 		})
 	}
 }
 
-// twins writes every object twice, concurrently.
-type twins struct {
+// doubleWriter writes every object twice, concurrently.
+type doubleWriter struct {
 	activities.Objects
 	other *objstore.Store
 	both  func(ours, theirs ingest.Object, theirErr error)
 }
 
-func (w twins) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
+func (w doubleWriter) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 	var theirs ingest.Object
 	var theirErr error
 	var both sync.WaitGroup
@@ -152,7 +152,7 @@ func TestFault41_SlowDown(t *testing.T) {
 			t.Parallel()
 			h := sandbox.NewCluster(t)
 			var refused atomic.Int32
-			newStoreProxy(t, h).harm(func(w http.ResponseWriter, r *http.Request) bool {
+			newStoreProxy(t, h).inject(func(w http.ResponseWriter, r *http.Request) bool {
 				if !isWrite(r) || refused.Add(1) > refusals {
 					return false
 				}
@@ -167,14 +167,14 @@ func TestFault41_SlowDown(t *testing.T) {
 	}
 }
 
-// TestFault41_StoreAwayForASmallFile: a file that cannot be stored is staged meanwhile,
+// TestFault41_StoreUnavailableForASmallFile: a file that cannot be stored is staged meanwhile,
 // because its source may be gone when the store is back.
-func TestFault41_StoreAwayForASmallFile(t *testing.T) {
+func TestFault41_StoreUnavailableForASmallFile(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	proxy := newStoreProxy(t, h)
-	proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
-		refuse(w, r, http.StatusServiceUnavailable, "ServiceUnavailable", "The store is away.")
+	proxy.inject(func(w http.ResponseWriter, r *http.Request) bool {
+		refuse(w, r, http.StatusServiceUnavailable, "ServiceUnavailable", "The store is unavailable.")
 		return true
 	}, nil)
 	acme := h.AddServer(t, "acme", func(s *ingest.Server) { s.Transfer = ingest.TransferAuto })
@@ -184,7 +184,7 @@ func TestFault41_StoreAwayForASmallFile(t *testing.T) {
 	scan := h.Scan(t)
 	staged := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.Hash != "" })
 	require.NoError(t, os.Remove(acme.Path("a.bin")))
-	proxy.harm(nil, nil)
+	proxy.inject(nil, nil)
 	h.AwaitScans(t, scan)
 	h.AwaitIngest(t, staged.UUID)
 	acme.Write(t, "a.bin", content) // the audit compares with the source
@@ -200,7 +200,7 @@ func TestFault42_StoreFull(t *testing.T) {
 			t.Parallel()
 			h := sandbox.NewCluster(t)
 			proxy := newStoreProxy(t, h)
-			proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
+			proxy.inject(func(w http.ResponseWriter, r *http.Request) bool {
 				if isWrite(r) {
 					refuse(w, r, http.StatusInsufficientStorage, "XMinioStorageFull", "Storage backend has reached its minimum free drive threshold.")
 				}
@@ -216,7 +216,7 @@ func TestFault42_StoreFull(t *testing.T) {
 			sandbox.Eventually(t, func() bool { attempt, _ := runningStep(t, h, waiting.UUID); return attempt >= 3 }, sandbox.Timeout, tick)
 			assert.FileExists(t, acme.Path("a.bin"), "the source is the only copy")
 
-			proxy.harm(nil, nil)
+			proxy.inject(nil, nil)
 			h.AwaitScans(t, scan)
 			h.AwaitIngest(t, waiting.UUID)
 			requireRetryRecorded(t, h, waiting.UUID, "has no space")
@@ -227,9 +227,9 @@ func TestFault42_StoreFull(t *testing.T) {
 	}
 }
 
-// TestFault43_PartDamagedOnTheWay flips a bit of a request's body after it was read and
+// TestFault43_PartDamagedInTransit flips a bit of a request's body after it was read and
 // signed.
-func TestFault43_PartDamagedOnTheWay(t *testing.T) {
+func TestFault43_PartDamagedInTransit(t *testing.T) {
 	t.Parallel()
 	for name, size := range sizes {
 		t.Run(name, func(t *testing.T) {
@@ -237,14 +237,14 @@ func TestFault43_PartDamagedOnTheWay(t *testing.T) {
 			h := sandbox.NewCluster(t)
 			proxy := newStoreProxy(t, h)
 			var writes atomic.Int32
-			proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+			proxy.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 				if isWrite(r) && writes.Add(1) == 1 {
 					flipInBody(t, r)
 				}
 				return false
 			}, nil)
 			file := ingestOne(t, h, size)
-			assert.Equal(t, 1, proxy.refused("XAmzContentChecksumMismatch"), "the store took damaged bytes")
+			assert.Equal(t, 1, proxy.refused("XAmzContentChecksumMismatch"), "the store accepted damaged bytes")
 			requireRetryRecorded(t, h, file.UUID, "rejected damaged bytes")
 			h.RequireExactlyOnce(t)
 		})
@@ -257,7 +257,7 @@ func TestFault44_KeysRevoked(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	proxy := newStoreProxy(t, h)
-	proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+	proxy.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 		if !isPart(r, "1") && proxy.taken("1") > 0 || isPart(r, "2") {
 			signed := r.Header.Get("Authorization")
 			r.Header.Set("Authorization", strings.Replace(signed, "Credential="+h.S3.AccessKey, "Credential=REVOKED", 1))
@@ -274,11 +274,11 @@ func TestFault44_KeysRevoked(t *testing.T) {
 	sandbox.Eventually(t, func() bool { attempt, _ := runningStep(t, h, waiting.UUID); return attempt >= 3 }, sandbox.Timeout, tick)
 	assert.Positive(t, proxy.refused("InvalidAccessKeyId"))
 
-	proxy.harm(nil, nil)
+	proxy.inject(nil, nil)
 	h.AwaitScans(t, scan)
 	// The response to the first part may be lost when the second is refused; the store
 	// has it nevertheless.
-	assert.LessOrEqual(t, proxy.taken("1"), 1, "what was in the store before is kept")
+	assert.LessOrEqual(t, proxy.taken("1"), 1, "earlier objects are kept")
 	requireRetryRecorded(t, h, waiting.UUID, "rejected the access key")
 	h.RequireExactlyOnce(t)
 }

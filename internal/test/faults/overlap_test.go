@@ -23,7 +23,7 @@ func TestFault61_ScansOverlap(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	// The server's scan waits at its end until all three scans have requested it.
 	asked := make(chan struct{})
-	h.StartWorkerWith(t, h.Cfg, moments{finishScan: func() error { <-asked; return nil }}.wrap)
+	h.StartWorkerWith(t, h.Cfg, hooks{finishScan: func() error { <-asked; return nil }}.wrap)
 	acme := h.AddServer(t, "acme", nil)
 	for i := range 5 {
 		acme.Write(t, fmt.Sprintf("%d.bin", i), sandbox.Random(1000+i))
@@ -47,7 +47,7 @@ func TestFault61_AScheduleOverlaps(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	asked := make(chan struct{})
-	h.StartWorkerWith(t, h.Cfg, moments{dueServers: func() { <-asked }}.wrap)
+	h.StartWorkerWith(t, h.Cfg, hooks{dueServers: func() { <-asked }}.wrap)
 	acme := h.AddServer(t, "acme", nil)
 	acme.Write(t, "a.bin", sandbox.Random(1000))
 	schedule, err := h.Temporal.ScheduleClient().Create(h.Context(t), client.ScheduleOptions{
@@ -68,11 +68,11 @@ func TestFault61_AScheduleOverlaps(t *testing.T) {
 		if err != nil || now.Info.NumActionsSkippedOverlap < 3 {
 			return false
 		}
-		assert.Equal(t, 1, now.Info.NumActions, "a scan was started beside another")
+		assert.Equal(t, 1, now.Info.NumActions, "two scans ran concurrently")
 		require.Len(t, now.Info.RunningWorkflows, 1)
 		scan = now.Info.RunningWorkflows[0].WorkflowID
 		return true
-	}, sandbox.Timeout, 5*tick, "the schedule never was due while its scan ran")
+	}, sandbox.Timeout, 5*tick, "the schedule was never due during a scan")
 	remove()
 	close(asked)
 	var summary workflows.ScanSummary

@@ -65,16 +65,16 @@ func (o *ownStore) stop() {
 	_ = o.server.Wait()
 }
 
-// TestFault44_KeyReallyRevoked revokes the access key of a separate MinIO in the middle
+// TestFault44_KeyRevokedInTheStore revokes the access key of a separate MinIO in the middle
 // of an upload, and restores it.
-func TestFault44_KeyReallyRevoked(t *testing.T) {
+func TestFault44_KeyRevokedInTheStore(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	store := newOwnStore(t, h, t.TempDir())
 	proxy := newStoreProxy(t, h)
 	reached, revoked := make(chan struct{}), make(chan struct{})
 	held, _ := firstTime(func(*http.Request) { close(reached); <-revoked })
-	proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+	proxy.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 		if isPart(r, "4") {
 			held(r)
 		}
@@ -84,7 +84,7 @@ func TestFault44_KeyReallyRevoked(t *testing.T) {
 	acme.Write(t, "a.bin", sandbox.Random(60<<20))
 	h.StartWorker(t)
 	scan := h.Scan(t)
-	await(t, reached, "the fourth part is never sent")
+	await(t, reached, "the fourth part is not sent")
 	sandbox.Eventually(t, func() bool { return proxy.taken("1")+proxy.taken("2")+proxy.taken("3") == 3 }, sandbox.Timeout, tick)
 	store.stop()
 	store.start(t, "another-access-key")
@@ -101,7 +101,7 @@ func TestFault44_KeyReallyRevoked(t *testing.T) {
 	h.AwaitScans(t, scan)
 	h.AwaitIngest(t, h.Completed(t, acme.Path("a.bin")).UUID)
 	for _, part := range []string{"1", "2", "3"} {
-		assert.Equal(t, 1, proxy.taken(part), "part %s was in the store before and is sent again", part)
+		assert.Equal(t, 1, proxy.taken(part), "stored part %s is sent again", part)
 	}
 	h.RequireExactlyOnce(t)
 }

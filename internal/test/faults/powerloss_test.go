@@ -22,12 +22,12 @@ func TestFault35_PowerLoss(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	disk := newDisk(t)
 	h.Cfg.Staging.Dir = disk.dir
-	var line *sandbox.Proxy
+	var proxy *sandbox.Proxy
 	acme := h.AddServer(t, "acme", func(s *ingest.Server) {
-		line = sandbox.NewProxy(t, s.Host, s.Port)
-		s.Port, s.Transfer = line.Port, ingest.TransferStaged
+		proxy = sandbox.NewProxy(t, s.Host, s.Port)
+		s.Port, s.Transfer = proxy.Port, ingest.TransferStaged
 	})
-	line.AddToxic(t, "bandwidth", map[string]int{"rate": 6 << 10})
+	proxy.AddToxic(t, "bandwidth", map[string]int{"rate": 6 << 10})
 	content := sandbox.Random(80 << 20)
 	acme.Write(t, "a.bin", content)
 	env := []string{"STEVEDORE_STAGING_DIR=" + disk.dir}
@@ -39,7 +39,7 @@ func TestFault35_PowerLoss(t *testing.T) {
 	// The kernel may write back early by itself; then the test tries again.
 	for at := int64(21 << 20); after == before && at < int64(len(content)); at += 18 << 20 {
 		sandbox.Eventually(t, func() bool {
-			return fileExists(filepath.Join(staged, "checkpoint.json")) && longestStaged(disk.dir) > at
+			return fileExists(filepath.Join(staged, "checkpoint.json")) && largestStaged(disk.dir) > at
 		}, sandbox.Timeout, tick, "the download does not continue")
 		worker.Kill()
 		before = intact(t, filepath.Join(staged, "data"), content)
@@ -47,15 +47,15 @@ func TestFault35_PowerLoss(t *testing.T) {
 		after = intact(t, filepath.Join(staged, "data"), content)
 		worker = h.StartProcess(t, sandbox.ProcessOptions{Env: env})
 	}
-	figure(t, "fault 35: %.1f MiB were staged, %.1f MiB are left after the loss of power", mib(before), mib(after))
-	require.Less(t, after, before, "the kernel wrote everything back each time: nothing was lost, so nothing is tested")
+	figure(t, "fault 35: %.1f MiB staged, %.1f MiB left after the power loss", mib(before), mib(after))
+	require.Less(t, after, before, "the kernel had written all bytes back: the test lost nothing")
 
-	line.RemoveToxic(t, "bandwidth")
+	proxy.RemoveToxic(t, "bandwidth")
 	h.AwaitScans(t, scan())
 	h.AwaitIngest(t, file.UUID)
 	offset, _ := sandbox.LastDetail(h.Events(t, file.UUID), ingest.EventDownloadResumed, "offset").(float64)
-	assert.Positive(t, offset, "what was synced is kept")
-	assert.LessOrEqual(t, int64(offset), after, "and nothing else is trusted")
+	assert.Positive(t, offset, "synced bytes are kept")
+	assert.LessOrEqual(t, int64(offset), after, "unsynced bytes are not used")
 	h.RequireExactlyOnce(t)
 }
 
@@ -115,5 +115,5 @@ func (d *disk) cutPower(t *testing.T) {
 	require.NoError(t, unix.Unmount(d.dir, 0))
 	d.image = left
 	out, err := d.mount()
-	require.NoError(t, err, "the file system does not come back: %s", out)
+	require.NoError(t, err, "cannot mount the file system again: %s", out)
 }

@@ -44,8 +44,8 @@ func again(t *testing.T, h *sandbox.Cluster, file ingest.File) ingest.File {
 	return h.File(t, file.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted && f.Round > file.Round })
 }
 
-// lose deletes the object of the file.
-func lose(t *testing.T, h *sandbox.Cluster, file ingest.File) {
+// deleteObject deletes the object of the file.
+func deleteObject(t *testing.T, h *sandbox.Cluster, file ingest.File) {
 	t.Helper()
 	require.NoError(t, h.S3.Core.RemoveObject(h.Context(t), h.S3.Bucket, file.ObjectKey, minio.RemoveObjectOptions{}))
 }
@@ -65,7 +65,7 @@ func TestFault76_ObjectLost(t *testing.T) {
 			h.StartWorker(t)
 			h.ScanAndWait(t)
 			first := h.Completed(t, acme.Path("a.bin"))
-			lose(t, h, first)
+			deleteObject(t, h, first)
 			require.Equal(t, []string{first.UUID}, missing(t, h))
 			require.NoError(t, reprocess(t, h, first))
 			second := again(t, h, first)
@@ -120,9 +120,9 @@ func TestFault76_NothingToReprocess(t *testing.T) {
 	there, other := h.Completed(t, acme.Path("there.bin")), h.Completed(t, acme.Path("other.bin"))
 	changed, deleted := h.Completed(t, acme.Path("changed.bin")), h.Completed(t, globex.Path("deleted.bin"))
 	h.S3.Replace(t, other.ObjectKey, sandbox.Random(7))
-	lose(t, h, changed)
+	deleteObject(t, h, changed)
 	acme.Write(t, "changed.bin", sandbox.Random(9))
-	lose(t, h, deleted)
+	deleteObject(t, h, deleted)
 	h.AwaitIngest(t, deleted.UUID)
 
 	for _, c := range []struct {
@@ -146,9 +146,9 @@ func TestFault76_NothingToReprocess(t *testing.T) {
 	}
 }
 
-// TestFault76_OtherContentIsNotAnnounced: other content with the same size and time must
+// TestFault76_OtherContentIsNotPublished: other content with the same size and time must
 // not be notified under the message id of the earlier content.
-func TestFault76_OtherContentIsNotAnnounced(t *testing.T) {
+func TestFault76_OtherContentIsNotPublished(t *testing.T) {
 	t.Parallel()
 	for name, mode := range map[string]func(*ingest.Server){"memory": sandbox.InMemory, "staged": sandbox.Staged, "direct": sandbox.Direct} {
 		t.Run(name, func(t *testing.T) {
@@ -161,10 +161,10 @@ func TestFault76_OtherContentIsNotAnnounced(t *testing.T) {
 			h.ScanAndWait(t)
 			file := h.Completed(t, acme.Path("a.bin"))
 			require.Len(t, h.AMQP.Messages(t), 1)
-			lose(t, h, file)
+			deleteObject(t, h, file)
 			rewrite(t, acme.Path("a.bin"), sandbox.Random(20_001)[1:], file.ModTime)
 			require.NoError(t, reprocess(t, h, file))
-			failed := h.Parked(t, file.RemotePath)
+			failed := h.Failed(t, file.RemotePath)
 			assert.Equal(t, ingest.KindHashMismatch, failed.ErrorKind)
 			assert.Contains(t, failed.ErrorMessage, "differs from the content of its published notification")
 			assert.Empty(t, h.AMQP.Messages(t), "no notification is published")

@@ -28,8 +28,8 @@ type rowFault struct {
 // rowServers has a partner's server and a server of an attacker.
 type rowServers struct {
 	*sandbox.Cluster
-	evil   *services.SSHD
-	server ingest.Server
+	attacker *services.SSHD
+	server   ingest.Server
 }
 
 const bound = "was not sent"
@@ -40,18 +40,18 @@ func none(*testing.T, *rowServers) []any { return nil }
 // the ciphertext in every way.
 var rowFaults = map[string]rowFault{
 	"host":     {"host = 'localhost'", none, bound, false},
-	"port":     {"port = $2", func(_ *testing.T, w *rowServers) []any { return []any{w.evil.Port} }, bound, false},
+	"port":     {"port = $2", func(_ *testing.T, w *rowServers) []any { return []any{w.attacker.Port} }, bound, false},
 	"username": {"username = 'root'", none, bound, false},
 	"all host keys": {"port = $2, host_keys = ARRAY[$3]", func(_ *testing.T, w *rowServers) []any {
-		return []any{w.evil.Port, w.evil.HostKeyLine}
+		return []any{w.attacker.Port, w.attacker.HostKeyLine}
 	}, bound, false},
-	"one host key more": {"port = $2, host_keys = host_keys || $3::text", func(_ *testing.T, w *rowServers) []any {
-		return []any{w.evil.Port, w.evil.HostKeyLine}
+	"an additional host key": {"port = $2, host_keys = host_keys || $3::text", func(_ *testing.T, w *rowServers) []any {
+		return []any{w.attacker.Port, w.attacker.HostKeyLine}
 	}, bound, false},
 	"proxy":               {`options = options || '{"proxy": "socks5://127.0.0.1:1"}'`, none, bound, false},
 	"jump":                {`options = options || '{"jump": "other"}'`, none, bound, false},
 	"server_uuid":         {"server_uuid = gen_random_uuid()", none, "belongs to another server", false},
-	"copied from a row":   {"password_encrypted = (SELECT password_encrypted FROM sftp_servers WHERE name = 'other')", none, "belongs to another server", false},
+	"copied from another row":   {"password_encrypted = (SELECT password_encrypted FROM sftp_servers WHERE name = 'other')", none, "belongs to another server", false},
 	"of another database": {"password_encrypted = $2", sealedElsewhere, "restore the keyset file", true},
 	"of another field":    {"password_encrypted = $2", sealedAsKey, "belongs to another server", false},
 	"truncated":           {"password_encrypted = substring(password_encrypted FOR 20)", none, "", false},
@@ -81,8 +81,8 @@ func TestFault68_RowChangedBySQL(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	h.StartWorker(t)
 	h.Scan(t) // it runs: with a value of another keyset in the ledger none would start
-	evil := services.StartSSHD(t, services.SSHDOptions{Password: "whatever"})
-	h.Register(t, evil, "other", func(s *ingest.Server) { s.Active = false })
+	attacker := services.StartSSHD(t, services.SSHDOptions{Password: "whatever"})
+	h.Register(t, attacker, "other", func(s *ingest.Server) { s.Active = false })
 	partner := services.StartSSHD(t, services.SSHDOptions{Password: "only-acme"})
 	conn, err := pgx.Connect(h.Context(t), h.Cfg.Database.URL.Reveal())
 	require.NoError(t, err)
@@ -90,7 +90,7 @@ func TestFault68_RowChangedBySQL(t *testing.T) {
 	ids := map[string]string{}
 	for fault, f := range rowFaults {
 		name := strings.ReplaceAll(fault, " ", "-")
-		w := &rowServers{Cluster: h, evil: evil, server: h.Register(t, partner, name, nil)}
+		w := &rowServers{Cluster: h, attacker: attacker, server: h.Register(t, partner, name, nil)}
 		statement := "UPDATE sftp_servers SET " + f.set + " WHERE name = $1 RETURNING server_uuid::text"
 		var id string
 		require.NoError(t, conn.QueryRow(h.Context(t), statement, append([]any{name}, f.args(t, w)...)...).Scan(&id), fault)
@@ -106,7 +106,7 @@ func TestFault68_RowChangedBySQL(t *testing.T) {
 		assert.Contains(t, now.LastError, f.reason, fault)
 		assert.Equal(t, !f.transient, now.State == ingest.ServerSuspended, "%s: %s", fault, now.LastError)
 	}
-	for _, sshd := range []*services.SSHD{partner, evil} {
+	for _, sshd := range []*services.SSHD{partner, attacker} {
 		assert.NotContains(t, sshd.Log(t), "assword for", "a password was sent")
 	}
 }

@@ -45,7 +45,7 @@ func TestFault68_CiphertextsSwapped(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, ingest.ServerSuspended, now.State)
 		assert.Contains(t, now.LastError, "belongs to another server")
-		assert.NotContains(t, sshds[i].Log(t), "assword for", "nothing is sent to anybody")
+		assert.NotContains(t, sshds[i].Log(t), "assword for", "no credentials are sent")
 	}
 
 	swap()
@@ -63,7 +63,7 @@ func TestFault68_RowPointedElsewhere(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	h.StartWorker(t)
 	acme := services.StartSSHD(t, services.SSHDOptions{Password: "only-acme"})
-	evil := services.StartSSHD(t, services.SSHDOptions{Password: "whatever"})
+	attacker := services.StartSSHD(t, services.SSHDOptions{Password: "whatever"})
 	acme.Write(t, "a.csv", sandbox.Random(100))
 	server := h.Adopt(t, acme, "acme", nil)
 	point := func(at *services.SSHD) {
@@ -73,15 +73,15 @@ func TestFault68_RowPointedElsewhere(t *testing.T) {
 		})
 		require.NoError(t, err)
 	}
-	point(evil)
+	point(attacker)
 	h.ScanAndWait(t)
 	now, err := h.Store.Server(h.Context(t), server.UUID)
 	require.NoError(t, err)
 	assert.Equal(t, ingest.ServerSuspended, now.State)
-	for _, text := range []string{"was not sent", fmt.Sprintf("port %d", evil.Port), "stevedore server edit"} {
+	for _, text := range []string{"was not sent", fmt.Sprintf("port %d", attacker.Port), "stevedore server edit"} {
 		assert.Contains(t, now.LastError, text)
 	}
-	assert.NotContains(t, evil.Log(t), "assword for", "nothing is sent to anybody")
+	assert.NotContains(t, attacker.Log(t), "assword for", "no credentials are sent")
 
 	point(acme)
 	h.ScanAndWait(t)
@@ -89,9 +89,9 @@ func TestFault68_RowPointedElsewhere(t *testing.T) {
 	h.RequireExactlyOnce(t)
 }
 
-// TestFault69_KeyRetiredTooEarly: a worker does not start with a keyset that lacks a key
+// TestFault69_KeyRemovedTooEarly: a worker does not start with a keyset that lacks a key
 // in use. The error contains the key and the remedy.
-func TestFault69_KeyRetiredTooEarly(t *testing.T) {
+func TestFault69_KeyRemovedTooEarly(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	keyset := h.Cfg.Credentials.KeysetFile

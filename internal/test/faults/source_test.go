@@ -28,12 +28,12 @@ func TestFault01_ShortReads(t *testing.T) {
 	}})
 	h.WriteFaulty(faulty, "faulty", "a.bin", sandbox.Random(300_000))
 	h.ScanAndWait(t)
-	assert.Greater(t, faulty.Reads(), 300, "each read brought less than asked")
+	assert.Greater(t, faulty.Reads(), 300, "no read was short")
 	h.AwaitIngest(t, h.Completed(t, faulty.Path("a.bin")).UUID)
 	h.RequireExactlyOnce(t)
 }
 
-func TestFault02_DataWithoutBytesForEver(t *testing.T) {
+func TestFault02_EmptyDataReplies(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker(t)
@@ -51,23 +51,23 @@ func TestFault02_DataWithoutBytesForEver(t *testing.T) {
 
 // midway starts a slow download of a file of 24 MiB and returns in its middle. The last
 // third passes the proxy only after the fault, when wait is called.
-func midway(t *testing.T, change func(*ingest.Server)) (h *sandbox.Cluster, acme *services.SSHD, line *sandbox.Proxy, wait func() ingest.File) {
+func midway(t *testing.T, change func(*ingest.Server)) (h *sandbox.Cluster, acme *services.SSHD, proxy *sandbox.Proxy, wait func() ingest.File) {
 	t.Helper()
 	h = sandbox.NewCluster(t)
 	h.StartWorker(t)
 	acme = h.AddServer(t, "acme", func(s *ingest.Server) {
-		line = sandbox.NewProxy(t, s.Host, s.Port)
-		s.Port, s.Transfer = line.Port, ingest.TransferStaged
+		proxy = sandbox.NewProxy(t, s.Host, s.Port)
+		s.Port, s.Transfer = proxy.Port, ingest.TransferStaged
 		if change != nil {
 			change(s)
 		}
 	})
-	line.AddToxic(t, "bandwidth", map[string]int{"rate": 2 << 10})
-	release := line.HoldAfter(t, 16<<20)
+	proxy.AddToxic(t, "bandwidth", map[string]int{"rate": 2 << 10})
+	release := proxy.HoldAfter(t, 16<<20)
 	acme.Write(t, "large.bin", sandbox.Random(24<<20))
 	scan := h.Scan(t)
 	awaitStaged(t, h.Cfg.Staging.Dir, 8<<20)
-	return h, acme, line, func() ingest.File {
+	return h, acme, proxy, func() ingest.File {
 		release()
 		h.AwaitScans(t, scan)
 		file := h.Completed(t, acme.Path("large.bin"))
@@ -90,9 +90,9 @@ func requireResumed(t *testing.T, h *sandbox.Cluster, file ingest.File, atLeast 
 const keepaliveBudget = 75 * time.Second
 
 func TestFault03_ServerStoppedMidFile(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
-	h, acme, line, wait := midway(t, nil)
+	h, acme, proxy, wait := midway(t, nil)
 	acme.Freeze()
 	began := time.Now()
 	waiting := h.FileWithin(t, 2*sandbox.Timeout, acme.Path("large.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
@@ -100,44 +100,44 @@ func TestFault03_ServerStoppedMidFile(t *testing.T) {
 	assert.LessOrEqual(t, noticed, keepaliveBudget)
 	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
 	acme.Thaw()
-	line.RemoveToxic(t, "bandwidth")
+	proxy.RemoveToxic(t, "bandwidth")
 	began = time.Now()
 	requireResumed(t, h, wait(), 4<<20)
-	figure(t, "fault 3: a frozen server was noticed after %s, all was done %s after it went on", seconds(noticed), seconds(time.Since(began)))
+	figure(t, "fault 3: a frozen server was detected after %s; all files completed %s after it resumed", seconds(noticed), seconds(time.Since(began)))
 }
 
 // TestFault04_BlackHoleInTheHandshake also checks that a worker releases its resources.
 func TestFault04_BlackHoleInTheHandshake(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	worker := h.StartProcess(t, sandbox.ProcessOptions{})
-	acme, line := slowServer(t, h, "acme", 1<<20)
+	acme, proxy := slowServer(t, h, "acme", 1<<20)
 	acme.Write(t, "before.csv", sandbox.Random(101))
 	h.ScanAndWait(t)
 	h.AwaitIngest(t, h.Completed(t, acme.Path("before.csv")).UUID)
-	connections, goroutines := line.Connections(), worker.Goroutines(t, sshLibrary)
-	require.Positive(t, goroutines, "the connection is kept for the next use")
+	connections, goroutines := proxy.Connections(), worker.Goroutines(t, sshLibrary)
+	require.Positive(t, goroutines, "the connection is reused")
 
-	line.CutConnections(t) // existing connections must not be used
-	line.AddToxic(t, "timeout", map[string]int{"timeout": 0})
+	proxy.CutConnections(t) // existing connections must not be used
+	proxy.AddToxic(t, "timeout", map[string]int{"timeout": 0})
 	acme.Write(t, "a.csv", sandbox.Random(100))
 	began := time.Now()
 	h.ScanAndWait(t)
-	gaveUp := time.Since(began)
+	waited := time.Since(began)
 	server, err := h.Store.ServerByName(h.Context(t), "acme")
 	require.NoError(t, err)
 	assert.NotEmpty(t, server.LastError)
-	assert.Equal(t, ingest.ServerOK, server.State, "it may be better next time")
+	assert.Equal(t, ingest.ServerOK, server.State, "the failure must be transient")
 	sandbox.Eventually(t, func() bool { return worker.Goroutines(t, sshLibrary) == 0 }, sandbox.Timeout, 50*tick, "goroutines are left in the handshake")
-	line.RemoveToxic(t, "timeout")
-	sandbox.Eventually(t, func() bool { return line.Connections() == 0 }, sandbox.Timeout, tick, "connections are left")
+	proxy.RemoveToxic(t, "timeout")
+	sandbox.Eventually(t, func() bool { return proxy.Connections() == 0 }, sandbox.Timeout, tick, "connections are left")
 
 	h.ScanAndWait(t)
 	h.AwaitIngest(t, h.Completed(t, acme.Path("a.csv")).UUID)
-	assert.LessOrEqual(t, line.Connections(), connections)
+	assert.LessOrEqual(t, proxy.Connections(), connections)
 	assert.LessOrEqual(t, worker.Goroutines(t, sshLibrary), goroutines)
-	figure(t, "fault 4: a silent server was given up after %s", seconds(gaveUp))
+	figure(t, "fault 4: the connection to a silent server was closed after %s", seconds(waited))
 	h.RequireExactlyOnce(t)
 }
 
@@ -168,8 +168,8 @@ func TestFault06_ConnectionResetAtHalf(t *testing.T) {
 	t.Parallel()
 	t.Run("FIN", func(t *testing.T) {
 		t.Parallel()
-		h, _, line, wait := midway(t, nil)
-		line.CutConnections(t)
+		h, _, proxy, wait := midway(t, nil)
+		proxy.CutConnections(t)
 		requireResumed(t, h, wait(), 4<<20)
 	})
 	t.Run("RST", func(t *testing.T) {
@@ -191,14 +191,14 @@ func TestFault07_CutAfterEveryMiB(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker(t)
-	acme, line := slowServer(t, h, "acme", 1<<20)
-	line.AddToxic(t, "limit_data", map[string]int{"bytes": 1 << 20})
+	acme, proxy := slowServer(t, h, "acme", 1<<20)
+	proxy.AddToxic(t, "limit_data", map[string]int{"bytes": 1 << 20})
 	acme.Write(t, "a.bin", sandbox.Random(5<<19))
 	scan := h.Scan(t)
 	file := h.Completed(t, acme.Path("a.bin"))
 	offset, _ := sandbox.LastDetail(h.Events(t, file.UUID), ingest.EventDownloadResumed, "offset").(float64)
-	assert.Greater(t, offset, float64(1<<20), "every attempt got further")
-	line.RemoveToxic(t, "limit_data")
+	assert.Greater(t, offset, float64(1<<20), "each attempt must read further")
+	proxy.RemoveToxic(t, "limit_data")
 	h.AwaitScans(t, scan)
 	h.AwaitIngest(t, file.UUID)
 	h.RequireExactlyOnce(t)
@@ -208,9 +208,9 @@ func TestFault08_SlicedPacketsAndLatency(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker(t)
-	acme, line := slowServer(t, h, "acme", 1<<20)
-	line.AddToxic(t, "latency", map[string]int{"latency": 300})
-	line.AddToxic(t, "slicer", map[string]int{"average_size": 400, "size_variation": 200, "delay": 5})
+	acme, proxy := slowServer(t, h, "acme", 1<<20)
+	proxy.AddToxic(t, "latency", map[string]int{"latency": 300})
+	proxy.AddToxic(t, "slicer", map[string]int{"average_size": 400, "size_variation": 200, "delay": 5})
 	acme.Write(t, "a.bin", sandbox.Random(300_000))
 	h.ScanAndWait(t)
 	h.AwaitIngest(t, h.Completed(t, acme.Path("a.bin")).UUID)
@@ -258,13 +258,13 @@ func TestFault21_WrongPassword(t *testing.T) {
 	t.Parallel()
 	t.Run("refused", func(t *testing.T) {
 		t.Parallel()
-		wrongPassword(t, moments{})
+		wrongPassword(t, hooks{})
 	})
-	t.Run("refused while the database is away", func(t *testing.T) {
+	t.Run("refused while the database is unavailable", func(t *testing.T) {
 		t.Parallel()
-		away := errors.New("the database is away")
+		away := errors.New("the database is unavailable")
 		var asked atomic.Int32
-		wrongPassword(t, moments{finishScan: func() error {
+		wrongPassword(t, hooks{finishScan: func() error {
 			if asked.Add(1) <= 2 {
 				return away
 			}
@@ -276,10 +276,10 @@ func TestFault21_WrongPassword(t *testing.T) {
 
 // wrongPassword requires one login with the wrong password, and no other until it is
 // corrected.
-func wrongPassword(t *testing.T, m moments) {
+func wrongPassword(t *testing.T, fns hooks) {
 	t.Helper()
 	h := sandbox.NewCluster(t)
-	h.StartWorkerWith(t, h.Cfg, m.wrap)
+	h.StartWorkerWith(t, h.Cfg, fns.wrap)
 	sshd := services.StartSSHD(t, services.SSHDOptions{Password: "right"})
 	server := h.Adopt(t, sshd, "acme", func(s *ingest.Server) {
 		s.PasswordEncrypted = h.Seal(t, *s, credentials.FieldPassword, []byte("wrong"))
@@ -291,7 +291,7 @@ func wrongPassword(t *testing.T, m moments) {
 	assert.Equal(t, ingest.ServerSuspended, now.State)
 	assert.Contains(t, now.LastError, "refused the credentials")
 	sshd.AwaitLog(t, "Failed password")
-	assert.Equal(t, 1, strings.Count(sshd.Log(t), "Failed password"), "accounts get locked: %s", sshd.Log(t))
+	assert.Equal(t, 1, strings.Count(sshd.Log(t), "Failed password"), "too many logins, which lock accounts: %s", sshd.Log(t))
 
 	require.NoError(t, h.Store.SetCredentials(h.Context(t), server.UUID, h.Seal(t, server, credentials.FieldPassword, []byte("right")), nil))
 	h.ScanAndWait(t)
@@ -313,12 +313,12 @@ func TestFault22_PermissionDeniedOnOneFile(t *testing.T) {
 	h.WriteFaulty(faulty, "faulty", "closed.csv", sandbox.Random(10))
 	h.WriteFaulty(faulty, "faulty", "open.csv", sandbox.Random(20))
 	h.ScanAndWait(t)
-	parked := h.Parked(t, faulty.Path("closed.csv"))
-	assert.Equal(t, ingest.KindPermission, parked.ErrorKind)
+	failed := h.Failed(t, faulty.Path("closed.csv"))
+	assert.Equal(t, ingest.KindPermission, failed.ErrorKind)
 	h.AwaitIngest(t, h.Completed(t, faulty.Path("open.csv")).UUID)
 
 	faulty.SetFaults(services.SFTPFaults{})
-	require.NoError(t, h.SendUpdate(t, parked.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the partner opened it"}))
+	require.NoError(t, h.SendUpdate(t, failed.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "the partner opened it"}))
 	h.AwaitIngest(t, h.Completed(t, faulty.Path("closed.csv")).UUID)
 	h.RequireExactlyOnce(t)
 }

@@ -58,7 +58,7 @@ func TestFault34_NoRoomForTheCheckpoint(t *testing.T) {
 
 	scan := h.Scan(t)
 	waiting := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.ErrorKind == ingest.KindStagingFull })
-	assert.Equal(t, ingest.StatusDownloading, waiting.Status, "its bytes had room")
+	assert.Equal(t, ingest.StatusDownloading, waiting.Status, "the bytes of the file had space")
 
 	require.NoError(t, os.Remove(ballast))
 	h.AwaitScans(t, scan)
@@ -74,15 +74,15 @@ func TestFault36_BitFlippedInStaging(t *testing.T) {
 		t.Run(fmt.Sprintf("before verify/%d bytes", size), func(t *testing.T) {
 			t.Parallel()
 			damage, fetches := firstTime(func(s ingest.Staged) { flipInFile(t, s.Path) })
-			h := harmStaging(t, size, moments{afterFetch: damage})
-			assert.EqualValues(t, 2, fetches.Load(), "damaged bytes are fetched once more")
+			h := ingestWithHooks(t, size, hooks{afterFetch: damage})
+			assert.EqualValues(t, 2, fetches.Load(), "damaged bytes are fetched again once")
 			h.RequireExactlyOnce(t)
 		})
 		t.Run(fmt.Sprintf("before upload/%d bytes", size), func(t *testing.T) {
 			t.Parallel()
 			damage, puts := firstTime(func(p ingest.Put) { flipInFile(t, p.Path) })
-			h := harmStaging(t, size, moments{beforePut: damage})
-			assert.EqualValues(t, 2, puts.Load(), "damaged bytes are fetched once more")
+			h := ingestWithHooks(t, size, hooks{beforePut: damage})
+			assert.EqualValues(t, 2, puts.Load(), "damaged bytes are fetched again once")
 			h.RequireExactlyOnce(t)
 		})
 	}
@@ -94,18 +94,18 @@ func TestFault37_StagingWiped(t *testing.T) {
 	t.Run("before verify", func(t *testing.T) {
 		t.Parallel()
 		wipe, fetches := firstTime(func(s ingest.Staged) { wipeFiles(t, s.Path) })
-		h := harmStaging(t, 30_000, moments{afterFetch: wipe})
+		h := ingestWithHooks(t, 30_000, hooks{afterFetch: wipe})
 		assert.EqualValues(t, 2, fetches.Load())
 		h.RequireExactlyOnce(t)
 	})
 	t.Run("before upload", func(t *testing.T) {
 		t.Parallel()
 		wipe, puts := firstTime(func(p ingest.Put) { wipeFiles(t, p.Path) })
-		h := harmStaging(t, 30_000, moments{beforePut: wipe})
+		h := ingestWithHooks(t, 30_000, hooks{beforePut: wipe})
 		assert.EqualValues(t, 2, puts.Load())
 		h.RequireExactlyOnce(t)
 	})
-	t.Run("while it is read", func(t *testing.T) {
+	t.Run("during the transfer", func(t *testing.T) {
 		t.Parallel()
 		wipedWhileRead(t)
 	})
@@ -114,25 +114,25 @@ func TestFault37_StagingWiped(t *testing.T) {
 // TestFault37_WholeStagingFolderGone removes the folder of a stopped worker with its id,
 // so that no worker returns for its staged files.
 func TestFault37_WholeStagingFolderGone(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.Cfg.Worker.HostTimeout = 5 * time.Second
 	proxy := newStoreProxy(t, h)
-	proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
+	proxy.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
 		return true
 	}, nil)
 	acme := h.AddServer(t, "acme", sandbox.Staged)
 	acme.Write(t, "a.bin", sandbox.Random(1000))
 	fetched, fetches := firstTime(func(ingest.Staged) {})
-	stop := h.StartWorkerWith(t, h.Cfg, moments{afterFetch: fetched}.wrap)
+	stop := h.StartWorkerWith(t, h.Cfg, hooks{afterFetch: fetched}.wrap)
 	scan := h.Scan(t)
 	file := h.File(t, acme.Path("a.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading && f.ErrorMessage != "" })
 	stop()
 	require.NoError(t, os.RemoveAll(h.Cfg.Staging.Dir))
-	proxy.harm(nil, nil)
-	h.StartWorkerWith(t, h.Cfg, moments{afterFetch: fetched}.wrap)
+	proxy.inject(nil, nil)
+	h.StartWorkerWith(t, h.Cfg, hooks{afterFetch: fetched}.wrap)
 	h.AwaitScans(t, scan)
 	h.Completed(t, acme.Path("a.bin"))
 	h.AwaitIngest(t, file.UUID)
@@ -144,34 +144,34 @@ func TestFault37_WholeStagingFolderGone(t *testing.T) {
 // as staged.
 func wipedWhileRead(t *testing.T) {
 	h := sandbox.NewCluster(t)
-	var line *sandbox.Proxy
+	var proxy *sandbox.Proxy
 	acme := h.AddServer(t, "acme", func(s *ingest.Server) {
-		line = sandbox.NewProxy(t, s.Host, s.Port)
-		s.Port, s.Transfer = line.Port, ingest.TransferStaged
+		proxy = sandbox.NewProxy(t, s.Host, s.Port)
+		s.Port, s.Transfer = proxy.Port, ingest.TransferStaged
 	})
-	line.AddToxic(t, "bandwidth", map[string]int{"rate": 1 << 10})
+	proxy.AddToxic(t, "bandwidth", map[string]int{"rate": 1 << 10})
 	acme.Write(t, "a.bin", sandbox.Random(20<<20))
 	fetched, fetches := firstTime(func(ingest.Staged) {})
-	h.StartWorkerWith(t, h.Cfg, moments{afterFetch: fetched}.wrap)
+	h.StartWorkerWith(t, h.Cfg, hooks{afterFetch: fetched}.wrap)
 	scan := h.Scan(t)
-	sandbox.Eventually(t, func() bool { return longestStaged(h.Cfg.Staging.Dir) > 2<<20 }, sandbox.Timeout, tick)
+	sandbox.Eventually(t, func() bool { return largestStaged(h.Cfg.Staging.Dir) > 2<<20 }, sandbox.Timeout, tick)
 	require.Zero(t, fetches.Load())
 	require.NoError(t, os.RemoveAll(filepath.Join(h.Cfg.Staging.Dir, "files")))
 	require.NoError(t, os.Mkdir(filepath.Join(h.Cfg.Staging.Dir, "files"), 0o700))
-	line.RemoveToxic(t, "bandwidth")
+	proxy.RemoveToxic(t, "bandwidth")
 	h.AwaitScans(t, scan)
 	file := h.Completed(t, acme.Path("a.bin"))
 	requireRetryRecorded(t, h, file.UUID, "checkpoint")
 	h.RequireExactlyOnce(t)
 }
 
-// harmStaging ingests one file with the hooks in the worker.
-func harmStaging(t *testing.T, size int, m moments) *sandbox.Cluster {
+// ingestWithHooks ingests one file with the hooks in the worker.
+func ingestWithHooks(t *testing.T, size int, fns hooks) *sandbox.Cluster {
 	t.Helper()
 	h := sandbox.NewCluster(t)
 	acme := h.AddServer(t, "acme", sandbox.Staged)
 	acme.Write(t, "a.bin", sandbox.Random(size))
-	h.StartWorkerWith(t, h.Cfg, m.wrap)
+	h.StartWorkerWith(t, h.Cfg, fns.wrap)
 	h.ScanAndWait(t)
 	return h
 }
@@ -187,17 +187,6 @@ func flipInFile(t *testing.T, path string) {
 // wipeFiles removes all staged files of the folder that contains path.
 func wipeFiles(t *testing.T, path string) {
 	assert.NoError(t, os.RemoveAll(filepath.Dir(path)))
-}
-
-// longestStaged returns the length of the longest staged file.
-func longestStaged(dir string) (most int64) {
-	found, _ := filepath.Glob(filepath.Join(dir, "files", "*", "data"))
-	for _, path := range found {
-		if info, err := os.Stat(path); err == nil {
-			most = max(most, info.Size())
-		}
-	}
-	return most
 }
 
 func fileExists(path string) bool {

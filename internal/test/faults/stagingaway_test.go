@@ -21,9 +21,9 @@ import (
 	"stevedore/worker"
 )
 
-// TestFault75_StagingAway makes the staging folder of a worker unavailable while it holds
+// TestFault75_StagingUnavailable makes the staging folder of a worker unavailable while it holds
 // a complete file, and restores it.
-func TestFault75_StagingAway(t *testing.T) {
+func TestFault75_StagingUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]struct {
 		spoil  func(t *testing.T, dir string) (repair func())
@@ -39,18 +39,18 @@ func TestFault75_StagingAway(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			loseStaging(t, fault.spoil, fault.kind, fault.reason)
+			breakStaging(t, fault.spoil, fault.kind, fault.reason)
 		})
 	}
 }
 
-func loseStaging(t *testing.T, spoil func(*testing.T, string) func(), kind ingest.Kind, reason string) {
+func breakStaging(t *testing.T, spoil func(*testing.T, string) func(), kind ingest.Kind, reason string) {
 	h := sandbox.NewCluster(t)
 	volume := mountVolume(t, t.TempDir(), "size=16m,nr_inodes=200")
 	h.Cfg.Staging.Dir = filepath.Join(volume, "staging")
 	h.Cfg.API.Token = "token-of-the-test"
 	proxy := newStoreProxy(t, h)
-	proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
+	proxy.inject(func(w http.ResponseWriter, r *http.Request) bool {
 		held := strings.HasSuffix(r.URL.Path, "/whole.bin")
 		if held {
 			refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
@@ -60,7 +60,7 @@ func loseStaging(t *testing.T, spoil func(*testing.T, string) func(), kind inges
 	fetched, fetches := firstTime(func(ingest.Staged) {})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	h.StartWorkerWired(t, h.Cfg, worker.Wiring{Wrap: moments{afterFetch: fetched}.wrap, Scrapes: listener})
+	h.StartWorkerWired(t, h.Cfg, worker.Wiring{Wrap: hooks{afterFetch: fetched}.wrap, Scrapes: listener})
 	ready := func() string { return readyz(t, listener.Addr().String(), h.Cfg.API.Token.Reveal()) }
 
 	acme, globex := h.AddServer(t, "acme", sandbox.Staged), h.AddServer(t, "globex", sandbox.InMemory)
@@ -79,7 +79,7 @@ func loseStaging(t *testing.T, spoil func(*testing.T, string) func(), kind inges
 	sandbox.Eventually(t, func() bool { return strings.Contains(ready(), reason) }, sandbox.Timeout, tick, "readyz lacks the reason")
 	assert.Contains(t, scrape(t, listener.Addr().String()+"/metrics", h.Cfg.API.Token.Reveal()), "\nstevedore_staging_up 0\n")
 
-	proxy.harm(nil, nil)
+	proxy.inject(nil, nil)
 	repair()
 	h.AwaitScans(t, first)
 	h.AwaitScans(t, second)

@@ -47,29 +47,29 @@ var losses = map[string]func(t *testing.T, acme *services.SSHD){
 func TestFault72_SourceGoneOnceStored(t *testing.T) {
 	t.Parallel()
 	for _, s := range storing {
-		for loss, lose := range losses {
+		for loss, remove := range losses {
 			t.Run(fmt.Sprintf("%s/%s/worker killed", s.name, loss), func(t *testing.T) {
 				if !s.quick || loss != "removed" {
-					long(t)
+					chaosOnly(t)
 				}
 				t.Parallel()
 				h, acme, content := storedOnce(t, s.size, s.change)
 				first := h.StartProcess(t, sandbox.ProcessOptions{Crash: s.made})
 				scan := h.ScanAsync(t)
 				first.RequireCrashed(t)
-				lose(t, acme)
+				remove(t, acme)
 				h.StartProcess(t, sandbox.ProcessOptions{})
 				h.AwaitScans(t, scan())
 				requireAdopted(t, h, acme, content)
 			})
 			t.Run(fmt.Sprintf("%s/%s/commit fails", s.name, loss), func(t *testing.T) {
 				if !s.quick && loss != "removed" {
-					long(t)
+					chaosOnly(t)
 				}
 				t.Parallel()
 				h, acme, content := storedOnce(t, s.size, s.change)
 				h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
-					d.Ledger = &unrecorded{Ledger: d.Ledger, lose: func() { lose(t, acme) }}
+					d.Ledger = &unrecorded{Ledger: d.Ledger, remove: func() { remove(t, acme) }}
 					return d
 				})
 				h.ScanAndWait(t)
@@ -83,13 +83,13 @@ func TestFault72_SourceGoneOnceStored(t *testing.T) {
 type unrecorded struct {
 	activities.Ledger
 	failed atomic.Bool
-	lose   func()
+	remove   func()
 }
 
 func (u *unrecorded) Apply(ctx context.Context, change ingest.Change) error {
 	if change.To == ingest.StatusUploaded && u.failed.CompareAndSwap(false, true) {
-		u.lose()
-		return ingest.Errorf(ingest.KindTransient, "the database is away")
+		u.remove()
+		return ingest.Errorf(ingest.KindTransient, "the database is unavailable")
 	}
 	return u.Ledger.Apply(ctx, change)
 }
@@ -129,12 +129,12 @@ func TestFault72_AForeignObjectIsNotAdopted(t *testing.T) {
 				return d
 			})
 			h.Scan(t)
-			file := h.Parked(t, acme.Path("a.bin"))
+			file := h.Failed(t, acme.Path("a.bin"))
 			require.Equal(t, ingest.KindConflict, file.ErrorKind, file.ErrorMessage)
 			require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", workflows.UpdateRetry,
 				workflows.OperatorAction{From: ingest.FirstStep(file.Mode), Actor: "ann", Reason: "once more"}))
 			sandbox.Eventually(t, func() bool { return sandbox.Count(h.Events(t, file.UUID), ingest.EventError) == 2 }, sandbox.Timeout, tick, "the second try does not fail")
-			assert.Equal(t, ingest.KindConflict, h.Parked(t, acme.Path("a.bin")).ErrorKind)
+			assert.Equal(t, ingest.KindConflict, h.Failed(t, acme.Path("a.bin")).ErrorKind)
 		})
 	}
 }

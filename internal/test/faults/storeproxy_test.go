@@ -66,8 +66,8 @@ func newStoreProxy(t *testing.T, h *sandbox.Cluster) *storeProxy {
 	return p
 }
 
-// harm sets the faults of requests and responses; nil is none.
-func (p *storeProxy) harm(meddle func(http.ResponseWriter, *http.Request) bool, lose func(*http.Request) bool) {
+// inject sets the faults of requests and responses; nil is none.
+func (p *storeProxy) inject(meddle func(http.ResponseWriter, *http.Request) bool, lose func(*http.Request) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.meddle, p.lose = meddle, lose

@@ -29,9 +29,9 @@ func TestFault59_TemporalKilled(t *testing.T) {
 	own, variable := newOwnTemporal(t, h)
 	// The bandwidth is limited so that most files are unfinished when the server is
 	// killed, on any machine. The limit is removed afterwards.
-	slow, line := slowServer(t, h, "slow", 256)
+	slow, proxy := slowServer(t, h, "slow", 256)
 	slow.Write(t, "large.bin", sandbox.Random(32<<20))
-	acme, acmeLine := lineTo(t, h, "acme", 128, nil)
+	acme, acmeLine := serverBehindProxy(t, h, "acme", 128, nil)
 	const small = 120
 	for i := range small {
 		acme.Write(t, fmt.Sprintf("%03d.csv", i), sandbox.Random(256<<10+i))
@@ -39,13 +39,13 @@ func TestFault59_TemporalKilled(t *testing.T) {
 	h.StartProcess(t, sandbox.ProcessOptions{Env: []string{variable}})
 	scan := h.Scan(t)
 	large := h.File(t, slow.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
-	sandbox.Eventually(t, func() bool { return completedFiles(t, h) >= small/10 }, sandbox.Timeout, tick, "the small files do not arrive")
+	sandbox.Eventually(t, func() bool { return completedFiles(t, h) >= small/10 }, sandbox.Timeout, tick, "the small files are not completed")
 	acknowledged := keepStarting(t, h)
 	before := historyLengths(t, h)
 	own.kill()
 	kept := acknowledged()
 	done := completedFiles(t, h)
-	require.Less(t, done, small, "the server was not under load any more")
+	require.Less(t, done, small, "no small file was in flight at the kill")
 	require.Contains(t, before, large.UUID, "the large file is in flight")
 
 	own.start(t)
@@ -57,9 +57,9 @@ func TestFault59_TemporalKilled(t *testing.T) {
 	require.NotEmpty(t, kept, "no start was acknowledged before the kill")
 	for _, id := range kept {
 		_, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), id, "")
-		require.NoError(t, err, "the start of %s was acknowledged and is lost", id)
+		require.NoError(t, err, "the acknowledged start of %s is lost", id)
 	}
-	line.RemoveToxic(t, "bandwidth")
+	proxy.RemoveToxic(t, "bandwidth")
 	acmeLine.RemoveToxic(t, "bandwidth")
 	h.AwaitScans(t, scan)
 	for _, f := range h.Files(t) {
@@ -77,11 +77,11 @@ func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	h.SetTimeout(8 * sandbox.Timeout)
 	own, variable := newOwnTemporal(t, h)
-	slow, line := slowServer(t, h, "slow", 32) // minutes for each file, until it is fast again
+	slow, proxy := slowServer(t, h, "slow", 32) // minutes for each file, until it is fast again
 	acme := h.AddServer(t, "acme", nil)
 	slow.Write(t, "copied.bin", sandbox.Random(8<<20))
 	writeSmall(t, acme, "copied", 10)
-	h.StartProcess(t, sandbox.ProcessOptions{Env: []string{variable, hasty}})
+	h.StartProcess(t, sandbox.ProcessOptions{Env: []string{variable, shortHostTimeout}})
 	h.Scan(t)
 	copiedFile := h.File(t, slow.Path("copied.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
 	h.Completed(t, acme.Path("copied-009.csv"))
@@ -91,29 +91,29 @@ func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	writeSmall(t, acme, "lost", 20)
 	h.Scan(t)
 	lost := h.File(t, slow.Path("lost.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
-	sandbox.Eventually(t, func() bool { return completedFiles(t, h) >= 15 }, sandbox.Timeout, tick, "the files after the copy do not arrive")
+	sandbox.Eventually(t, func() bool { return completedFiles(t, h) >= 15 }, sandbox.Timeout, tick, "the files written after the copy are not completed")
 	own.kill()
 	own.putBack(t, older)
 	own.start(t)
 	require.True(t, hasWorkflow(t, h, copiedFile.UUID), "the copy has no workflow of the file that was in flight")
-	require.False(t, hasWorkflow(t, h, lost.UUID), "the copy is not from before: this tests nothing")
+	require.False(t, hasWorkflow(t, h, lost.UUID), "the copy has the later workflows: it is too recent")
 
-	line.RemoveToxic(t, "bandwidth")
+	proxy.RemoveToxic(t, "bandwidth")
 	requeued := int64(0)
 	sandbox.Eventually(t, func() bool {
 		requeued += h.Reconcile(t).Requeued
 		h.Scan(t)
 		return len(h.Files(t)) == 32 && completedFiles(t, h) == 32
-	}, 3*sandbox.Timeout, 2*time.Second, "not every file arrives")
-	assert.Positive(t, requeued, "nothing was brought back")
+	}, 3*sandbox.Timeout, 2*time.Second, "not every file is completed")
+	assert.Positive(t, requeued, "no file was recovered")
 	for _, f := range h.Files(t) {
 		if hasWorkflow(t, h, f.UUID) { // workflows of files completed before the loss are gone
 			h.AwaitIngest(t, f.UUID)
 		}
 	}
-	sandbox.Eventually(t, func() bool { return h.Reconcile(t).HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
-		sandbox.Timeout, time.Second, "what was staged is never swept")
-	figure(t, "fault 59: with an older copy of Temporal's database %d files were brought back", requeued)
+	sandbox.Eventually(t, func() bool { return h.Reconcile(t).HostsSilent == 0 && largestStaged(h.Cfg.Staging.Dir) == 0 },
+		sandbox.Timeout, time.Second, "orphaned staged bytes remain")
+	figure(t, "fault 59: with an older copy of Temporal's database %d files were recovered", requeued)
 	h.RequireExactlyOnce(t)
 }
 

@@ -20,38 +20,38 @@ func TestFault79_UpgradedInFlight(t *testing.T) {
 	h := sandbox.NewCluster(t)
 	stop := h.StartWorkerWired(t, h.Cfg, worker.Wiring{BuildID: "before"})
 	acme := h.AddServer(t, "acme", sandbox.Staged)
-	acme.Write(t, "parked.bin", sandbox.Random(1000))
-	acme.Write(t, "parked.bin.sha256", []byte(sandbox.Digest([]byte("other"))+"  parked.bin\n"))
+	acme.Write(t, "failed.bin", sandbox.Random(1000))
+	acme.Write(t, "failed.bin.sha256", []byte(sandbox.Digest([]byte("other"))+"  failed.bin\n"))
 	h.Scan(t)
-	parked := h.Parked(t, acme.Path("parked.bin"))
+	failed := h.Failed(t, acme.Path("failed.bin"))
 
-	var line *sandbox.Proxy
+	var proxy *sandbox.Proxy
 	slow := h.AddServer(t, "slow", func(s *ingest.Server) {
-		line = sandbox.NewProxy(t, s.Host, s.Port)
-		s.Port, s.Transfer = line.Port, ingest.TransferStaged
+		proxy = sandbox.NewProxy(t, s.Host, s.Port)
+		s.Port, s.Transfer = proxy.Port, ingest.TransferStaged
 	})
 	slow.Write(t, "moving.bin", sandbox.Random(8<<20))
 	scan := h.Scan(t)
 	h.File(t, slow.Path("moving.bin"), func(ingest.File) bool { return true })
-	line.AddToxic(t, "bandwidth", map[string]int{"rate": 1 << 9})
+	proxy.AddToxic(t, "bandwidth", map[string]int{"rate": 1 << 9})
 	moving := h.File(t, slow.Path("moving.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDownloading })
-	sandbox.Eventually(t, func() bool { return longestStaged(h.Cfg.Staging.Dir) > 100<<10 }, sandbox.Timeout, tick)
+	sandbox.Eventually(t, func() bool { return largestStaged(h.Cfg.Staging.Dir) > 100<<10 }, sandbox.Timeout, tick)
 	acme.Write(t, "settling.bin", sandbox.Random(3000))
 	late := h.Scan(t)
 	h.File(t, acme.Path("settling.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusDiscovered })
-	runs := []string{runOf(t, h, parked.UUID), runOf(t, h, moving.UUID)} // a file that is fetched again gets another run
+	runs := []string{runOf(t, h, failed.UUID), runOf(t, h, moving.UUID)} // a file that is fetched again gets another run
 	stop()
 
-	line.RemoveToxic(t, "bandwidth")
+	proxy.RemoveToxic(t, "bandwidth")
 	h.StartWorkerWired(t, h.Cfg, worker.Wiring{BuildID: "after"})
-	acme.Write(t, "parked.bin.sha256", []byte(sandbox.Digest(sandbox.Random(1000))+"  parked.bin\n"))
-	require.NoError(t, h.SendUpdate(t, parked.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "corrected"}))
+	acme.Write(t, "failed.bin.sha256", []byte(sandbox.Digest(sandbox.Random(1000))+"  failed.bin\n"))
+	require.NoError(t, h.SendUpdate(t, failed.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "corrected"}))
 	h.AwaitScans(t, scan)
 	h.AwaitScans(t, late)
-	for _, path := range []string{acme.Path("parked.bin"), acme.Path("settling.bin"), slow.Path("moving.bin")} {
+	for _, path := range []string{acme.Path("failed.bin"), acme.Path("settling.bin"), slow.Path("moving.bin")} {
 		h.AwaitIngest(t, h.Completed(t, path).UUID)
 	}
-	for i, file := range []ingest.File{parked, moving} {
+	for i, file := range []ingest.File{failed, moving} {
 		assert.Equal(t, []string{"before", "after"}, buildsOf(t, h, file.UUID, runs[i]), file.RemotePath)
 	}
 	h.RequireExactlyOnce(t)

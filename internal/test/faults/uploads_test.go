@@ -26,7 +26,7 @@ func TestFault45_OrphanUploads(t *testing.T) {
 	h.AwaitIngest(t, done.UUID)
 
 	release := make(chan struct{})
-	proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+	proxy.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 		if isPart(r, "3") {
 			<-release
 		}
@@ -42,11 +42,11 @@ func TestFault45_OrphanUploads(t *testing.T) {
 	require.Equal(t, 2, h.S3.OpenUploads(t))
 
 	assert.EqualValues(t, 1, h.Reconcile(t).UploadsAborted)
-	assert.Equal(t, 1, h.S3.OpenUploads(t), "the live one is spared")
+	assert.Equal(t, 1, h.S3.OpenUploads(t), "the upload in progress is kept")
 
 	close(release)
 	h.AwaitScans(t, scan)
 	h.AwaitIngest(t, h.Completed(t, acme.Path("live.bin")).UUID)
-	assert.Equal(t, 1, proxy.taken("1"), "the upload resumes after it")
+	assert.Equal(t, 1, proxy.taken("1"), "the upload resumes after the stored parts")
 	h.RequireExactlyOnce(t)
 }

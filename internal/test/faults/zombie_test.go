@@ -13,8 +13,8 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// hasty shortens the timeouts after which the files of a silent host are taken over.
-const hasty = "STEVEDORE_WORKER_HOST_TIMEOUT=5s"
+// shortHostTimeout shortens the timeouts after which the files of a silent host are taken over.
+const shortHostTimeout = "STEVEDORE_WORKER_HOST_TIMEOUT=5s"
 
 // TestFault58_AZombieChangesNothing: a worker is suspended beyond its heartbeat timeout,
 // another one takes over and finishes, and the first is resumed.
@@ -23,15 +23,15 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 	t.Run("in a download", func(t *testing.T) {
 		t.Parallel()
 		h := sandbox.NewCluster(t)
-		acme, line := slowServer(t, h, "acme", 2<<10)
+		acme, proxy := slowServer(t, h, "acme", 2<<10)
 		acme.Write(t, "a.bin", sandbox.Random(24<<20))
-		zombie := h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty}})
+		zombie := h.StartProcess(t, sandbox.ProcessOptions{Env: []string{shortHostTimeout}})
 		scan := h.Scan(t)
 		awaitStaged(t, h.Cfg.Staging.Dir, 4<<20)
 		zombie.Signal(syscall.SIGSTOP)
-		line.RemoveToxic(t, "bandwidth")
+		proxy.RemoveToxic(t, "bandwidth")
 		variable, _ := staging(t, h)
-		h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty, variable}})
+		h.StartProcess(t, sandbox.ProcessOptions{Env: []string{shortHostTimeout, variable}})
 		h.AwaitScans(t, scan)
 		requireHarmless(t, h, zombie, acme)
 	})
@@ -40,7 +40,7 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 		t.Parallel()
 		h := sandbox.NewCluster(t)
 		reached, release := make(chan struct{}), make(chan struct{})
-		_, amqp := newBrokerWire(t, h, func(n int32) severing {
+		_, amqp := newCuttingBrokerProxy(t, h, func(n int32) cutPosition {
 			if n == 1 {
 				close(reached)
 				<-release
@@ -49,15 +49,15 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 		})
 		acme := h.AddServer(t, "acme", nil)
 		acme.Write(t, "a.bin", sandbox.Random(1000))
-		zombie := h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty, "STEVEDORE_AMQP_URL=" + amqp}})
+		zombie := h.StartProcess(t, sandbox.ProcessOptions{Env: []string{shortHostTimeout, "STEVEDORE_AMQP_URL=" + amqp}})
 		scan := h.Scan(t)
 		await(t, reached, "no notification is published")
 		zombie.Signal(syscall.SIGSTOP)
 		variable, _ := staging(t, h)
-		h.StartProcess(t, sandbox.ProcessOptions{Env: []string{hasty, variable}})
+		h.StartProcess(t, sandbox.ProcessOptions{Env: []string{shortHostTimeout, variable}})
 		h.Completed(t, acme.Path("a.bin"))
 		close(release) // the suspended worker's request arrives in the end
-		sandbox.Eventually(t, func() bool { return queued(t, h) == 2 }, sandbox.Timeout, tick, "the zombie's message never came")
+		sandbox.Eventually(t, func() bool { return queued(t, h) == 2 }, sandbox.Timeout, tick, "the suspended worker does not publish its message")
 		h.AwaitScans(t, scan)
 		requireHarmless(t, h, zombie, acme)
 	})
@@ -67,7 +67,7 @@ func TestFault58_AZombieChangesNothing(t *testing.T) {
 // the object, and a worker on another host sends the same request for the same key. The
 // store receives both concurrently, and the first worker is resumed.
 func TestFault40_TwoWorkerProcesses(t *testing.T) {
-	long(t)
+	chaosOnly(t)
 	t.Parallel()
 	for name, size := range sizes {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +76,7 @@ func TestFault40_TwoWorkerProcesses(t *testing.T) {
 			proxy := newStoreProxy(t, h)
 			first, both := make(chan struct{}), make(chan struct{})
 			creations := make(chan struct{}, 2)
-			proxy.harm(func(_ http.ResponseWriter, r *http.Request) bool {
+			proxy.inject(func(_ http.ResponseWriter, r *http.Request) bool {
 				if creates(r) {
 					select {
 					case creations <- struct{}{}:
@@ -93,10 +93,10 @@ func TestFault40_TwoWorkerProcesses(t *testing.T) {
 			}, nil)
 			acme := h.AddServer(t, "acme", nil)
 			acme.Write(t, "a.bin", sandbox.Random(size))
-			env := []string{hasty, "STEVEDORE_S3_ENDPOINT=" + proxy.Address}
+			env := []string{shortHostTimeout, "STEVEDORE_S3_ENDPOINT=" + proxy.Address}
 			zombie := h.StartProcess(t, sandbox.ProcessOptions{Env: env})
 			scan := h.Scan(t)
-			await(t, first, "nothing is uploaded")
+			await(t, first, "no upload starts")
 			zombie.Signal(syscall.SIGSTOP)
 			began := time.Now()
 			variable, _ := staging(t, h)
@@ -105,7 +105,7 @@ func TestFault40_TwoWorkerProcesses(t *testing.T) {
 			figure(t, "fault 40 %s: another host had stored the object %s after the first was frozen", name, seconds(time.Since(began)))
 			requireHarmless(t, h, zombie, acme)
 			// Unsent bytes of the first worker arrive after it is resumed.
-			assert.Positive(t, proxy.refused("PreconditionFailed")+proxy.refused("NoSuchUpload"), "none of the two was refused")
+			assert.Positive(t, proxy.refused("PreconditionFailed")+proxy.refused("NoSuchUpload"), "neither request was refused")
 		})
 	}
 }
@@ -119,8 +119,8 @@ func requireHarmless(t *testing.T, h *sandbox.Cluster, zombie *sandbox.Process, 
 	assert.Equal(t, ingest.StatusCompleted, file.Status)
 	events := h.Events(t, file.UUID)
 	zombie.Signal(syscall.SIGCONT)
-	sandbox.Eventually(t, func() bool { return h.Reconcile(t).HostsSilent == 0 && stagedBytes(h.Cfg.Staging.Dir) == 0 },
-		sandbox.Timeout, time.Second, "the zombie has given up and its staging is swept")
+	sandbox.Eventually(t, func() bool { return h.Reconcile(t).HostsSilent == 0 && largestStaged(h.Cfg.Staging.Dir) == 0 },
+		sandbox.Timeout, time.Second, "the suspended worker keeps its staged bytes")
 	assert.Equal(t, events, h.Events(t, file.UUID))
 	h.RequireExactlyOnce(t)
 }

@@ -15,13 +15,13 @@ import (
 // TestRecipesForResets shows the effects of a reset, and what it does not change.
 func TestRecipesForResets(t *testing.T) {
 	t.Parallel()
-	y := newParkedFiles(t, sandbox.Staged)
+	y := newFailingServer(t, sandbox.Staged)
 	p := at(t, y.Cluster, client.DefaultNamespace)
 	y.Write(t, "done.csv", sandbox.Random(200))
 	y.ScanAndWait(t)
 	done := y.Completed(t, y.Path("done.csv"))
 	y.AwaitIngest(t, done.UUID)
-	files := y.park(t, "over.csv", "step.csv", "skipped.csv")
+	files := y.fail(t, "over.csv", "step.csv", "skipped.csv")
 	over, step, skipped := files[0], files[1], files[2]
 
 	// A file in error is retried, without a recorded actor.

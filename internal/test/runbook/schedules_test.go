@@ -103,7 +103,7 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	require.NoError(t, err)
 	p.run(t, "terminate", "FILE_UUID", first.UUID)
 	p.run(t, "cancel", "FILE_UUID", second.UUID)
-	cancelled := h.Parked(t, second.RemotePath)
+	cancelled := h.Failed(t, second.RemotePath)
 	assert.EqualValues(t, "cancelled", cancelled.ErrorKind)
 	assert.Error(t, h.Temporal.GetWorkflow(h.Context(t), ingest.IngestWorkflowID(second.UUID), "").Get(h.Context(t), nil))
 	p.run(t, "reconcile-trigger")

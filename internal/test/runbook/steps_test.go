@@ -37,7 +37,7 @@ func attempt(described string) int {
 func TestRecipesForStepsThatAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	tries := &tries{}
-	y := newParkedFilesWith(t, sandbox.Staged, func(d activities.Deps) activities.Deps {
+	y := newFailingServerWith(t, sandbox.Staged, func(d activities.Deps) activities.Deps {
 		d.Objects = countedTries{d.Objects, tries}
 		return d
 	})
@@ -135,7 +135,7 @@ func (s stall) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
 func TestAStepThatRunsIsPausedAtItsNextReport(t *testing.T) {
 	t.Parallel()
 	reached, release := make(chan struct{}, 1), make(chan struct{})
-	y := newParkedFilesWith(t, sandbox.Staged, func(d activities.Deps) activities.Deps {
+	y := newFailingServerWith(t, sandbox.Staged, func(d activities.Deps) activities.Deps {
 		d.Objects = stall{d.Objects, reached, release}
 		return d
 	})

@@ -25,7 +25,7 @@ func CrashPointsOf(mode ingest.Mode) (points []string) {
 		[]string{"observe", "promote", "finish scan", "reserve slots", "start ingest"},
 		steps[mode],
 		[]string{"publish", "ledger completed", "rename", "remove"},
-		// Parking, retry by an operator, and a vanished file.
+		// A failure, retry by an operator, and a vanished file.
 		[]string{"ledger error", "ledger ready", "ledger vanished"},
 	) {
 		points = append(points, "before "+name, "after "+name)

@@ -141,8 +141,8 @@ func (h *Cluster) Completed(t testing.TB, path string) ingest.File {
 	return h.File(t, path, func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 }
 
-// Parked waits until the file at path is in status error and returns it.
-func (h *Cluster) Parked(t testing.TB, path string) ingest.File {
+// Failed waits until the file at path is in status error and returns it.
+func (h *Cluster) Failed(t testing.TB, path string) ingest.File {
 	t.Helper()
 	return h.File(t, path, func(f ingest.File) bool { return f.Status == ingest.StatusError })
 }

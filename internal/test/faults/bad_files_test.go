@@ -73,7 +73,7 @@ func TestBadFilesLeaveTheirSlotsToGoodOnes(t *testing.T) {
 					assert.NotEmpty(t, f.ErrorMessage)
 					assert.False(t, f.NotBefore.IsZero())
 					if name == "hangs" {
-						assert.EqualValues(t, 1, sandbox.Detail(h.Events(t, f.UUID), ingest.EventDeferred, "attempts"), "a second try would take as long")
+						assert.EqualValues(t, 1, sandbox.Detail(h.Events(t, f.UUID), ingest.EventDeferred, "attempts"), "a second attempt would take as long")
 					}
 				}
 				faulty.SetFaults(services.SFTPFaults{})
@@ -86,9 +86,9 @@ func TestBadFilesLeaveTheirSlotsToGoodOnes(t *testing.T) {
 	}
 }
 
-// TestAServerWithOnlyBadFilesGetsFewLogIns: however many files fail concurrently, there
+// TestAServerWithOnlyBadFilesGetsFewLogins: however many files fail concurrently, there
 // are few logins, and every file gets its attempts.
-func TestAServerWithOnlyBadFilesGetsFewLogIns(t *testing.T) {
+func TestAServerWithOnlyBadFilesGetsFewLogins(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker(t)

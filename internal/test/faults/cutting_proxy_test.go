@@ -13,30 +13,30 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// wire forwards bytes between a client and a service, and cuts a connection at a moment
-// determined by the client's data.
-type wire struct {
+// cuttingProxy forwards bytes between a client and a service, and cuts a connection when
+// the client's data contains a mark.
+type cuttingProxy struct {
 	listener net.Listener
 	target   string
 	// next, if not nil, decides on client data that contains mark.
 	mark []byte
-	next func(occurrence int32) severing
+	next func(occurrence int32) cutPosition
 	// seen counts client sends with mark, cuts the cut connections.
 	seen, cuts atomic.Int32
-	// listening counts how often the service has sent the text.
-	listening map[string]*atomic.Int32
+	// counts counts how often the service has sent the text.
+	counts map[string]*atomic.Int32
 
 	mu   sync.Mutex
 	open map[net.Conn]struct{}
 	busy sync.WaitGroup
 }
 
-// severing is the position of a cut.
-type severing int
+// cutPosition is the position of a cut.
+type cutPosition int
 
 const (
 	// pass does not cut.
-	pass severing = iota
+	pass cutPosition = iota
 	// cutBefore cuts before the service receives the data.
 	cutBefore
 	// cutAfter cuts after the service has processed the data, before the client gets the
@@ -44,45 +44,45 @@ const (
 	cutAfter
 )
 
-// newWire starts a wire to the service of a URL and returns the URL of the wire. It
+// newCuttingProxy starts a proxy to the service of a URL and returns the proxy's URL. It
 // counts how often the service sends each of the texts.
-func newWire(t *testing.T, service, mark string, next func(occurrence int32) severing, texts ...string) (*wire, string) {
+func newCuttingProxy(t *testing.T, service, mark string, next func(occurrence int32) cutPosition, texts ...string) (*cuttingProxy, string) {
 	t.Helper()
 	u, err := url.Parse(service)
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	w := &wire{
+	w := &cuttingProxy{
 		listener: listener, target: u.Host, mark: []byte(mark), next: next,
-		listening: map[string]*atomic.Int32{}, open: map[net.Conn]struct{}{},
+		counts: map[string]*atomic.Int32{}, open: map[net.Conn]struct{}{},
 	}
 	for _, text := range texts {
-		w.listening[text] = &atomic.Int32{}
+		w.counts[text] = &atomic.Int32{}
 	}
 	u.Host = listener.Addr().String()
 	w.busy.Go(w.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
-		w.hangUp()
+		w.closeAll()
 		w.busy.Wait()
 	})
 	return w, u.String()
 }
 
-// newBrokerWire is newWire to the broker, without heartbeats. The broker then tolerates a
-// suspended worker, and the wire sees only responses.
-func newBrokerWire(t *testing.T, h *sandbox.Cluster, next func(occurrence int32) severing) (*wire, string) {
+// newCuttingBrokerProxy is newCuttingProxy to the broker, without heartbeats. The broker
+// then tolerates a suspended worker, and the proxy forwards only responses.
+func newCuttingBrokerProxy(t *testing.T, h *sandbox.Cluster, next func(occurrence int32) cutPosition) (*cuttingProxy, string) {
 	t.Helper()
 	u, err := url.Parse(h.AMQP.URL)
 	require.NoError(t, err)
 	u.RawQuery = "heartbeat=0"
-	return newWire(t, u.String(), notificationMark, next)
+	return newCuttingProxy(t, u.String(), notificationMark, next)
 }
 
-// heard returns how often the service has sent the text.
-func (w *wire) heard(text string) int32 { return w.listening[text].Load() }
+// received returns how often the service has sent the text.
+func (w *cuttingProxy) received(text string) int32 { return w.counts[text].Load() }
 
-func (w *wire) accept() {
+func (w *cuttingProxy) accept() {
 	for {
 		client, err := w.listener.Accept()
 		if err != nil {
@@ -96,13 +96,13 @@ func (w *wire) accept() {
 		w.mu.Lock()
 		w.open[client], w.open[server] = struct{}{}, struct{}{}
 		w.mu.Unlock()
-		var deaf atomic.Bool
-		w.busy.Go(func() { w.up(server, client, &deaf) })
-		w.busy.Go(func() { w.down(client, server, &deaf) })
+		var cutNext atomic.Bool
+		w.busy.Go(func() { w.forward(server, client, &cutNext) })
+		w.busy.Go(func() { w.forwardResponses(client, server, &cutNext) })
 	}
 }
 
-func (w *wire) up(server, client net.Conn, deaf *atomic.Bool) {
+func (w *cuttingProxy) forward(server, client net.Conn, cutNext *atomic.Bool) {
 	defer w.close(server, client)
 	buffer := make([]byte, 1<<20)
 	for {
@@ -114,7 +114,7 @@ func (w *wire) up(server, client net.Conn, deaf *atomic.Bool) {
 				return
 			case cutAfter:
 				w.cuts.Add(1)
-				deaf.Store(true)
+				cutNext.Store(true)
 			case pass:
 			}
 		}
@@ -124,17 +124,17 @@ func (w *wire) up(server, client net.Conn, deaf *atomic.Bool) {
 	}
 }
 
-// down waits for the service's response before it cuts, so that the service has executed
+// forwardResponses waits for the service's response before it cuts, so that the service has executed
 // the request.
-func (w *wire) down(client, server net.Conn, deaf *atomic.Bool) {
+func (w *cuttingProxy) forwardResponses(client, server net.Conn, cutNext *atomic.Bool) {
 	defer w.close(server, client)
 	buffer := make([]byte, 1<<20)
 	for {
 		n, err := server.Read(buffer)
-		for text, count := range w.listening {
+		for text, count := range w.counts {
 			count.Add(int32(bytes.Count(buffer[:n], []byte(text))))
 		}
-		if deaf.Load() {
+		if cutNext.Load() {
 			return
 		}
 		if _, writeErr := client.Write(buffer[:n]); err != nil || writeErr != nil {
@@ -143,7 +143,7 @@ func (w *wire) down(client, server net.Conn, deaf *atomic.Bool) {
 	}
 }
 
-func (w *wire) close(ends ...net.Conn) {
+func (w *cuttingProxy) close(ends ...net.Conn) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, end := range ends {
@@ -152,7 +152,7 @@ func (w *wire) close(ends ...net.Conn) {
 	}
 }
 
-func (w *wire) hangUp() {
+func (w *cuttingProxy) closeAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for end := range w.open {

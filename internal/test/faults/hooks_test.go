@@ -17,13 +17,13 @@ import (
 // tick is the polling interval of tests.
 const tick = 20 * time.Millisecond
 
-// moments are hooks at exact points of a file's steps inside the worker; nil ones do
+// hooks are called at exact points of a file's steps inside the worker; nil ones do
 // nothing.
-type moments struct {
-	afterFetch     func(ingest.Staged)
-	beforePut      func(ingest.Put)
-	afterPut       func(ingest.Put)
-	beforeAnnounce func()
+type hooks struct {
+	afterFetch    func(ingest.Staged)
+	beforePut     func(ingest.Put)
+	afterPut      func(ingest.Put)
+	beforePublish func()
 	// finishScan may return an error instead of writing to the database.
 	finishScan func() error
 	// dueServers is called before a scan of all servers reads the due ones.
@@ -34,91 +34,91 @@ type moments struct {
 }
 
 // wrap adds the hooks to a worker's dependencies, see sandbox.StartWorkerWith.
-func (m moments) wrap(d activities.Deps) activities.Deps {
-	d.Staging = stagingMoments{d.Staging, m}
-	d.Objects = objectsMoments{d.Objects, m}
-	d.Publisher = publisherMoments{d.Publisher, m}
-	d.Catalog = catalogMoments{d.Catalog, m}
+func (fns hooks) wrap(d activities.Deps) activities.Deps {
+	d.Staging = hookedStaging{d.Staging, fns}
+	d.Objects = hookedObjects{d.Objects, fns}
+	d.Publisher = hookedPublisher{d.Publisher, fns}
+	d.Catalog = hookedCatalog{d.Catalog, fns}
 	return d
 }
 
-type catalogMoments struct {
+type hookedCatalog struct {
 	activities.Catalog
-	m moments
+	hooks hooks
 }
 
-func (c catalogMoments) DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Server, error) {
-	if c.m.dueServers != nil {
-		c.m.dueServers()
+func (c hookedCatalog) DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Server, error) {
+	if c.hooks.dueServers != nil {
+		c.hooks.dueServers()
 	}
 	return c.Catalog.DueServers(ctx, q)
 }
 
-func (c catalogMoments) Observe(ctx context.Context, server, source string, seen []ingest.Observation) (ingest.ScanCounts, error) {
-	if c.m.beforeRecheck != nil && source == "recheck" {
-		c.m.beforeRecheck()
+func (c hookedCatalog) Observe(ctx context.Context, server, source string, seen []ingest.Observation) (ingest.ScanCounts, error) {
+	if c.hooks.beforeRecheck != nil && source == "recheck" {
+		c.hooks.beforeRecheck()
 	}
 	return c.Catalog.Observe(ctx, server, source, seen)
 }
 
-func (c catalogMoments) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
-	if c.m.finishScan != nil {
-		if err := c.m.finishScan(); err != nil {
+func (c hookedCatalog) FinishScan(ctx context.Context, scan ingest.ScanResult) error {
+	if c.hooks.finishScan != nil {
+		if err := c.hooks.finishScan(); err != nil {
 			return err
 		}
 	}
 	return c.Catalog.FinishScan(ctx, scan)
 }
 
-type stagingMoments struct {
+type hookedStaging struct {
 	activities.Staging
-	m moments
+	hooks hooks
 }
 
-func (s stagingMoments) Fetch(ctx context.Context, req ingest.Fetch) (ingest.Staged, error) {
+func (s hookedStaging) Fetch(ctx context.Context, req ingest.Fetch) (ingest.Staged, error) {
 	staged, err := s.Staging.Fetch(ctx, req)
-	if err == nil && s.m.afterFetch != nil {
-		s.m.afterFetch(staged)
+	if err == nil && s.hooks.afterFetch != nil {
+		s.hooks.afterFetch(staged)
 	}
 	return staged, err
 }
 
-type objectsMoments struct {
+type hookedObjects struct {
 	activities.Objects
-	m moments
+	hooks hooks
 }
 
-func (o objectsMoments) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
-	if o.m.beforePut != nil {
-		o.m.beforePut(req)
+func (o hookedObjects) Put(ctx context.Context, req ingest.Put) (ingest.Object, error) {
+	if o.hooks.beforePut != nil {
+		o.hooks.beforePut(req)
 	}
 	object, err := o.Objects.Put(ctx, req)
-	if err == nil && o.m.afterPut != nil {
-		o.m.afterPut(req)
+	if err == nil && o.hooks.afterPut != nil {
+		o.hooks.afterPut(req)
 	}
 	return object, err
 }
 
-func (o objectsMoments) PutBytes(ctx context.Context, req ingest.PutBytes) (ingest.Object, error) {
+func (o hookedObjects) PutBytes(ctx context.Context, req ingest.PutBytes) (ingest.Object, error) {
 	put := ingest.Put{Key: req.Key, Size: int64(len(req.Body)), SHA256: req.SHA256, Metadata: req.Metadata}
-	if o.m.beforePut != nil {
-		o.m.beforePut(put)
+	if o.hooks.beforePut != nil {
+		o.hooks.beforePut(put)
 	}
 	object, err := o.Objects.PutBytes(ctx, req)
-	if err == nil && o.m.afterPut != nil {
-		o.m.afterPut(put)
+	if err == nil && o.hooks.afterPut != nil {
+		o.hooks.afterPut(put)
 	}
 	return object, err
 }
 
-type publisherMoments struct {
+type hookedPublisher struct {
 	activities.Publisher
-	m moments
+	hooks hooks
 }
 
-func (a publisherMoments) Publish(ctx context.Context, message ingest.Notification) (ingest.Receipt, error) {
-	if a.m.beforeAnnounce != nil {
-		a.m.beforeAnnounce()
+func (a hookedPublisher) Publish(ctx context.Context, message ingest.Notification) (ingest.Receipt, error) {
+	if a.hooks.beforePublish != nil {
+		a.hooks.beforePublish()
 	}
 	return a.Publisher.Publish(ctx, message)
 }
@@ -157,7 +157,7 @@ func requireRetryRecorded(t *testing.T, h *sandbox.Cluster, fileUUID, reason str
 			reasons = append(reasons, message)
 		}
 	}
-	require.Contains(t, strings.Join(reasons, "\n"), reason, "the ledger lacks the reason of the wait")
+	require.Contains(t, strings.Join(reasons, "\n"), reason, "the ledger lacks the reason of the retry")
 }
 
 // waitsFor matches files that wait for a reason with the text. On a slow machine a file

@@ -23,32 +23,32 @@ import (
 // hostile is a file name that contains a link, an image and markup.
 const hostile = "`x` [c](http:) ![i](http:) <img src=x> <script>a</script> $x$ **b**.csv"
 
-// parkedFiles is a server with files in error. Its name is unique, because all tests
+// failingServer is a server with files in error. Its name is unique, because all tests
 // share a namespace.
-type parkedFiles struct {
+type failingServer struct {
 	*sandbox.Cluster
 	*services.SSHD
 	name string
 }
 
-// newParkedFiles creates a server whose small files are transferred in memory first,
+// newFailingServer creates a server whose small files are transferred in memory first,
 // unless change sets the transfer mode; change may be nil.
-func newParkedFiles(t *testing.T, change func(*ingest.Server)) *parkedFiles {
-	return newParkedFilesWith(t, change, nil)
+func newFailingServer(t *testing.T, change func(*ingest.Server)) *failingServer {
+	return newFailingServerWith(t, change, nil)
 }
 
-// newParkedFilesWith is newParkedFiles with the worker's dependencies replaced by wrap,
+// newFailingServerWith is newFailingServer with the worker's dependencies replaced by wrap,
 // which may be nil.
-func newParkedFilesWith(t *testing.T, change func(*ingest.Server), wrap func(activities.Deps) activities.Deps) *parkedFiles {
+func newFailingServerWith(t *testing.T, change func(*ingest.Server), wrap func(activities.Deps) activities.Deps) *failingServer {
 	t.Helper()
-	y := &parkedFiles{Cluster: sandbox.NewCluster(t), name: "acme-" + uuid.NewString()[:8]}
+	y := &failingServer{Cluster: sandbox.NewCluster(t), name: "acme-" + uuid.NewString()[:8]}
 	y.StartWorkerWith(t, y.Cfg, wrap)
 	y.SSHD = y.AddServer(t, y.name, change)
 	return y
 }
 
-// park brings files into error by wrong checksum files, then corrects the checksum files.
-func (y *parkedFiles) park(t *testing.T, names ...string) (files []ingest.File) {
+// fail brings files into status error by wrong checksum files, then corrects the checksum files.
+func (y *failingServer) fail(t *testing.T, names ...string) (files []ingest.File) {
 	t.Helper()
 	for _, name := range names {
 		y.Write(t, name, sandbox.Random(100))
@@ -56,26 +56,26 @@ func (y *parkedFiles) park(t *testing.T, names ...string) (files []ingest.File) 
 	}
 	y.Scan(t)
 	for _, name := range names {
-		files = append(files, y.Parked(t, y.Path(name)))
+		files = append(files, y.Failed(t, y.Path(name)))
 		y.Write(t, name+".sha256", []byte(sandbox.Digest(sandbox.Random(100))+"  "+name+"\n"))
 	}
 	return files
 }
 
-func (y *parkedFiles) skipped(t *testing.T, f ingest.File) {
+func (y *failingServer) skipped(t *testing.T, f ingest.File) {
 	t.Helper()
 	y.File(t, f.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })
 }
 
-func (y *parkedFiles) decidedBy(t *testing.T, f ingest.File) any {
+func (y *failingServer) decidedBy(t *testing.T, f ingest.File) any {
 	return sandbox.Detail(y.Events(t, f.UUID), ingest.EventOperatorAction, "actor")
 }
 
 func TestRecipesForFilesThatWait(t *testing.T) {
 	t.Parallel()
-	y := newParkedFiles(t, nil)
+	y := newFailingServer(t, nil)
 	p := at(t, y.Cluster, client.DefaultNamespace)
-	files := y.park(t, "a.csv", "b.csv", "c.csv", "d.csv", "e.csv", "f.csv", "g.csv", hostile)
+	files := y.fail(t, "a.csv", "b.csv", "c.csv", "d.csv", "e.csv", "f.csv", "g.csv", hostile)
 	last := len(files) - 1
 
 	// Find and count.
@@ -95,7 +95,7 @@ func TestRecipesForFilesThatWait(t *testing.T) {
 		assert.Contains(t, described, text)
 	}
 	status := p.run(t, "query-status", one...)
-	assert.Contains(t, status, `"parked":{"kind":"hash_mismatch"`)
+	assert.Contains(t, status, `"failure":{"kind":"hash_mismatch"`)
 	assert.Contains(t, status, `"step":"verify"`)
 	assert.Contains(t, p.run(t, "show-history", one...), "UpsertWorkflowSearchAttributes")
 	assert.Contains(t, p.run(t, "show-steps", one...), "userMetadata.summary: download 100 B from "+y.name)
@@ -141,7 +141,7 @@ func TestRecipesForFilesThatWait(t *testing.T) {
 }
 
 // requireExactlyOnce audits the results without skipped files.
-func (y *parkedFiles) requireExactlyOnce(t *testing.T, skipped ...ingest.File) {
+func (y *failingServer) requireExactlyOnce(t *testing.T, skipped ...ingest.File) {
 	t.Helper()
 	for _, f := range skipped {
 		require.NoError(t, os.Remove(f.RemotePath))

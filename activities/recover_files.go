@@ -10,8 +10,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// FindStrandedInput selects a page of files whose workflow may be gone.
-type FindStrandedInput struct {
+// RecoverFilesInput selects a page of files whose workflow may be gone.
+type RecoverFilesInput struct {
 	// Unchanged is the minimum age of a row's last change: an open workflow leaves
 	// longer gaps only while it retries.
 	Unchanged time.Duration `json:"unchanged"`
@@ -21,49 +21,49 @@ type FindStrandedInput struct {
 	Limit int `json:"limit"`
 }
 
-// Orphan is a file that needs a new workflow.
-type Orphan struct {
+// FileRestart is a file that needs a new workflow.
+type FileRestart struct {
 	ReadyFile
 	ServerUUID string        `json:"server_uuid"`
 	ServerName string        `json:"server_name"`
 	Status     ingest.Status `json:"status"`
-	// From is the first step, or Parked the failure of a file that needs attention;
+	// From is the first step, or Failure the failure of a file that needs attention;
 	// one of them is set.
-	From   ingest.Step     `json:"from,omitempty"`
-	Parked *ingest.Failure `json:"parked,omitempty"`
+	From    ingest.Step     `json:"from,omitempty"`
+	Failure *ingest.Failure `json:"failure,omitempty"`
 }
 
-// FindStrandedResult is the result for one page.
-type FindStrandedResult struct {
-	Restart  []Orphan `json:"restart,omitempty"`
-	Requeued int64    `json:"requeued"`
-	Findings []string `json:"findings,omitempty"`
-	AfterID  int64    `json:"after_id"`
-	More     bool     `json:"more"`
+// RecoverFilesResult is the result for one page.
+type RecoverFilesResult struct {
+	Restart  []FileRestart `json:"restart,omitempty"`
+	Requeued int64         `json:"requeued"`
+	Findings []string      `json:"findings,omitempty"`
+	AfterID  int64         `json:"after_id"`
+	More     bool          `json:"more"`
 }
 
-// FindStranded finds files in flight or in error whose workflow is gone: terminated,
+// RecoverFiles finds files in flight or in error whose workflow is gone: terminated,
 // timed out, or lost with Temporal's database. Files with bytes still to transfer become
 // ready again and wait for a slot. The others are returned, to be started.
-func (a *Activities) FindStranded(ctx context.Context, in FindStrandedInput) (FindStrandedResult, error) {
+func (a *Activities) RecoverFiles(ctx context.Context, in RecoverFilesInput) (RecoverFilesResult, error) {
 	watched, report, stop := a.watch(ctx, int64(in.Limit))
-	result, err := a.findStranded(watched, in, report)
+	result, err := a.recoverFiles(watched, in, report)
 	return result, applicationError(stop(err))
 }
 
-func (a *Activities) findStranded(ctx context.Context, in FindStrandedInput, report func(int64)) (result FindStrandedResult, err error) {
+func (a *Activities) recoverFiles(ctx context.Context, in RecoverFilesInput, report func(int64)) (result RecoverFilesResult, err error) {
 	files, err := a.Reconciliation.UnchangedFiles(ctx, in.Unchanged, in.AfterID, in.Limit)
 	if err != nil || len(files) == 0 {
 		return result, err
 	}
 	result.AfterID, result.More = files[len(files)-1].ID, len(files) == in.Limit
-	carried, err := a.withOpenWorkflow(ctx, files)
+	hasWorkflow, err := a.withOpenWorkflow(ctx, files)
 	if err != nil {
 		return result, err
 	}
 	for i, file := range files {
 		report(int64(i))
-		if carried[file.UUID] {
+		if hasWorkflow[file.UUID] {
 			continue
 		}
 		if err := a.recoverFile(ctx, file, &result); err != nil {
@@ -80,31 +80,31 @@ func (a *Activities) withOpenWorkflow(ctx context.Context, files []ingest.File) 
 		uuids[i] = file.UUID
 	}
 	open, err := a.Workflows.OpenIngests(ctx, uuids)
-	carried := make(map[string]bool, len(open))
+	hasWorkflow := make(map[string]bool, len(open))
 	for _, uuid := range open {
-		carried[uuid] = true
+		hasWorkflow[uuid] = true
 	}
-	return carried, err
+	return hasWorkflow, err
 }
 
-// recoverFile requeues one orphaned file, or adds it to the files to be restarted.
-func (a *Activities) recoverFile(ctx context.Context, file ingest.File, result *FindStrandedResult) error {
+// recoverFile requeues a file without a workflow, or adds it to the files to be restarted.
+func (a *Activities) recoverFile(ctx context.Context, file ingest.File, result *RecoverFilesResult) error {
 	found := func(action string) {
 		result.Findings = append(result.Findings, file.ServerName+":"+ingest.DisplayPath(file.RemotePath)+" was "+string(file.Status)+" without a workflow: "+action)
 	}
-	stranded := Orphan{
+	restart := FileRestart{
 		ReadyFile:  readyFile(file),
 		ServerUUID: file.ServerUUID, ServerName: file.ServerName, Status: file.Status,
 	}
 	switch {
 	case file.Status == ingest.StatusUploaded:
-		stranded.From = ingest.StepNotify
+		restart.From = ingest.StepNotify
 		found("its notification is published now")
-		result.Restart = append(result.Restart, stranded)
-	case file.Status == ingest.StatusError && file.ErrorKind != ingest.KindOrphaned:
-		stranded.Parked = &ingest.Failure{Step: cmp.Or(file.ErrorStep, ingest.StepDownload), Kind: file.ErrorKind, Message: file.ErrorMessage}
+		result.Restart = append(result.Restart, restart)
+	case file.Status == ingest.StatusError && file.ErrorKind != ingest.KindWorkflowLost:
+		restart.Failure = &ingest.Failure{Step: cmp.Or(file.ErrorStep, ingest.StepDownload), Kind: file.ErrorKind, Message: file.ErrorMessage}
 		found("it needs attention again")
-		result.Restart = append(result.Restart, stranded)
+		result.Restart = append(result.Restart, restart)
 	default:
 		found("it is ready again")
 		result.Requeued++
@@ -122,7 +122,7 @@ func (a *Activities) requeue(ctx context.Context, file ingest.File) error {
 	}
 	if file.Status != ingest.StatusError {
 		lost := ingest.Failure{
-			Step: ingest.StepDownload, Kind: ingest.KindOrphaned, Message: "its workflow was terminated while the file was " + string(file.Status),
+			Step: ingest.StepDownload, Kind: ingest.KindWorkflowLost, Message: "its workflow was terminated while the file was " + string(file.Status),
 		}
 		err = a.apply(ctx, file, ingest.Failed(file, lost))
 		if err != nil {

@@ -16,18 +16,18 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// TestFault73_ForgottenBytesAreKept restores a ledger from before a file was listed,
+// TestFault73_BytesWithoutARowAreKept restores a ledger from before a file was listed,
 // while only staging has the file's bytes: its source is gone. If a workflow of the file
 // is running, the file returns to the ledger. Otherwise its bytes are kept and reported,
 // as are the parts of an upload that is not in the ledger.
-func TestFault73_ForgottenBytesAreKept(t *testing.T) {
+func TestFault73_BytesWithoutARowAreKept(t *testing.T) {
 	t.Parallel()
-	for name, carried := range map[string]bool{"carried by a workflow": true, "carried by none": false} {
+	for name, hasWorkflow := range map[string]bool{"with a workflow": true, "without a workflow": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := sandbox.NewCluster(t)
 			proxy := newStoreProxy(t, h)
-			proxy.harm(func(w http.ResponseWriter, r *http.Request) bool {
+			proxy.inject(func(w http.ResponseWriter, r *http.Request) bool {
 				if isWrite(r) {
 					refuse(w, r, http.StatusServiceUnavailable, "SlowDown", "Please reduce your request rate.")
 				}
@@ -45,22 +45,22 @@ func TestFault73_ForgottenBytesAreKept(t *testing.T) {
 			stray := ingest.ObjectKey(ingest.File{UUID: uuid.NewString(), Filename: "b.bin", ModTime: file.ModTime})
 			_, err := h.S3.Core.NewMultipartUpload(h.Context(t), h.S3.Bucket, stray, minio.PutObjectOptions{})
 			require.NoError(t, err)
-			if !carried {
+			if !hasWorkflow {
 				require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", "the test's"))
 			}
 
-			proxy.harm(nil, nil)
+			proxy.inject(nil, nil)
 			h.StartWorker(t)
 			found := h.Reconcile(t)
-			said := strings.Join(found.Findings, "\n")
-			assert.Contains(t, said, file.UUID)
-			assert.Contains(t, said, stray)
+			findings := strings.Join(found.Findings, "\n")
+			assert.Contains(t, findings, file.UUID)
+			assert.Contains(t, findings, stray)
 			assert.Zero(t, found.StagingRemoved+found.UploadsAborted)
 			assert.Equal(t, 1, h.S3.OpenUploads(t), "the parts are kept")
 			require.NoError(t, h.S3.Core.RemoveIncompleteUpload(h.Context(t), h.S3.Bucket, stray))
-			if !carried {
+			if !hasWorkflow {
 				assert.Empty(t, h.Files(t))
-				assert.EqualValues(t, len(content), stagedBytes(h.Cfg.Staging.Dir), "the bytes are kept")
+				assert.EqualValues(t, len(content), largestStaged(h.Cfg.Staging.Dir), "the staged bytes are kept")
 				return
 			}
 			again := h.Completed(t, acme.Path("a.bin"))
