@@ -66,7 +66,7 @@ func measuredLedger(o operations.Overview) *telemetry.Ledger {
 }
 
 func measuredServer(s operations.ServerOverview, at time.Time) telemetry.Server {
-	measured := telemetry.Server{Name: s.Server.Name, State: telemetry.ServerOK, Late: s.Late, ScanAge: -1,
+	measured := telemetry.Server{Name: s.Server.Name, State: telemetry.ServerOK, Late: s.Server.Late, ScanAge: -1,
 		Left: s.Server.Left.Sources, InProgress: s.Server.Left.InProgress, Alone: s.Server.Left.Alone,
 		Unread: s.Server.Unread.Count, Held: s.Server.Attention.Held.Files, Resent: s.Server.Attention.Resent}
 	if s.Server.State == ingest.ServerSuspended {

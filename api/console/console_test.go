@@ -96,7 +96,7 @@ func (f *fake) Overview(context.Context) (operations.Overview, error) {
 		o.Hours = f.hours
 	}
 	for _, server := range f.servers {
-		o.Servers = append(o.Servers, operations.ServerOverview{Server: server, Files: o.Files, Hours: o.Hours, Late: server.Name == "late"})
+		o.Servers = append(o.Servers, operations.ServerOverview{Server: server, Files: o.Files, Hours: o.Hours})
 	}
 	if len(f.files) > 0 {
 		o.OldestInError = &f.files[0]
@@ -855,24 +855,4 @@ func TestActivityOfPeriods(t *testing.T) {
 	for n, want := range map[int64]int64{0: 2, 3: 4, 11: 20, 999: 1000, 1001: 2048, 5 << 20: 6 << 20} {
 		require.Equal(t, want, axisTop(n), n)
 	}
-}
-
-// TestProblemsAreNeverHealthy: servers that workers do not list successfully have another
-// badge.
-func TestProblemsAreNeverHealthy(t *testing.T) {
-	t.Parallel()
-	healthy := ingest.Server{Active: true, State: ingest.ServerOK, HostKeys: []string{"key"}, LastScanAt: noon}
-	require.Equal(t, "healthy", healthOf(healthy, false).word)
-	for want, change := range map[string]func(*ingest.Server){
-		"host key not approved": func(s *ingest.Server) { s.HostKeys = nil },
-		"scan failed":           func(s *ingest.Server) { s.LastError = "connection refused" },
-		"suspended":             func(s *ingest.Server) { s.State = ingest.ServerSuspended },
-		"paused":                func(s *ingest.Server) { s.Active = false },
-		"not scanned yet":       func(s *ingest.Server) { s.LastScanAt = time.Time{} },
-	} {
-		server := healthy
-		change(&server)
-		require.Equal(t, want, healthOf(server, false).word)
-	}
-	require.Equal(t, "scan overdue", healthOf(healthy, true).word)
 }

@@ -77,6 +77,9 @@ func used(t *testing.T) map[string]bool {
 	for _, name := range partNames {
 		keys[name] = true
 	}
+	for _, badge := range healthBadges {
+		keys[badge.word] = true
+	}
 	for _, setting := range ingest.Settings {
 		for _, word := range []string{setting.Label, setting.Help} {
 			keys[word] = true
@@ -86,7 +89,6 @@ func used(t *testing.T) map[string]bool {
 		}
 	}
 	for _, word := range []string{
-		"paused", "suspended", "host key not approved", "scan overdue", "scan failed", "changes held", "files reappeared", "not scanned yet", "healthy",
 		"present", "differs", "not compared", "revoked", "expired", "valid", "done", "failed", "unknown", "completed, no discrepancies", "completed, with discrepancies", "missing", "extra", "differs", "rename", "overwrite", "keep", "%d min", "%d h", "%d s", "%d files requeued", "%d workflows restarted",
 		"%d uploads aborted", "%d staged files removed", "%d objects missing", "%d workers without heartbeat",
 	} {
@@ -173,6 +175,9 @@ func TestEveryTermOfTheDomainHasText(t *testing.T) {
 	}
 	for event := range ingest.EventKeys {
 		assert.NotEmpty(t, eventNames[event], event)
+	}
+	for _, health := range ingest.Healths {
+		assert.NotEmpty(t, healthBadges[health].word, health)
 	}
 	for _, info := range ingest.Steps {
 		assert.NotEmpty(t, stepNames[info.Step], info.Step)

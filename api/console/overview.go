@@ -3,6 +3,7 @@ package console
 import (
 	"net/http"
 	"net/url"
+	"slices"
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
@@ -30,15 +31,9 @@ func (c *Console) overview(r *http.Request, v *view) (answer, error) {
 	return answer{title: v.T("Overview"), body: overviewView(v, page)}, err
 }
 
-// attention returns the servers that are not healthy.
-func attention(o operations.Overview) (list []operations.ServerOverview) {
-	for _, s := range o.Servers {
-		switch healthOf(s.Server, s.Late).class {
-		case "bad", "warn":
-			list = append(list, s)
-		}
-	}
-	return list
+// attention returns the servers that need an operator.
+func attention(o operations.Overview) []operations.ServerOverview {
+	return slices.DeleteFunc(slices.Clone(o.Servers), func(s operations.ServerOverview) bool { return !s.Server.Health().NeedsOperator() })
 }
 
 // groupQuery returns the filter of a group's files.

@@ -507,7 +507,7 @@ func attentionView(v *view, page overviewPage, list []operations.ServerOverview)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = badgeOf(v, healthOf(s.Server, s.Late)).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = badgeOf(v, healthBadges[s.Server.Health()]).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -152,7 +152,7 @@ var russian = map[string]string{
 	"Last scan": "Последнее сканирование", "In flight": "В обработке", "Completed in 24 h": "Завершено за 24 ч",
 	"Last error": "Последняя ошибка", "healthy": "в норме", "paused": "на паузе", "suspended": "приостановлен",
 	"host key not approved": "ключ сервера не подтверждён", "scan overdue": "сканирование задерживается", "scan failed": "ошибка сканирования",
-	"not scanned yet": "ещё не сканировался",
+	"not scanned yet": "ещё не сканировался", "unreadable folders": "папки не прочитаны", "sources not removed": "исходные файлы не удалены",
 	"No servers yet. Add one, test the connection, compare the host key fingerprint with the partner, then approve the key.": "Серверов пока нет. Добавьте сервер, проверьте подключение, сверьте отпечаток ключа с партнёром и подтвердите ключ.",
 	"Scan now": "Сканировать", "Test connection": "Проверить подключение", "Pause": "Пауза", "Resume": "Возобновить", "Edit": "Изменить",
 	"No host key is approved, so workers do not log in. Test the connection, compare the fingerprint with the partner, then approve the key.": "Ключ сервера не подтверждён, поэтому вход не выполняется. Проверьте подключение, сверьте отпечаток с партнёром и подтвердите ключ.",

@@ -189,7 +189,7 @@ func (c *Console) removeServer(r *http.Request, v *view) (answer, error) {
 func (v *view) serverRow(o operations.ServerOverview, list bool) row {
 	s := o.Server
 	cells := []cell{
-		{v.T("State"), "", badgeOf(v, healthOf(s, o.Late))},
+		{v.T("State"), "", badgeOf(v, healthBadges[s.Health()])},
 		{v.T("Name"), "", link("/servers/"+s.Name, s.Name)},
 		{v.T("Address"), "", text(addressOf(s))},
 		{v.T("Last scan"), "", when(s.LastScanAt)},
@@ -210,28 +210,19 @@ func addressOf(s ingest.Server) string {
 	return fmt.Sprintf("%s@%s:%d", ingest.DisplayPath(s.Username), ingest.DisplayPath(s.Host), s.Port)
 }
 
-// healthOf returns the badge of a server.
-func healthOf(s ingest.Server, late bool) badge {
-	switch {
-	case !s.Active:
-		return badge{"paused", "⏸", "paused"}
-	case s.State == ingest.ServerSuspended:
-		return badge{"bad", "✕", "suspended"}
-	case len(s.HostKeys) == 0:
-		return badge{"warn", "?", "host key not approved"}
-	case late:
-		return badge{"warn", "!", "scan overdue"}
-	case s.LastError != "":
-		return badge{"warn", "!", "scan failed"}
-	case s.Attention.Held.Files > 0:
-		return badge{"warn", "!", "changes held"}
-	case s.Attention.Resent > 0:
-		return badge{"warn", "!", "files reappeared"}
-	case s.LastScanAt.IsZero():
-		return badge{"idle", "○", "not scanned yet"}
-	default:
-		return badge{"good", "✓", "healthy"}
-	}
+// healthBadges are the badges of servers.
+var healthBadges = map[ingest.Health]badge{
+	ingest.HealthPaused:     {"paused", "⏸", "paused"},
+	ingest.HealthSuspended:  {"bad", "✕", "suspended"},
+	ingest.HealthUnpinned:   {"warn", "?", "host key not approved"},
+	ingest.HealthOverdue:    {"warn", "!", "scan overdue"},
+	ingest.HealthScanFailed: {"warn", "!", "scan failed"},
+	ingest.HealthUnread:     {"warn", "!", "unreadable folders"},
+	ingest.HealthHeld:       {"warn", "!", "changes held"},
+	ingest.HealthResent:     {"warn", "!", "files reappeared"},
+	ingest.HealthLeft:       {"warn", "!", "sources not removed"},
+	ingest.HealthNotScanned: {"idle", "○", "not scanned yet"},
+	ingest.HealthOK:         {"good", "✓", "healthy"},
 }
 
 // nextScan estimates the time until the next scheduled scan; 0 if none is due.

@@ -506,7 +506,7 @@ func serverView(v *view, page serverPage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = badgeOf(v, healthOf(page.server, page.facts.Late)).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = badgeOf(v, healthBadges[page.server.Health()]).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -74,7 +74,7 @@ func FromServer(s ingest.Server) Server {
 	}
 	shown := Server{
 		ServerUUID: s.UUID, HasPassword: len(s.PasswordEncrypted) > 0, HasPrivateKey: len(s.PrivateKeyEncrypted) > 0,
-		IsActive: s.Active, State: string(s.State), LastError: orNull(s.LastError),
+		IsActive: s.Active, State: string(s.State), Health: ServerHealth(s.Health()), LastError: orNull(s.LastError),
 		UnreadableFolders: s.Unread.Count, Unreadable: fromUnread(s.Unread), LastScanAt: timeOrNull(s.LastScanAt),
 		SourcesLeft: s.Left.Sources, InProgress: s.Left.InProgress, Alone: s.Left.Alone,
 		OldestAside: orNull(s.Left.Oldest), OldestAsideSince: timeOrNull(s.Left.OldestSince),

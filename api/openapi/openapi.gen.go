@@ -363,6 +363,51 @@ func (e ScanState) Valid() bool {
 	}
 }
 
+// Defines values for ServerHealth.
+const (
+	HealthHeld       ServerHealth = "changes_held"
+	HealthLeft       ServerHealth = "sources_left"
+	HealthNotScanned ServerHealth = "not_scanned"
+	HealthOK         ServerHealth = "healthy"
+	HealthOverdue    ServerHealth = "overdue"
+	HealthPaused     ServerHealth = "paused"
+	HealthResent     ServerHealth = "files_resent"
+	HealthScanFailed ServerHealth = "scan_failed"
+	HealthSuspended  ServerHealth = "suspended"
+	HealthUnpinned   ServerHealth = "unpinned"
+	HealthUnread     ServerHealth = "folders_unread"
+)
+
+// Valid indicates whether the value is a known member of the ServerHealth enum.
+func (e ServerHealth) Valid() bool {
+	switch e {
+	case HealthHeld:
+		return true
+	case HealthLeft:
+		return true
+	case HealthNotScanned:
+		return true
+	case HealthOK:
+		return true
+	case HealthOverdue:
+		return true
+	case HealthPaused:
+		return true
+	case HealthResent:
+		return true
+	case HealthScanFailed:
+		return true
+	case HealthSuspended:
+		return true
+	case HealthUnpinned:
+		return true
+	case HealthUnread:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ServerSettingsCompanions.
 const (
 	Follow ServerSettingsCompanions = "follow"
@@ -1454,6 +1499,16 @@ type Server struct {
 	// HasPrivateKey Reports whether a private key is stored.
 	HasPrivateKey bool `json:"has_private_key"`
 
+	// Health The most urgent state of the server, in this order: paused by an operator;
+	// suspended after a refused login; without an approved host key; overdue for a
+	// scan; last scan failed; folders could not be read; changes held for an operator;
+	// files reappeared after they were deleted or moved; ingested files could not be
+	// deleted or moved; not scanned yet; healthy.
+	//
+	//
+	// Example: healthy
+	Health ServerHealth `json:"health"`
+
 	// HeldChanges Known files held for an operator because only their times changed, see decideChanges.
 	HeldChanges int64   `json:"held_changes"`
 	HeldReason  *string `json:"held_reason"`
@@ -1584,6 +1639,15 @@ type ServerAlgorithms struct {
 	Mac string `json:"mac"`
 }
 
+// ServerHealth The most urgent state of the server, in this order: paused by an operator;
+// suspended after a refused login; without an approved host key; overdue for a
+// scan; last scan failed; folders could not be read; changes held for an operator;
+// files reappeared after they were deleted or moved; ingested files could not be
+// deleted or moved; not scanned yet; healthy.
+//
+// Example: healthy
+type ServerHealth string
+
 // ServerLimits Limits reported by limits@openssh.com; omitted if unsupported. 0 means no reported limit.
 type ServerLimits struct {
 	// MaxHandles Maximum open files and folders.
@@ -1610,6 +1674,16 @@ type ServerOverview struct {
 	//
 	// Example: {"completed":1200,"ready":3}
 	Files StatusCounts `json:"files"`
+
+	// Health The most urgent state of the server, in this order: paused by an operator;
+	// suspended after a refused login; without an approved host key; overdue for a
+	// scan; last scan failed; folders could not be read; changes held for an operator;
+	// files reappeared after they were deleted or moved; ingested files could not be
+	// deleted or moved; not scanned yet; healthy.
+	//
+	//
+	// Example: healthy
+	Health ServerHealth `json:"health"`
 
 	// Hours The same hours as in the overview.
 	Hours []HourStats `json:"hours"`

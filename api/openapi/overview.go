@@ -10,7 +10,7 @@ func FromOverview(o operations.Overview) Overview {
 	servers := List(o.Servers, func(s operations.ServerOverview) ServerOverview {
 		return ServerOverview{
 			ServerUUID: s.Server.UUID, Name: s.Server.Name, IsActive: s.Server.Active, State: string(s.Server.State),
-			LastError: orNull(s.Server.LastError), LastScanAt: timeOrNull(s.Server.LastScanAt), Late: s.Late,
+			LastError: orNull(s.Server.LastError), LastScanAt: timeOrNull(s.Server.LastScanAt), Late: s.Server.Late, Health: ServerHealth(s.Server.Health()),
 			Files: fromCounts(s.Files), InFlight: s.InFlight, Hours: fromHours(s.Hours),
 		}
 	})

@@ -32,7 +32,7 @@ func (a *app) serverCommand() *cobra.Command {
 func (a *app) serverListCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "List all servers", Args: none,
-		Example: "  stevedore server list\n  stevedore server list -o jsonl | jq -r 'select(.state != \"ok\") | .name'",
+		Example: "  stevedore server list\n  stevedore server list -o jsonl | jq -r 'select(.health != \"healthy\") | .name'",
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
 			list, err := api.ListServers(ctx)
 			return printAll(a, all(list.Servers, err), "no servers yet: add one with `stevedore server add`", a.serverCells)
@@ -42,7 +42,7 @@ func (a *app) serverListCommand() *cobra.Command {
 
 func (a *app) serverCells(s openapi.Server) []cell {
 	cells := []cell{
-		{"NAME", safe(s.Name)}, {"ADDRESS", address(s)}, {"STATE", serverState(s)}, {"LAST SCAN", a.when(value(s.LastScanAt))},
+		{"NAME", safe(s.Name)}, {"ADDRESS", address(s)}, {"HEALTH", string(s.Health)}, {"LAST SCAN", a.when(value(s.LastScanAt))},
 		{"LAST ERROR", dash(a.cause(s.Name, value(s.LastError)))}, {"UUID", s.ServerUUID},
 	}
 	if a.width() > 0 {
@@ -87,7 +87,7 @@ func (a *app) serverSwitchCommand(name, short string, change func(*client.API, c
 			if err != nil {
 				return err
 			}
-			return a.showText(server, "server %s is %s", safe(server.Name), serverState(server))
+			return a.showText(server, "server %s: %s", safe(server.Name), server.Health)
 		}),
 	}
 }
@@ -96,7 +96,7 @@ func (a *app) showServer(s openapi.Server) error {
 	return a.show(s, func(t *table) {
 		t.row("name", safe(s.Name))
 		t.row("uuid", s.ServerUUID)
-		t.row("state", serverState(s))
+		t.row("health", string(s.Health))
 		t.row("last scan", clock(value(s.LastScanAt)))
 		t.row("last error", dash(value(s.LastError)))
 		rowsOfAttention(t, s, a.now())
@@ -145,32 +145,6 @@ func rowsOfAttention(t *table, s openapi.Server, now time.Time) {
 }
 
 func address(s openapi.Server) string { return safe(net.JoinHostPort(s.Host, strconv.Itoa(s.Port))) }
-
-// The states of servers in tables, besides "ok" and "suspended".
-const (
-	statePaused     = "paused"
-	stateUnpinned   = "unpinned"
-	stateScanFailed = "scan failed"
-	stateNew        = "not scanned"
-)
-
-// serverState returns "ok" only for a server whose latest scan succeeded. A pause by an
-// operator hides everything else.
-func serverState(s openapi.Server) string {
-	switch {
-	case !s.IsActive:
-		return statePaused
-	case len(s.HostKeys) == 0:
-		return stateUnpinned
-	case s.State != string(ingest.ServerOK):
-		return s.State
-	case s.LastError != nil:
-		return stateScanFailed
-	case s.LastScanAt == nil:
-		return stateNew
-	}
-	return s.State
-}
 
 func credentials(s openapi.Server) string {
 	var has []string

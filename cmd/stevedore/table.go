@@ -20,8 +20,8 @@ const (
 
 // fixedColumns are never clipped; words in colouredColumns are painted.
 var (
-	fixedColumns    = []string{"UUID", "SIZE", "STATUS", "STATE", "UPDATED", "ACTION"}
-	colouredColumns = []string{"STATUS", "STATE", "OUTCOME"}
+	fixedColumns    = []string{"UUID", "SIZE", "STATUS", "STATE", "HEALTH", "UPDATED", "ACTION"}
+	colouredColumns = []string{"STATUS", "STATE", "HEALTH", "OUTCOME"}
 	// minorColumns are the first ones to be left out.
 	minorColumns = []string{"BY", "EXCLUDED", "SETTLING", "SEEN", "ROLE"}
 )
@@ -220,12 +220,13 @@ func (a *app) coloured() bool {
 // paint colours a status or state.
 func paint(word string) string {
 	var colour string
-	switch word {
-	case string(ingest.StatusError), string(ingest.StatusRejected), string(ingest.ServerSuspended), stateScanFailed, stateUnpinned, "revoked", "failed":
+	switch {
+	case word == string(ingest.StatusError), word == string(ingest.StatusRejected), word == "revoked", word == "failed", ingest.Health(word).NeedsOperator():
 		colour = "31" // red
-	case string(ingest.StatusCompleted), string(ingest.ServerOK), "valid", string(ingest.ActionDone):
+	case word == string(ingest.StatusCompleted), word == string(ingest.HealthOK), word == "valid", word == string(ingest.ActionDone):
 		colour = "32" // green
-	case statePaused, stateNew, "expired", string(ingest.StatusSkipped), string(ingest.StatusVanished):
+	case word == string(ingest.HealthPaused), word == string(ingest.HealthNotScanned), word == "expired", word == string(ingest.StatusSkipped),
+		word == string(ingest.StatusVanished):
 		colour = "33" // yellow
 	default:
 		return word

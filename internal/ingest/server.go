@@ -95,6 +95,10 @@ type Server struct {
 	UpdatedAt  time.Time
 	// Left describes remaining files on the server; only set for display.
 	Left ServerLeft
+	// ReadAt is the time of reading the server, by the database's clock.
+	ReadAt time.Time
+	// Late reports whether a scheduled scan is overdue, see Overdue; only set for display.
+	Late bool
 	// ReadWindow is the measured limit of outstanding reads of one file within the
 	// last week; 0 for none.
 	ReadWindow int

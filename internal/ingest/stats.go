@@ -140,10 +140,10 @@ func (s Server) ScanGap(tick time.Duration) time.Duration {
 	return max(ticks, 1) * tick
 }
 
-// Late reports whether a scheduled scan is overdue: more than ScanGap and
+// Overdue reports whether a scheduled scan is overdue: more than ScanGap and
 // lateGrace have passed since the last scan began or the server was added. It is
 // false for servers that are not scanned on schedule.
-func (s Server) Late(at time.Time, tick time.Duration) bool {
+func (s Server) Overdue(at time.Time, tick time.Duration) bool {
 	if !s.Active || s.State == ServerSuspended {
 		return false
 	}

@@ -27,7 +27,7 @@ func TestLateServers(t *testing.T) {
 	} {
 		server := base
 		tc.change(&server)
-		require.Equal(t, tc.want, server.Late(now, time.Minute), name)
+		require.Equal(t, tc.want, server.Overdue(now, time.Minute), name)
 	}
 }
 
@@ -48,8 +48,8 @@ func TestScanGap(t *testing.T) {
 	}
 	now := time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 	server := ingest.Server{Active: true, State: ingest.ServerOK, ScanInterval: time.Minute, LastScanAt: now.Add(-time.Minute)}
-	require.False(t, server.Late(now.Add(15*time.Second), time.Minute))
-	require.True(t, server.Late(now.Add(45*time.Second), time.Minute), "the tick was missed")
+	require.False(t, server.Overdue(now.Add(15*time.Second), time.Minute))
+	require.True(t, server.Overdue(now.Add(45*time.Second), time.Minute), "the tick was missed")
 }
 
 func TestHoursEndWithTheCurrentOne(t *testing.T) {

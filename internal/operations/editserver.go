@@ -64,10 +64,13 @@ func (s *Service) EditServer(ctx context.Context, nameOrUUID, version string, ed
 		if edit.Password == nil && edit.PrivateKey == nil { // a removed pin reseals them
 			ctx = ingest.WithResealing(ctx)
 		}
-		server, err = s.storeEdit(ctx, seen, edited)
+		_, err := s.storeEdit(ctx, seen, edited)
 		return err
 	})
-	return server, err
+	if err != nil {
+		return server, err
+	}
+	return s.GetServer(ctx, server.UUID)
 }
 
 // storeEdit stores the edited server if its version is still the seen one.

@@ -29,9 +29,7 @@ type Overview struct {
 // ServerOverview summarizes the state of one server and its files.
 type ServerOverview struct {
 	Server ingest.Server
-	// Late reports whether a scheduled scan is overdue, see ingest.Server.
-	Late     bool
-	Files    map[ingest.Status]int64
+	Files  map[ingest.Status]int64
 	InFlight int64
 	// Hours cover the same period as those of the Overview.
 	Hours []ingest.HourStats
@@ -72,7 +70,7 @@ func (s *Service) Overview(ctx context.Context) (Overview, error) {
 
 func (s *Service) serverOverview(server ingest.Server, stats ingest.Stats) ServerOverview {
 	o := ServerOverview{
-		Server: server, Late: server.Late(stats.At, s.d.Defaults.ScanInterval), Files: stats.Files[server.UUID], Hours: stats.Hours[server.UUID],
+		Server: server, Files: stats.Files[server.UUID], Hours: stats.Hours[server.UUID],
 		InFlight: inFlight(stats.Files[server.UUID]),
 	}
 	if o.Files == nil {

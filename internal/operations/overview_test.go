@@ -13,8 +13,8 @@ func TestOverviewAddsUp(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 11, 1, 12, 30, 0, 0, time.UTC)
 	b := setup(
-		ingest.Server{UUID: "u1", Name: "a", Active: true, ScanInterval: time.Minute, LastScanAt: at.Add(-time.Minute)},
-		ingest.Server{UUID: "u2", Name: "b", Active: true, ScanInterval: time.Minute, LastScanAt: at.Add(-time.Hour)},
+		ingest.Server{UUID: "u1", Name: "a", Active: true, ScanInterval: time.Minute, LastScanAt: at.Add(-time.Minute), ReadAt: at},
+		ingest.Server{UUID: "u2", Name: "b", Active: true, ScanInterval: time.Minute, LastScanAt: at.Add(-time.Hour), ReadAt: at},
 	)
 	hours := func(n int64) []ingest.HourStats {
 		h := ingest.NoHours(at)
@@ -40,7 +40,7 @@ func TestOverviewAddsUp(t *testing.T) {
 	require.Len(t, o.Servers, 2)
 	require.EqualValues(t, 2, o.Servers[0].InFlight)
 	require.Equal(t, hours(1), o.Servers[0].Hours)
-	require.Equal(t, []bool{false, true}, []bool{o.Servers[0].Late, o.Servers[1].Late})
+	require.Equal(t, []bool{false, true}, []bool{o.Servers[0].Server.Late, o.Servers[1].Server.Late})
 	require.Equal(t, ingest.NoHours(at), o.Servers[1].Hours, "a server without any has the same hours")
 	require.NotNil(t, o.Servers[1].Files)
 }

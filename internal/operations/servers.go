@@ -36,16 +36,15 @@ func (s *Service) AddServer(ctx context.Context, in NewServer) (ingest.Server, e
 	if err := s.seal(ctx, &server, creds); err != nil {
 		return ingest.Server{}, err
 	}
-	var added ingest.Server
 	details := map[string]any{"server_uuid": server.UUID, "changes": changes(ingest.Server{Settle: -1}.WithDefaults(s.d.Defaults), server)}
 	err = s.trail.Do(ctx, "server.create", server.Name, details, func(string) error {
-		added, err = s.d.Ledger.AddServer(ctx, server)
+		_, err := s.d.Ledger.AddServer(ctx, server)
 		return err
 	})
 	if err != nil {
 		return ingest.Server{}, fmt.Errorf("add server %q: %w", server.Name, err)
 	}
-	return added, nil
+	return s.GetServer(ctx, server.UUID)
 }
 
 // newServer completes and checks the settings and reads the credentials.
@@ -148,8 +147,7 @@ func (s *Service) ListServers(ctx context.Context) ([]ingest.Server, error) {
 			return nil, err
 		}
 		for _, server := range page {
-			server.Left = left[server.UUID]
-			servers = append(servers, server)
+			servers = append(servers, s.shown(server, left))
 		}
 		if len(page) < pageSize {
 			return servers, nil
@@ -168,8 +166,13 @@ func (s *Service) GetServer(ctx context.Context, nameOrUUID string) (ingest.Serv
 		return server, err
 	}
 	left, err := s.d.Ledger.RemainingByServer(ctx)
-	server.Left = left[server.UUID]
-	return server, err
+	return s.shown(server, left), err
+}
+
+// shown returns the server with the fields that are only set for display.
+func (s *Service) shown(server ingest.Server, left map[string]ingest.ServerLeft) ingest.Server {
+	server.Left, server.Late = left[server.UUID], server.Overdue(server.ReadAt, s.d.Defaults.ScanInterval)
+	return server
 }
 
 // ReadServer returns the server with the name or uuid, and the version that

@@ -22,7 +22,7 @@ const serverColumns = `s.id, s.server_uuid, s.name, s.host, s.port, s.username, 
 	s.on_collision, s.min_age, s.done_marker, s.sidecar_wait, s.max_depth, s.read_once, s.legacy_algorithms, s.transfer, s.options,
 	s.is_active, s.state, coalesce(s.last_error, ''), s.unread, s.last_scan_at, s.created_at, s.updated_at,
 	CASE WHEN s.read_window_at > now() - interval '7 days' THEN s.read_window ELSE 0 END,
-	CASE WHEN s.connection_limit_until > now() THEN s.connection_limit ELSE 0 END`
+	CASE WHEN s.connection_limit_until > now() THEN s.connection_limit ELSE 0 END, now()`
 
 // serverRow holds the scanned columns of serverColumns.
 type serverRow struct {
@@ -38,7 +38,7 @@ func (r *serverRow) targets() []any {
 		&v.ID, &v.UUID, &v.Name, &v.Host, &v.Port, &v.Username, &v.PasswordEncrypted, &v.PrivateKeyEncrypted,
 		&v.HostKeys, &v.RootPath, &v.Include, &v.Exclude, &v.MaxParallel, &v.Settle, &v.ScanInterval, &v.AfterIngest,
 		&v.OnCollision, &v.MinAge, &v.DoneMarker, &v.SidecarWait, &v.MaxDepth, &v.ReadOnce, &v.LegacyAlgorithms, &v.Transfer, &r.options,
-		&v.Active, &v.State, &v.LastError, &v.Unread, &r.lastScan, &v.CreatedAt, &v.UpdatedAt, &v.ReadWindow, &v.ConnectionLimit,
+		&v.Active, &v.State, &v.LastError, &v.Unread, &r.lastScan, &v.CreatedAt, &v.UpdatedAt, &v.ReadWindow, &v.ConnectionLimit, &v.ReadAt,
 	}
 }
 
@@ -46,7 +46,7 @@ func (r *serverRow) targets() []any {
 // KindServer, because a server must not be used with default options instead.
 func (r *serverRow) read() (ingest.Server, error) {
 	v := r.server
-	v.LastScanAt, v.CreatedAt, v.UpdatedAt = utc(r.lastScan), v.CreatedAt.UTC(), v.UpdatedAt.UTC()
+	v.LastScanAt, v.CreatedAt, v.UpdatedAt, v.ReadAt = utc(r.lastScan), v.CreatedAt.UTC(), v.UpdatedAt.UTC(), v.ReadAt.UTC()
 	if err := json.Unmarshal(r.options, &v.Options); err != nil {
 		v.Options = ingest.Options{}
 		return v, ingest.Wrap(ingest.KindServer, err, "server %s: its options in the table sftp_servers cannot be read; restore them, e.g. from the audit log", v.Name)

@@ -1,0 +1,72 @@
+package ingest
+
+// Health is the state of a server for operators, who see one word instead of its parts.
+type Health string
+
+// The states, the most urgent first.
+const (
+	// HealthPaused: an operator paused the server. It hides everything else.
+	HealthPaused Health = "paused"
+	// HealthSuspended: see ServerSuspended.
+	HealthSuspended Health = "suspended"
+	// HealthUnpinned: no host key is approved, so that workers do not log in.
+	HealthUnpinned Health = "unpinned"
+	// HealthOverdue: see Server.Late.
+	HealthOverdue Health = "overdue"
+	// HealthScanFailed: the last scan failed.
+	HealthScanFailed Health = "scan_failed"
+	// HealthUnread: the last complete scan could not read some folders.
+	HealthUnread Health = "folders_unread"
+	// HealthHeld: changed files wait for a decision.
+	HealthHeld Health = "changes_held"
+	// HealthResent: files reappeared after they were deleted or moved.
+	HealthResent Health = "files_resent"
+	// HealthLeft: ingested files could not be deleted or moved.
+	HealthLeft Health = "sources_left"
+	// HealthNotScanned: the server waits for its first scan.
+	HealthNotScanned Health = "not_scanned"
+	// HealthOK: the latest scan succeeded, and nothing needs an operator.
+	HealthOK Health = "healthy"
+)
+
+// Healths lists the states, the most urgent first.
+var Healths = []Health{
+	HealthPaused, HealthSuspended, HealthUnpinned, HealthOverdue, HealthScanFailed, HealthUnread, HealthHeld, HealthResent, HealthLeft,
+	HealthNotScanned, HealthOK,
+}
+
+// Health returns the most urgent state of the server.
+func (s Server) Health() Health {
+	switch {
+	case !s.Active:
+		return HealthPaused
+	case s.State == ServerSuspended:
+		return HealthSuspended
+	case len(s.HostKeys) == 0:
+		return HealthUnpinned
+	case s.Late:
+		return HealthOverdue
+	case s.LastError != "":
+		return HealthScanFailed
+	case s.Unread.Count > 0:
+		return HealthUnread
+	case s.Attention.Held.Files > 0:
+		return HealthHeld
+	case s.Attention.Resent > 0:
+		return HealthResent
+	case s.Left.Sources > 0:
+		return HealthLeft
+	case s.LastScanAt.IsZero():
+		return HealthNotScanned
+	}
+	return HealthOK
+}
+
+// NeedsOperator reports whether a server in the state waits for an operator.
+func (h Health) NeedsOperator() bool {
+	switch h {
+	case HealthSuspended, HealthUnpinned, HealthOverdue, HealthScanFailed, HealthUnread, HealthHeld, HealthResent, HealthLeft:
+		return true
+	}
+	return false
+}
