@@ -1,7 +1,6 @@
 package api
 
 import (
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -82,11 +81,7 @@ func TestStreamsAreCountedApart(t *testing.T) {
 	b := setupReal(t)
 	server := httptest.NewServer(b.handler)
 	defer server.Close()
-	request, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/api/v1/changes", nil)
-	require.NoError(t, err)
-	request.Header.Set("Authorization", "Bearer "+testToken)
-	answer, err := server.Client().Do(request)
-	require.NoError(t, err)
+	answer := b.listen(t, t.Context(), server.URL, testToken)
 	require.Equal(t, 200, answer.StatusCode)
 	require.Contains(t, b.call("GET", "/metrics", "").Body.String(), "\nstevedore_http_streams 1\n")
 	require.NoError(t, answer.Body.Close())

@@ -22,11 +22,25 @@ type answer struct {
 	status int
 	header http.Header
 	body   []byte
+	// started reports whether the request started something in Temporal.
+	started bool
 }
+
+// maxProblem bounds the size of a problem, so that none repeats a large request.
+const maxProblem = 128 << 10
 
 // broken lists the rules of openapi.yaml that an answer violates.
 func (op *operation) broken(doc *openapi3.T, a answer) (faults []string) {
 	fault := func(format string, args ...any) { faults = append(faults, fmt.Sprintf(format, args...)) }
+	if a.started && slices.Contains([]int{400, 401, 403, 405, 413, 415, 422}, a.status) {
+		fault("refused, and started something")
+	}
+	if a.status >= 400 && len(a.body) > maxProblem {
+		fault("a problem of %d bytes", len(a.body))
+	}
+	if a.header.Get("X-Content-Type-Options") != "nosniff" {
+		fault("browsers may guess the content type")
+	}
 	response := op.Responses.Status(a.status)
 	if response == nil && a.status >= 300 {
 		response = op.Responses.Default()

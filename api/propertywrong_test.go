@@ -35,7 +35,11 @@ var hostile = []string{
 
 // wrongs returns the ways to make a good request of the operation invalid.
 func (m maker) wrongs(op *operation) []wrong {
-	list := []wrong{{what: "unknown query parameter", field: "no_such", status: 400, spoil: func(d *draft) { d.query.Set("no_such", "1") }}}
+	list := []wrong{
+		{what: "unknown query parameter", field: "no_such", status: 400, spoil: func(d *draft) { d.query.Set("no_such", "1") }},
+		{what: "large query", field: "no_such", status: 400, spoil: func(d *draft) { d.query.Set("no_such", strings.Repeat("x", 100<<10)) }},
+		{what: "many query parameters", status: 400, spoil: func(d *draft) { d.query["no_such"] = slices.Repeat([]string{"1"}, 10_000) }},
+	}
 	for _, parameter := range op.parameters {
 		list = append(list, m.parameterWrongs(parameter)...)
 	}

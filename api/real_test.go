@@ -30,6 +30,7 @@ type fakeEngine struct {
 	operations.Orchestrator
 
 	mu      sync.Mutex
+	started int // number of workflows and actions
 	decided []string
 	err     error
 	// blocked, if not nil, delays operator actions until it is closed.
@@ -49,8 +50,22 @@ func (e *fakeEngine) failure() error {
 	return e.err
 }
 
+// start counts a request to start something.
+func (e *fakeEngine) start() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.started++
+	return e.err
+}
+
+func (e *fakeEngine) startedCount() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.started
+}
+
 func (e *fakeEngine) StartScan(context.Context, string, workflows.ScanAllServersInput, time.Duration) (string, error) {
-	return "run-1", e.failure()
+	return "run-1", e.start()
 }
 
 func (e *fakeEngine) DescribeScan(context.Context, string) (orchestrator.Execution, error) {
@@ -58,9 +73,9 @@ func (e *fakeEngine) DescribeScan(context.Context, string) (orchestrator.Executi
 }
 
 func (e *fakeEngine) Act(_ context.Context, fileUUID, update string, d workflows.OperatorAction) error {
+	err := e.start()
 	e.mu.Lock()
 	e.decided = append(e.decided, update+" "+fileUUID+" by "+d.Actor)
-	err := e.err
 	e.mu.Unlock()
 	if e.blocked != nil {
 		<-e.blocked
@@ -75,7 +90,7 @@ func (e *fakeEngine) IngestProgress(context.Context, string) (orchestrator.Progr
 }
 
 func (e *fakeEngine) StartAudit(ctx context.Context, runUUID string) error {
-	if err := e.failure(); err != nil || e.endAudit == nil {
+	if err := e.start(); err != nil || e.endAudit == nil {
 		return err
 	}
 	return e.endAudit(ctx, runUUID, "")
@@ -84,11 +99,11 @@ func (e *fakeEngine) StartAudit(ctx context.Context, runUUID string) error {
 func (e *fakeEngine) AuditRunning(context.Context, string) (bool, error) { return true, nil }
 
 func (e *fakeEngine) StartIngest(context.Context, ingest.File, workflows.FileIngestInput) error {
-	return e.failure()
+	return e.start()
 }
 
 func (e *fakeEngine) Reprocess(context.Context, ingest.File, workflows.FileIngestInput) error {
-	return e.failure()
+	return e.start()
 }
 
 // fakeProber presents one host key and accepts logins of servers with this key pinned.

@@ -11,9 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"stevedore/internal/access"
-	"stevedore/internal/ingest"
 )
 
 func serving(limit time.Duration, handle http.HandlerFunc) http.Handler {
@@ -94,17 +91,4 @@ func TestForwardedAddressesOfTrustedProxiesCount(t *testing.T) {
 		}
 		require.Equal(t, c.want, Address(withPeer(r, c.proxies)), c)
 	}
-}
-
-func TestStatusOfErrors(t *testing.T) {
-	t.Parallel()
-	for want, err := range map[int]error{
-		400: ingest.Errorf(ingest.KindInvalid, "x"), 401: access.ErrRefused, 403: ErrCrossOrigin,
-		404: ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "x"), 409: ingest.Errorf(ingest.KindConflict, "x"),
-		412: ingest.Wrap(ingest.KindConflict, ingest.ErrStale, "x"), 413: &http.MaxBytesError{}, 429: &access.TooManyError{},
-		500: ErrPanic, 503: ingest.Errorf(ingest.KindTransient, "x"),
-	} {
-		require.Equal(t, want, Status(fmt.Errorf("wrapped: %w", err)), err)
-	}
-	require.Equal(t, 503, Status(ingest.Errorf(ingest.KindMissing, "a table")))
 }
