@@ -41,16 +41,16 @@ CREATE TABLE files (
     waits_for          text,
     -- Consecutive observations that showed it changed, those among them where only the time
     -- changed with the clock, and the start of the series.
-    looks              integer NOT NULL DEFAULT 0,
-    clock_looks        integer NOT NULL DEFAULT 0,
+    changes            integer NOT NULL DEFAULT 0,
+    clock_changes      integer NOT NULL DEFAULT 0,
     unsettled_since    timestamptz,
-    -- Consecutive ingests during which the file changed.
-    tries              integer NOT NULL DEFAULT 0,
+    -- Consecutive ingests that failed because the file changed or was missing.
+    failed_reads       integer NOT NULL DEFAULT 0,
     -- A STAT is required before the next ingest: the listing was wrong.
-    look_first         boolean NOT NULL DEFAULT false,
+    stat_first         boolean NOT NULL DEFAULT false,
     -- The completed version of the same path and size, and the difference of the times in
     -- seconds.
-    likes_id           bigint,
+    known_id           bigint,
     time_shift         bigint,
     -- The ingested file, or one in flight, with the same name, size and time at another path,
     -- while or after "hold" was decided by it; null: none.
@@ -74,7 +74,7 @@ CREATE TABLE files (
     file_hash          text,
     hash_algo          text,
     -- The hash of the published notification: what is ingested again must have it.
-    announced_hash     text,
+    notified_hash      text,
     minio_bucket       text,
     minio_object_key   text,
     minio_etag         text,
@@ -91,7 +91,7 @@ CREATE TABLE files (
     -- The time when the source was deleted or moved after ingest; the number of listings since
     -- that showed the same version, and the time of the last one.
     source_gone_at     timestamptz,
-    resent_looks       integer NOT NULL DEFAULT 0,
+    resent_count       integer NOT NULL DEFAULT 0,
     resent_at          timestamptz,
     created_at         timestamptz NOT NULL DEFAULT now(),
     updated_at         timestamptz NOT NULL DEFAULT now(),
@@ -102,7 +102,7 @@ CREATE TABLE files (
         'error', 'skipped', 'vanished', 'superseded', 'rejected')),
     CONSTRAINT files_transfer_mode CHECK (transfer_mode IN ('memory', 'staged', 'direct')),
     CONSTRAINT files_hold CHECK (hold IN ('unjudged', 'held', 'free')),
-    CONSTRAINT files_looks CHECK (least(looks, clock_looks, tries, resent_looks, delivery) >= 0),
+    CONSTRAINT files_observations CHECK (least(changes, clock_changes, failed_reads, resent_count, delivery) >= 0),
     CONSTRAINT files_shown CHECK ((shown_size IS NULL) = (shown_mtime IS NULL)),
     CONSTRAINT files_counters CHECK (least(fence, round, deferrals) >= 0),
     CONSTRAINT files_completed_at CHECK (completed_at IS NULL OR status = 'completed')
@@ -140,7 +140,7 @@ CREATE INDEX files_by_marker ON files (server_uuid, sha256(marker_raw)) WHERE ma
 CREATE INDEX files_source_left ON files (id) WHERE source_left IS NOT NULL;
 CREATE INDEX files_shown ON files (server_uuid, remote_path_sha256) WHERE shown_mtime IS NOT NULL;
 CREATE INDEX files_held ON files (server_uuid, id) WHERE hold IN ('unjudged', 'held');
-CREATE INDEX files_resent ON files (server_uuid, id) WHERE resent_looks > 0;
+CREATE INDEX files_resent ON files (server_uuid, id) WHERE resent_count > 0;
 
 CREATE TRIGGER files_times BEFORE UPDATE ON files
     FOR EACH ROW EXECUTE FUNCTION set_row_times();

@@ -45,7 +45,7 @@ CREATE INDEX scans_by_server ON scans (server_uuid, id);
 -- Entries that are not ingested: names of files in progress, and done-markers and checksum
 -- files without a file. One row while it exists, bounded per server, so that operators see what
 -- is waiting and since when.
-CREATE TABLE names_aside (
+CREATE TABLE ignored_entries (
     server_uuid   uuid NOT NULL REFERENCES sftp_servers (server_uuid) ON DELETE CASCADE,
     path_raw      bytea NOT NULL,
     -- Display text of one line.
@@ -66,9 +66,9 @@ CREATE TABLE names_aside (
     -- A digest replaces the path: index entries are limited in size.
     path_sha256   bytea NOT NULL GENERATED ALWAYS AS (sha256(path_raw)) STORED,
     PRIMARY KEY (server_uuid, path_sha256),
-    CONSTRAINT names_aside_reason CHECK (reason IN ('in_progress', 'companion'))
+    CONSTRAINT ignored_entries_reason CHECK (reason IN ('in_progress', 'companion'))
 );
 
 -- +goose Down
-DROP TABLE names_aside;
+DROP TABLE ignored_entries;
 DROP TABLE scans;

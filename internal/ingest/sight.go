@@ -12,11 +12,11 @@ type SourceState struct {
 	// ModTime, the attributes of a stat of the file; else zero.
 	ShownSize int64
 	ShownTime time.Time
-	// Looks counts consecutive observations that showed the file changed, since
-	// UnsettledSince. ClockLooks counts the latest of them in which only the time
+	// Changes counts consecutive observations that showed the file changed, since
+	// UnsettledSince. ClockChanges counts the latest of them in which only the time
 	// changed, by as much as the clock advanced.
-	Looks, ClockLooks int
-	UnsettledSince    time.Time
+	Changes, ClockChanges int
+	UnsettledSince        time.Time
 	// Hold is the state of the decision about a file that is new only by its time or path.
 	Hold Hold
 	// KnownHash is the hash of the completed version of the same path and size; empty
@@ -53,19 +53,19 @@ const (
 // The limits after which a file that keeps changing fails. It is ingested once it
 // settles.
 const (
-	// UnsettledLooks is the number of consecutive observations with a change, and
+	// UnsettledChanges is the number of consecutive observations with a change, and
 	// UnsettledFor their minimum duration. GrowingFor is the duration for a file that
 	// grows.
-	UnsettledLooks = 10
-	UnsettledFor   = time.Hour
-	GrowingFor     = 24 * time.Hour
-	// ClockLooks is the number of consecutive observations that prove that a file's
+	UnsettledChanges = 10
+	UnsettledFor     = time.Hour
+	GrowingFor       = 24 * time.Hour
+	// ClockChanges is the number of consecutive observations that prove that a file's
 	// time follows the clock.
-	ClockLooks = 3
-	// ChangedTries is the number of consecutive attempts in which a path changed
+	ClockChanges = 3
+	// MaxFailedReads is the number of consecutive attempts in which a path changed
 	// during the read. After them it is retried only when unchanged for an hour,
 	// doubled with each further attempt, at most a day.
-	ChangedTries = 5
+	MaxFailedReads = 5
 )
 
 // identityAdvice is the remedy for servers with meaningless times.
@@ -109,10 +109,10 @@ func (s SourceState) Waiting() string {
 	case s.Hold == HoldHeld:
 		return "an operator's decision: only its time is new, shifted by " + ShiftText(s.TimeShift) +
 			"; see `stevedore server changes`"
-	case s.ClockLooks >= ClockLooks:
+	case s.ClockChanges >= ClockChanges:
 		return "a stable time: the server reports the current time at each observation; " + identityAdvice
-	case s.Looks >= UnsettledLooks:
-		return fmt.Sprintf("a stable size and time: they changed at each of %d observations since %s", s.Looks, s.UnsettledSince.UTC().Format(time.RFC3339))
+	case s.Changes >= UnsettledChanges:
+		return fmt.Sprintf("a stable size and time: they changed at each of %d observations since %s", s.Changes, s.UnsettledSince.UTC().Format(time.RFC3339))
 	}
 	return ""
 }
@@ -120,11 +120,11 @@ func (s SourceState) Waiting() string {
 // Unsettled returns the message for a file that fails because it keeps changing.
 func (s SourceState) Unsettled() string {
 	why := "its size or time differed"
-	if s.ClockLooks >= ClockLooks {
+	if s.ClockChanges >= ClockChanges {
 		why = "the server reports the current time as its time; " + identityAdvice
 	}
 	return fmt.Sprintf("it changed at each of %d observations since %s: %s. It is ingested as soon as it settles",
-		s.Looks, s.UnsettledSince.UTC().Format(time.RFC3339), why)
+		s.Changes, s.UnsettledSince.UTC().Format(time.RFC3339), why)
 }
 
 // ListedButMissing returns the message for a file that fails because listings show it
@@ -166,7 +166,7 @@ func (f File) SourceNotes(now time.Time) (notes []string) {
 	}
 	if f.Status == StatusSuperseded && f.ErrorKind == KindChanged {
 		notes = append(notes, fmt.Sprintf("it changed while it was read, or its bytes did not match its size: if the server shows the same version again, "+
-			"it is retried; after %d attempts it fails", ChangedTries))
+			"it is retried; after %d attempts it fails", MaxFailedReads))
 	}
 	if f.Delivery > 0 {
 		notes = append(notes, fmt.Sprintf("it is delivery %d of the same size and time: the earlier ones were deleted or moved on the server", f.Delivery+1))

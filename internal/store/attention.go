@@ -16,11 +16,11 @@ const ofServers = `(cardinality($1::text[]) = 0 OR server_uuid = ANY ($1::text[]
 const (
 	heldAndResent = `
 SELECT server_uuid, count(*) FILTER (WHERE hold = 'held'), coalesce(min(created_at) FILTER (WHERE hold = 'held'), 'epoch'),
-	coalesce(min(remote_path) FILTER (WHERE hold = 'held'), ''), count(*) FILTER (WHERE resent_looks > 1)
+	coalesce(min(remote_path) FILTER (WHERE hold = 'held'), ''), count(*) FILTER (WHERE resent_count > 1)
 FROM (
-	SELECT server_uuid, hold, created_at, remote_path, 0 AS resent_looks FROM files WHERE hold IN ('unjudged', 'held') AND ` + ofServers + `
+	SELECT server_uuid, hold, created_at, remote_path, 0 AS resent_count FROM files WHERE hold IN ('unjudged', 'held') AND ` + ofServers + `
 	UNION ALL
-	SELECT server_uuid, NULL, NULL, NULL, resent_looks FROM files WHERE resent_looks > 0 AND ` + ofServers + `
+	SELECT server_uuid, NULL, NULL, NULL, resent_count FROM files WHERE resent_count > 0 AND ` + ofServers + `
 ) f GROUP BY server_uuid`
 
 	latestNotes = `

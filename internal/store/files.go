@@ -14,7 +14,7 @@ import (
 
 const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw, f.size_bytes, f.mtime, f.sidecar_raw, coalesce(f.sidecar_size, 0), f.sidecar_mtime, f.sidecar_stale,
 	f.marker_raw, coalesce(f.marker_size, 0), f.marker_mtime, ` + waitsFor + `, f.status,
-	coalesce(f.file_hash, ''), coalesce(f.hash_algo, ''), coalesce(f.announced_hash, ''), coalesce(f.error_step, ''), coalesce(f.error_kind, ''), coalesce(f.error_message, ''),
+	coalesce(f.file_hash, ''), coalesce(f.hash_algo, ''), coalesce(f.notified_hash, ''), coalesce(f.error_step, ''), coalesce(f.error_kind, ''), coalesce(f.error_message, ''),
 	coalesce(f.minio_bucket, ''), coalesce(f.minio_object_key, ''), coalesce(f.minio_etag, ''), coalesce(f.object_checksum, ''),
 	coalesce(f.transfer_mode, ''), coalesce(f.staged_on, ''), f.not_before, f.deferrals, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at,
 	CASE WHEN s.after_ingest = 'keep' THEN '' ELSE coalesce(f.source_left, '') END, f.source_left_at,

@@ -39,12 +39,12 @@ WHERE f.id = u.id AND f.hold = 'unjudged'`
 
 	// A complete listing, which lasted $2, did not show these files.
 	clearResent = `
-UPDATE files SET resent_looks = 0, resent_at = NULL
-WHERE server_uuid = $1 AND resent_looks > 0 AND resent_at < statement_timestamp() - $2::interval - interval '2 seconds'`
+UPDATE files SET resent_count = 0, resent_at = NULL
+WHERE server_uuid = $1 AND resent_count > 0 AND resent_at < statement_timestamp() - $2::interval - interval '2 seconds'`
 
 	countOddities = `
 SELECT statement_timestamp(),
-	(SELECT count(*) FROM files WHERE server_uuid = $1 AND status = 'discovered' AND clock_looks >= $2),
+	(SELECT count(*) FROM files WHERE server_uuid = $1 AND status = 'discovered' AND clock_changes >= $2),
 	(SELECT count(*) FROM files WHERE server_uuid = $1 AND status = 'error' AND error_kind = 'unsettled'),
 	(SELECT count(*) FROM files WHERE server_uuid = $1 AND shown_mtime IS NOT NULL)`
 )
@@ -72,7 +72,7 @@ func (s *Store) HoldChanges(ctx context.Context, server ingest.Server, l ingest.
 				return err
 			}
 		}
-		return tx.QueryRow(ctx, countOddities, id, ingest.ClockLooks).Scan(&now, &moving, &unsettled, &shown)
+		return tx.QueryRow(ctx, countOddities, id, ingest.ClockChanges).Scan(&now, &moving, &unsettled, &shown)
 	})
 	if err != nil {
 		return "", err

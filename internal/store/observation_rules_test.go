@@ -305,13 +305,13 @@ func TestATimeThatFollowsTheClock(t *testing.T) {
 		b.promote(t, time.Second)
 	}
 	b.observe(t, at("/a", 10, now))
-	for range ingest.ClockLooks {
+	for range ingest.ClockChanges {
 		look()
 	}
 	f := b.only(t)
 	require.Equal(t, ingest.StatusDiscovered, f.Status)
 	require.Contains(t, f.WaitsFor, "the current time at each observation; set `--identity size`")
-	for range ingest.UnsettledLooks {
+	for range ingest.UnsettledChanges {
 		b.exec(t, "UPDATE files SET unsettled_since = unsettled_since - interval '7 minutes'")
 		look()
 	}
@@ -396,17 +396,17 @@ func TestAFileThatChangesAtEachRead(t *testing.T) {
 				now += step
 				return promoted + p
 			}
-			for range ingest.ChangedTries {
+			for range ingest.MaxFailedReads {
 				require.EqualValues(t, 1, scan())
 			}
 			for range 5 {
 				require.Zero(t, scan())
 			}
 			files := b.files(t)
-			require.LessOrEqual(t, len(files), ingest.ChangedTries+1)
+			require.LessOrEqual(t, len(files), ingest.MaxFailedReads+1)
 			f := files[len(files)-1]
 			require.Equal(t, ingest.StatusError, f.Status)
-			require.Contains(t, f.ErrorMessage, fmt.Sprintf("it changed during each of %d attempts to read it", ingest.ChangedTries))
+			require.Contains(t, f.ErrorMessage, fmt.Sprintf("it changed during each of %d attempts to read it", ingest.MaxFailedReads))
 			require.Contains(t, f.ErrorMessage, "(last attempt: the file grew)")
 			types, _ := b.story(t, f.UUID)
 			require.Zero(t, scan())
@@ -438,7 +438,7 @@ func TestAListedFileThatIsNeverFound(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	file := seen("/a ", 10)
-	for range ingest.ChangedTries {
+	for range ingest.MaxFailedReads {
 		b.observe(t, file)
 		require.Equal(t, ingest.StatusDiscovered, b.only(t).Status)
 		require.NoError(t, b.Apply(t.Context(), ingest.VanishedWhileSettling(b.only(t))))
@@ -446,7 +446,7 @@ func TestAListedFileThatIsNeverFound(t *testing.T) {
 	for range 2 {
 		b.observe(t, file)
 		require.Equal(t, ingest.StatusError, b.only(t).Status)
-		require.Contains(t, b.only(t).ErrorMessage, fmt.Sprintf("reported %d times that it does not exist", ingest.ChangedTries))
+		require.Contains(t, b.only(t).ErrorMessage, fmt.Sprintf("reported %d times that it does not exist", ingest.MaxFailedReads))
 	}
 	b.pass(t, time.Hour)
 	b.observe(t, file)

@@ -6,9 +6,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-const observationColumns = `coalesce(f.shown_size, 0), f.shown_mtime, f.looks, f.clock_looks, f.unsettled_since, coalesce(f.hold, ''), 
-	coalesce((SELECT k.file_hash FROM files k WHERE k.id = f.likes_id), ''), coalesce(s.options->>'identity', ''),
-	coalesce(f.time_shift, 0), coalesce((SELECT m.remote_path FROM files m WHERE m.id = f.moved_from AND f.hold IN ('unjudged', 'held')), ''), f.source_gone_at, CASE WHEN f.resent_looks > 1 THEN f.resent_at END, f.delivery`
+const observationColumns = `coalesce(f.shown_size, 0), f.shown_mtime, f.changes, f.clock_changes, f.unsettled_since, coalesce(f.hold, ''), 
+	coalesce((SELECT k.file_hash FROM files k WHERE k.id = f.known_id), ''), coalesce(s.options->>'identity', ''),
+	coalesce(f.time_shift, 0), coalesce((SELECT m.remote_path FROM files m WHERE m.id = f.moved_from AND f.hold IN ('unjudged', 'held')), ''), f.source_gone_at, CASE WHEN f.resent_count > 1 THEN f.resent_at END, f.delivery`
 
 // observationRow is the part of fileColumns that scans into ingest.SourceState.
 type observationRow struct {
@@ -21,7 +21,7 @@ type observationRow struct {
 func (r *observationRow) targets() []any {
 	v := &r.sight
 	return []any{
-		&v.ShownSize, &r.shown, &v.Looks, &v.ClockLooks, &r.unsettled, &v.Hold, &v.KnownHash, &v.Identity,
+		&v.ShownSize, &r.shown, &v.Changes, &v.ClockChanges, &r.unsettled, &v.Hold, &v.KnownHash, &v.Identity,
 		&r.shift, &v.MovedFrom, &r.gone, &r.resent, &v.Delivery,
 	}
 }

@@ -14,8 +14,8 @@ type settlingRow struct {
 	id                     int64
 	size                   int64
 	mtime                  time.Time
-	looks, clockLooks      int
-	tries                  int
+	changes, clockChanges  int
+	failedReads            int
 	stableSince, unsettled time.Time
 	lastSeen               time.Time
 	// lastError is the message of its last error.
@@ -29,10 +29,10 @@ type known struct {
 	version int64
 	status  ingest.Status
 	// delivery is the number of that delivery, closed the kind of error that closed it.
-	delivery  int
-	closed    ingest.Kind
-	lastError string
-	tries     int
+	delivery    int
+	closed      ingest.Kind
+	lastError   string
+	failedReads int
 	// gone reports that the source was deleted or moved after ingest, shown that listings show the
 	// version differently. back is the number of listings that have shown it again.
 	gone, shown bool
@@ -66,11 +66,11 @@ type past struct {
 	latestSize int64
 	// same is the latest row if it has the same content under another time, otherwise 0.
 	same int64
-	// last is the latest row if the file changed while it was read, otherwise 0. tries counts such
+	// last is the latest row if the file changed while it was read, otherwise 0. failedReads counts such
 	// attempts in a row, lastError is the message of the last one.
-	last      int64
-	tries     int
-	lastError string
+	last        int64
+	failedReads int
+	lastError   string
 }
 
 // The relations between a row and an observation, see selectKnown.
@@ -82,8 +82,8 @@ const (
 	roleUnsettled
 )
 
-const knownColumns = `f.id, f.status, f.size_bytes, f.mtime, f.looks, f.clock_looks, f.stable_since, coalesce(f.unsettled_since, f.stable_since),
-	f.last_seen_at, f.delivery, coalesce(f.error_kind, ''), f.tries, f.source_gone_at IS NOT NULL, f.shown_mtime IS NOT NULL, f.resent_looks,
+const knownColumns = `f.id, f.status, f.size_bytes, f.mtime, f.changes, f.clock_changes, f.stable_since, coalesce(f.unsettled_since, f.stable_since),
+	f.last_seen_at, f.delivery, coalesce(f.error_kind, ''), f.failed_reads, f.source_gone_at IS NOT NULL, f.shown_mtime IS NOT NULL, f.resent_count,
 	coalesce(f.source_gone_at < statement_timestamp() - interval '1 day', false), coalesce(f.error_message, '')`
 
 const knownOf = ` FROM o JOIN files f ON f.server_uuid = @server AND f.remote_path_sha256 = o.path AND `
@@ -119,14 +119,14 @@ WITH o AS (
 SELECT o.n, coalesce(t.id, 0), coalesce(t.size_bytes, 0), coalesce(t.mtime, 'epoch'), t.source_gone_at IS NOT NULL,
 	coalesce(t.last_seen_at, 'epoch'), coalesce(t.completed_at, 'epoch'), l.status, l.size_bytes,
 	CASE WHEN l.status = 'superseded' AND l.error_kind = 'same_content' THEN l.id ELSE 0 END,
-	CASE WHEN l.status = 'superseded' AND l.error_kind = 'changed' THEN l.id ELSE 0 END, coalesce(l.tries, 0), coalesce(l.error_message, '')
+	CASE WHEN l.status = 'superseded' AND l.error_kind = 'changed' THEN l.id ELSE 0 END, coalesce(l.failed_reads, 0), coalesce(l.error_message, '')
 FROM o
 LEFT JOIN LATERAL (
 	SELECT f.id, f.size_bytes, f.mtime, f.source_gone_at, f.last_seen_at, f.completed_at FROM files f
 	WHERE f.server_uuid = @server AND f.remote_path_sha256 = o.path AND f.status = 'completed' ORDER BY f.id + 0 DESC LIMIT 1
 ) t ON true
 JOIN LATERAL (
-	SELECT f.id, f.status, f.size_bytes, f.error_kind, f.error_message, f.tries FROM files f
+	SELECT f.id, f.status, f.size_bytes, f.error_kind, f.error_message, f.failed_reads FROM files f
 	WHERE f.server_uuid = @server AND f.remote_path_sha256 = o.path AND f.status <> 'rejected' ORDER BY f.id + 0 DESC LIMIT 1
 ) l ON true`
 
@@ -141,8 +141,8 @@ func knownRows(ctx context.Context, db querier, serverUUID string, entries []ent
 	var r settlingRow
 	var k known
 	_, err = pgx.ForEachRow(rows, []any{
-		&n, &role, &r.id, &k.status, &r.size, &r.mtime, &r.looks, &r.clockLooks, &r.stableSince, &r.unsettled,
-		&r.lastSeen, &k.delivery, &k.closed, &r.tries, &k.gone, &k.shown, &k.back, &k.longGone, &r.lastError,
+		&n, &role, &r.id, &k.status, &r.size, &r.mtime, &r.changes, &r.clockChanges, &r.stableSince, &r.unsettled,
+		&r.lastSeen, &k.delivery, &k.closed, &r.failedReads, &k.gone, &k.shown, &k.back, &k.longGone, &r.lastError,
 	}, func() error {
 		found[n-1].add(role, r, k) // ordinality counts from 1
 		return nil
@@ -158,7 +158,7 @@ func (k *known) add(role int, r settlingRow, row known) {
 	switch role {
 	case roleVersion:
 		if k.version == 0 || row.delivery >= k.delivery {
-			k.version, k.status, k.delivery, k.closed, k.tries = r.id, row.status, row.delivery, row.closed, r.tries
+			k.version, k.status, k.delivery, k.closed, k.failedReads = r.id, row.status, row.delivery, row.closed, r.failedReads
 			k.gone, k.shown, k.back, k.longGone, k.lastError = row.gone, row.shown, row.back, row.longGone, r.lastError
 		}
 	case roleSettling:
@@ -191,7 +191,7 @@ func addPast(ctx context.Context, db querier, serverUUID string, entries []entry
 	}
 	var n int64
 	var p past
-	_, err = pgx.ForEachRow(rows, []any{&n, &p.completed, &p.size, &p.mtime, &p.gone, &p.readFrom, &p.readTo, &p.latest, &p.latestSize, &p.same, &p.last, &p.tries, &p.lastError}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&n, &p.completed, &p.size, &p.mtime, &p.gone, &p.readFrom, &p.readTo, &p.latest, &p.latestSize, &p.same, &p.last, &p.failedReads, &p.lastError}, func() error {
 		found[at[n-1]].past = p
 		return nil
 	})

@@ -17,19 +17,19 @@ type entry struct {
 	sidecarStale, markerStale bool
 	// aliased reports that the observation shows the version of the row as listings do.
 	aliased bool
-	// looks and clock count changes in a row since that time, see ingest.SourceState.
-	looks, clock int
-	since        time.Time
-	// likes is the completed version that differs only in its time, by shift seconds; hold is the
+	// changes and clock count changes in a row since that time, see ingest.SourceState.
+	changes, clock int
+	since          time.Time
+	// knownID is the completed version that differs only in its time, by shift seconds; hold is the
 	// resulting state.
-	likes, shift *int64
-	hold         ingest.Hold
+	knownID, shift *int64
+	hold           ingest.Hold
 	// movedFrom is a file that was probably moved to this path.
 	movedFrom *int64
-	// tries counts ingests in a row during which the file changed. lookFirst requires a STAT of the
+	// failedReads counts ingests in a row that failed because the file changed or was missing. statFirst requires a STAT of the
 	// file before the next one.
-	tries     int
-	lookFirst bool
+	failedReads int
+	statFirst   bool
 	// failure is the reason to give the file up; empty if it is not given up.
 	failure  string
 	delivery int
@@ -175,17 +175,17 @@ func (p *plan) reappeared(e entry, k known) {
 	missing := k.status == ingest.StatusVanished && k.closed == ingest.KindNotFound
 	switch {
 	case missing:
-		e.tries = k.tries + 1
+		e.failedReads = k.failedReads + 1
 	case k.status == ingest.StatusSuperseded && k.closed == ingest.KindChanged:
-		e.tries, e.lookFirst = k.tries+1, !p.stat
+		e.failedReads, e.statFirst = k.failedReads+1, !p.stat
 	}
 	switch {
-	case e.tries < ingest.ChangedTries:
+	case e.failedReads < ingest.MaxFailedReads:
 		p.revive = append(p.revive, e)
 	case missing:
-		p.relapse = append(p.relapse, e.failed(ingest.ListedButMissing(e.tries)))
+		p.relapse = append(p.relapse, e.failed(ingest.ListedButMissing(e.failedReads)))
 	default:
-		p.relapse = append(p.relapse, e.failed(ingest.AlwaysChanged(e.tries, k.lastError)))
+		p.relapse = append(p.relapse, e.failed(ingest.AlwaysChanged(e.failedReads, k.lastError)))
 	}
 }
 
@@ -232,23 +232,23 @@ func (p *plan) changed(e entry, k known, was settlingRow) {
 		return
 	}
 	e = p.like(e, k.past)
-	e.looks, e.clock, e.since = was.looks+1, 0, was.unsettled
+	e.changes, e.clock, e.since = was.changes+1, 0, was.unsettled
 	if e.since.After(p.now) { // the clock was set back
 		e.since = p.now
 	}
 	moved := e.ModTime.Sub(was.mtime)
 	if was.size == e.Size && moved > 0 && (moved-p.now.Sub(was.lastSeen)).Abs() <= clockTolerance {
-		e.clock = was.clockLooks + 1
+		e.clock = was.clockChanges + 1
 	}
 	patience := ingest.UnsettledFor
 	if e.Size > was.size {
 		patience = ingest.GrowingFor
 	}
-	if k.unsettled.id == was.id || e.looks >= ingest.UnsettledLooks && p.now.Sub(e.since) >= patience {
-		sight := ingest.SourceState{Looks: e.looks, ClockLooks: e.clock, UnsettledSince: e.since}
+	if k.unsettled.id == was.id || e.changes >= ingest.UnsettledChanges && p.now.Sub(e.since) >= patience {
+		sight := ingest.SourceState{Changes: e.changes, ClockChanges: e.clock, UnsettledSince: e.since}
 		e = e.failed(sight.Unsettled())
-		if was.tries >= ingest.ChangedTries {
-			e = e.failed(cmp.Or(was.lastError, ingest.AlwaysChanged(was.tries, "")))
+		if was.failedReads >= ingest.MaxFailedReads {
+			e = e.failed(cmp.Or(was.lastError, ingest.AlwaysChanged(was.failedReads, "")))
 		}
 	}
 	p.regrow = append(p.regrow, e)
@@ -264,15 +264,15 @@ func (p *plan) unknown(e entry, k known) {
 		return
 	}
 	e = p.like(e, k.past)
-	if e.likes != nil && k.past.same != 0 && p.timeless() {
+	if e.knownID != nil && k.past.same != 0 && p.timeless() {
 		p.revive = append(p.revive, e.of(k.past.same)) // one row for all times of this content
 		return
 	}
 	if k.past.last != 0 {
-		e.tries = k.past.tries + 1
+		e.failedReads = k.past.failedReads + 1
 	}
-	if e.tries >= ingest.ChangedTries {
-		p.relapse = append(p.relapse, e.of(k.past.last).failed(ingest.AlwaysChanged(e.tries, k.past.lastError)))
+	if e.failedReads >= ingest.MaxFailedReads {
+		p.relapse = append(p.relapse, e.of(k.past.last).failed(ingest.AlwaysChanged(e.failedReads, k.past.lastError)))
 		return
 	}
 	p.insert = append(p.insert, e)
@@ -288,14 +288,14 @@ func (p *plan) sameBefore(e entry, before past) bool {
 	return p.identity == ingest.IdentitySize && before.completed != 0 && before.size == e.Size && !before.gone
 }
 
-// like sets likes, shift and hold if the entry differs from the completed version only in its
+// like sets knownID, shift and hold if the entry differs from the completed version only in its
 // time.
 func (p *plan) like(e entry, before past) entry {
 	if before.completed == 0 || before.gone || before.size != e.Size || before.mtime.Equal(e.ModTime) {
 		return e
 	}
 	shift := e.ModTime.Sub(before.mtime)
-	e.likes, e.shift = &before.completed, new(int64(shift/time.Second))
+	e.knownID, e.shift = &before.completed, new(int64(shift/time.Second))
 	switch {
 	case p.timeless(), p.neverHold:
 	case shift.Abs() <= timePrecision && p.settle > timePrecision:

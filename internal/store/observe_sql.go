@@ -7,9 +7,9 @@ package store
 
 const observedRows = `
 FROM unnest(@ids::bigint[], @sizes::bigint[], @mtimes::timestamptz[], @uuids::uuid[], @waits::text[], ` + companionArgs + `,
-	@looks::int[], @clocks::int[], @sinces::timestamptz[], @likes::bigint[], @shifts::bigint[], @holds::text[], @moved_from::bigint[], @tries::int[],
-	@look_first::bool[], @failures::text[])
-	AS o (id, size, mtime, uuid, waits, ` + companionFields + `, looks, clocks, since, likes, shift, hold, moved_from, tries, look_first, failure)
+	@changes::int[], @clocks::int[], @sinces::timestamptz[], @known_ids::bigint[], @shifts::bigint[], @holds::text[], @moved_from::bigint[], @failed_reads::int[],
+	@stat_first::bool[], @failures::text[])
+	AS o (id, size, mtime, uuid, waits, ` + companionFields + `, changes, clocks, since, known_id, shift, hold, moved_from, failed_reads, stat_first, failure)
 WHERE f.id = o.id AND `
 
 const (
@@ -36,9 +36,9 @@ ON CONFLICT DO NOTHING`
 // bounded by the current time, so that a clock set back does not delay the file.
 const touchRows = `
 UPDATE files f SET last_seen_at = statement_timestamp(), stable_since = least(f.stable_since, statement_timestamp()),
-	` + setCompanions + `, waits_for = nullif(o.waits, ''), look_first = f.look_first AND NOT @stat::bool,
-	looks = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN 0 ELSE f.looks END,
-	clock_looks = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN 0 ELSE f.clock_looks END,
+	` + setCompanions + `, waits_for = nullif(o.waits, ''), stat_first = f.stat_first AND NOT @stat::bool,
+	changes = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN 0 ELSE f.changes END,
+	clock_changes = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN 0 ELSE f.clock_changes END,
 	unsettled_since = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN NULL
 		ELSE f.unsettled_since END` +
 	observedRows + unsettledRows
@@ -47,8 +47,8 @@ UPDATE files f SET last_seen_at = statement_timestamp(), stable_since = least(f.
 const regrowRows = `
 WITH changed AS (
 	UPDATE files f SET file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + setCompanions + `,
-		waits_for = nullif(o.waits, ''), looks = o.looks, clock_looks = o.clocks, unsettled_since = o.since,
-		likes_id = o.likes, time_shift = o.shift, hold = nullif(o.hold, ''), moved_from = o.moved_from, look_first = f.look_first AND NOT @stat::bool,
+		waits_for = nullif(o.waits, ''), changes = o.changes, clock_changes = o.clocks, unsettled_since = o.since,
+		known_id = o.known_id, time_shift = o.shift, hold = nullif(o.hold, ''), moved_from = o.moved_from, stat_first = f.stat_first AND NOT @stat::bool,
 		shown_size = CASE WHEN @stat THEN coalesce(f.shown_size, f.size_bytes) END,
 		shown_mtime = CASE WHEN @stat THEN coalesce(f.shown_mtime, f.mtime) END,
 		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(),
@@ -65,8 +65,8 @@ ON CONFLICT DO NOTHING`
 
 // The assignments of a new round. The raised fence rejects an attempt of the old round.
 const newRound = `round = f.round + 1, fence = f.fence + 1, ` + setCompanions + `, waits_for = nullif(o.waits, ''),
-		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(), looks = 0, clock_looks = 0, unsettled_since = NULL,
-		likes_id = o.likes, time_shift = o.shift, hold = nullif(o.hold, ''), moved_from = o.moved_from, tries = o.tries, look_first = o.look_first,
+		stable_since = statement_timestamp(), last_seen_at = statement_timestamp(), changes = 0, clock_changes = 0, unsettled_since = NULL,
+		known_id = o.known_id, time_shift = o.shift, hold = nullif(o.hold, ''), moved_from = o.moved_from, failed_reads = o.failed_reads, stat_first = o.stat_first,
 		file_hash = NULL, hash_algo = NULL, not_before = NULL, deferrals = 0`
 
 // A version that reappears starts a new round, so that its events can be recorded again. Its
@@ -107,24 +107,24 @@ UPDATE files f SET shown_size = CASE WHEN o.mtime > '0002-01-01' THEN o.size END
 	observedRows + `true`
 
 const resendRows = `
-UPDATE files f SET resent_looks = f.resent_looks + 1, resent_at = statement_timestamp()` +
+UPDATE files f SET resent_count = f.resent_count + 1, resent_at = statement_timestamp()` +
 	observedRows + `f.status = 'completed'`
 
 // A further delivery replaces the previous one, whose source is gone.
-const redeliveredRows = `UPDATE files SET resent_looks = 0, resent_at = NULL WHERE id = ANY ($1::bigint[])`
+const redeliveredRows = `UPDATE files SET resent_count = 0, resent_at = NULL WHERE id = ANY ($1::bigint[])`
 
 // Ids follow the order of the listing. A row inserted concurrently counts as known.
 const insertRows = `
 WITH o AS (
 	SELECT * FROM unnest(@paths::bytea[], @displays::text[], @filenames::text[], @sizes::bigint[], @mtimes::timestamptz[], @reasons::text[],
-		@uuids::uuid[], @waits::text[], ` + companionArgs + `, @likes::bigint[], @shifts::bigint[], @holds::text[], @moved_from::bigint[], @tries::int[], @deliveries::int[])
-		WITH ORDINALITY AS o (path, display, filename, size, mtime, reason, uuid, waits, ` + companionFields + `, likes, shift, hold, moved_from, tries, delivery, n)
+		@uuids::uuid[], @waits::text[], ` + companionArgs + `, @known_ids::bigint[], @shifts::bigint[], @holds::text[], @moved_from::bigint[], @failed_reads::int[], @deliveries::int[])
+		WITH ORDINALITY AS o (path, display, filename, size, mtime, reason, uuid, waits, ` + companionFields + `, known_id, shift, hold, moved_from, failed_reads, delivery, n)
 ), fresh AS (
 	INSERT INTO files (file_uuid, server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, waits_for, status,
-		stable_since, last_seen_at, ` + companionFields + `, likes_id, time_shift, hold, moved_from, tries, delivery)
+		stable_since, last_seen_at, ` + companionFields + `, known_id, time_shift, hold, moved_from, failed_reads, delivery)
 	SELECT uuid, @server, display, path, filename, size, mtime, nullif(waits, ''),
 		CASE WHEN reason = '' THEN 'discovered' ELSE 'rejected' END, statement_timestamp(), statement_timestamp(),
-		` + companionFields + `, likes, shift, nullif(hold, ''), moved_from, tries, delivery
+		` + companionFields + `, known_id, shift, nullif(hold, ''), moved_from, failed_reads, delivery
 	FROM o ORDER BY n
 	ON CONFLICT DO NOTHING
 	RETURNING id, remote_path_raw, remote_path, status

@@ -9,12 +9,12 @@ import (
 )
 
 const (
-	// announced_hash keeps the hash: with it a missing source is an error, not a vanished file. The
+	// notified_hash keeps the hash: with it a missing source is an error, not a vanished file. The
 	// object's location is cleared, as the bucket may have changed.
 	reprocessFile = `
-UPDATE files SET status = 'ready', round = round + 1, fence = fence + 1, announced_hash = coalesce(announced_hash, file_hash),
+UPDATE files SET status = 'ready', round = round + 1, fence = fence + 1, notified_hash = coalesce(notified_hash, file_hash),
 	minio_bucket = NULL, minio_object_key = NULL, minio_etag = NULL, object_checksum = NULL, transfer_mode = NULL, staged_on = NULL,
-	completed_at = NULL, source_left = NULL, source_left_at = NULL, source_gone_at = NULL, resent_looks = 0, resent_at = NULL,
+	completed_at = NULL, source_left = NULL, source_left_at = NULL, source_gone_at = NULL, resent_count = 0, resent_at = NULL,
 	not_before = NULL, deferrals = 0, error_step = NULL, error_kind = NULL, error_message = NULL
 WHERE file_uuid = $1 AND status = 'completed' RETURNING id, round`
 

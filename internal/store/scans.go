@@ -70,7 +70,7 @@ const (
 	// If the attempts of the listing together read every folder, entries it did not show are gone.
 	finishScan = `
 WITH deleted AS (
-	DELETE FROM names_aside a USING scans c WHERE c.id = @scan AND a.server_uuid = @server AND a.listing <> c.scan_key AND @entire
+	DELETE FROM ignored_entries a USING scans c WHERE c.id = @scan AND a.server_uuid = @server AND a.listing <> c.scan_key AND @entire
 )
 UPDATE scans SET finished_at = now(), seen = @seen, new = @new, settling = @settling, rejected = @rejected, errors = @errors,
 	error = nullif(@failure, ''), in_progress = @in_progress, alone = @alone, unread = @unread, note = nullif(@note, ''),
@@ -98,7 +98,7 @@ WITH server AS (` + serverScanned + ` RETURNING server_uuid), recorded AS (
 		nullif(@source, ''), nullif(@requested_by, ''), @excluded, nullif(@excluded_example, '') FROM server
 	ON CONFLICT (scan_key) DO NOTHING
 ), deleted AS (
-	DELETE FROM names_aside WHERE server_uuid = @server AND listing <> @key AND @entire
+	DELETE FROM ignored_entries WHERE server_uuid = @server AND listing <> @key AND @entire
 )
 SELECT count(*) FROM server`
 )

@@ -13,13 +13,13 @@ import (
 const promoteFiles = `
 WITH candidates AS (
 	SELECT id, last_seen_at - stable_since AS unchanged FROM files
-	WHERE server_uuid = $1 AND waits_for IS NULL AND NOT look_first AND coalesce(hold, 'free') = 'free'
+	WHERE server_uuid = $1 AND waits_for IS NULL AND NOT stat_first AND coalesce(hold, 'free') = 'free'
 		AND (status = 'discovered' OR status = 'error' AND error_kind = 'unsettled')
 ), settled AS (
 	UPDATE files f SET status = 'ready', hold = NULL, error_step = NULL, error_kind = NULL, error_message = NULL
 	FROM candidates s
 	WHERE f.id = s.id AND s.unchanged >= $2
-		AND (f.tries < $5 OR s.unchanged >= least(interval '1 hour' * power(2, least(f.tries - $5, 10)), interval '1 day'))
+		AND (f.failed_reads < $5 OR s.unchanged >= least(interval '1 hour' * power(2, least(f.failed_reads - $5, 10)), interval '1 day'))
 		AND (f.mtime <= statement_timestamp() - $3::interval OR s.unchanged >= $3)
 		AND (f.sidecar_raw IS NOT NULL AND NOT f.sidecar_stale OR s.unchanged >= $2 + $4::interval)
 		AND (f.status = 'discovered' OR f.error_kind = 'unsettled' AND s.unchanged >= interval '2 seconds')
@@ -45,7 +45,7 @@ func (s *Store) Promote(ctx context.Context, server ingest.Server) (promoted, se
 		return 0, 0, err
 	}
 	err = s.retry(ctx, "promote settled files", func() error {
-		return s.pool.QueryRow(ctx, promoteFiles, id, server.Settle, server.MinAge, server.SidecarWait, ingest.ChangedTries).
+		return s.pool.QueryRow(ctx, promoteFiles, id, server.Settle, server.MinAge, server.SidecarWait, ingest.MaxFailedReads).
 			Scan(&promoted, &settling)
 	})
 	if err == nil {

@@ -50,7 +50,7 @@ var (
 	serverSuspended = Metric{"stevedore_server_suspended", "gauge", []string{"server"}, "1 if the server is suspended until an operator fixes it."}
 	serverScanAge   = Metric{"stevedore_server_last_scan_age_seconds", "gauge", []string{"server"}, "Time since the start of the last scan; absent before the first."}
 	serverLeft      = Metric{"stevedore_server_sources_left", "gauge", []string{"server"}, "Ingested files that should have been deleted or moved on the server but remain."}
-	serverAside     = Metric{"stevedore_server_names_aside", "gauge", []string{"server", "reason"}, "Names that the last listing ignored: in_progress, or companion (a done-marker or checksum file without its file)."}
+	serverIgnored   = Metric{"stevedore_server_ignored_entries", "gauge", []string{"server", "reason"}, "Names that the last listing ignored: in_progress, or companion (a done-marker or checksum file without its file)."}
 	serverUnread    = Metric{"stevedore_server_unread_folders", "gauge", []string{"server"}, "Folders that the last complete listing could not read."}
 	serverHeld      = Metric{"stevedore_server_changes_held", "gauge", []string{"server"}, "Known files held for an operator: they look new, but only their times or paths are."}
 	serverResent    = Metric{"stevedore_server_files_resent", "gauge", []string{"server"}, "Files that are back on the server, unchanged, after they were ingested and deleted or moved."}
@@ -76,7 +76,7 @@ var (
 
 	commonMetrics = []Metric{buildInfo, memoryMax, memoryUsed, poolConns, poolMax, poolAcquire, poolWaited, poolWait}
 	apiMetrics    = []Metric{
-		ledgerUp, files, oldestFile, servers, serverLate, serverSuspended, serverScanAge, serverLeft, serverAside, serverUnread, serverHeld, serverResent, partUp, requests, streams,
+		ledgerUp, files, oldestFile, servers, serverLate, serverSuspended, serverScanAge, serverLeft, serverIgnored, serverUnread, serverHeld, serverResent, partUp, requests, streams,
 	}
 	workerMetrics = []Metric{
 		completed, transferred, downloaded, uploaded, attempts, failures, durations, stagingUp, stagingSize, stagingFree, stagingInUse, stagingHeld,

@@ -13,7 +13,7 @@ import (
 // An ignored entry is a file in progress, or a companion without its file. upsertIgnored
 // records the ignored entries of a listing.
 const upsertIgnored = `
-INSERT INTO names_aside AS a (server_uuid, path_raw, path, reason, size_bytes, mtime, of_raw, listing)
+INSERT INTO ignored_entries AS a (server_uuid, path_raw, path, reason, size_bytes, mtime, of_raw, listing)
 SELECT @server, path, display, reason, size, mtime, nullif(of, ''), @listing
 FROM unnest(@paths::bytea[], @displays::text[], @ignored::text[], @sizes::bigint[], @mtimes::timestamptz[], @ofs::bytea[]) AS o (path, display, reason, size, mtime, of)
 ON CONFLICT (server_uuid, path_sha256) DO UPDATE SET
@@ -40,7 +40,7 @@ func (s *Store) RecordIgnored(ctx context.Context, serverUUID, key string, seen 
 // A time in the future was written before the clock was set back.
 const companionsDue = `
 WITH due AS (
-	UPDATE names_aside SET tried_at = now()
+	UPDATE ignored_entries SET tried_at = now()
 	WHERE server_uuid = $1 AND listing = $2 AND reason = 'companion' AND (tried_at IS NULL OR tried_at < now() - $3::interval OR tried_at > now())
 	RETURNING path_raw, of_raw, size_bytes, mtime, first_seen_at
 )
@@ -167,7 +167,7 @@ WITH remaining AS (
 ), ignored AS (
 	SELECT server_uuid, count(*) FILTER (WHERE reason = 'in_progress') AS in_progress, count(*) FILTER (WHERE reason = 'companion') AS alone,
 		(array_agg(path ORDER BY first_seen_at))[1] AS oldest, min(first_seen_at) AS since
-	FROM names_aside GROUP BY server_uuid
+	FROM ignored_entries GROUP BY server_uuid
 )
 SELECT s.server_uuid, (SELECT count(*) FROM remaining l WHERE l.server_uuid = s.server_uuid AND s.after_ingest <> 'keep'),
 	coalesce(a.in_progress, 0), coalesce(a.alone, 0), coalesce(a.oldest, ''), a.since
@@ -197,7 +197,7 @@ func (s *Store) RemainingByServer(ctx context.Context) (left map[string]ingest.S
 }
 
 const ignoredOfServer = `
-SELECT path, reason, size_bytes, mtime, first_seen_at FROM names_aside WHERE server_uuid = $1 ORDER BY first_seen_at, path_sha256 LIMIT $2`
+SELECT path, reason, size_bytes, mtime, first_seen_at FROM ignored_entries WHERE server_uuid = $1 ORDER BY first_seen_at, path_sha256 LIMIT $2`
 
 // IgnoredEntries returns the ignored entries of the server's last listing, oldest first.
 func (s *Store) IgnoredEntries(ctx context.Context, serverUUID string, limit int) ([]ingest.IgnoredEntry, error) {
@@ -205,10 +205,10 @@ func (s *Store) IgnoredEntries(ctx context.Context, serverUUID string, limit int
 	if err != nil {
 		return nil, err
 	}
-	return selectAll(ctx, s, "list ignored entries", scanAside, ignoredOfServer, id, pageSize(limit))
+	return selectAll(ctx, s, "list ignored entries", scanIgnored, ignoredOfServer, id, pageSize(limit))
 }
 
-func scanAside(row pgx.CollectableRow) (a ingest.IgnoredEntry, err error) {
+func scanIgnored(row pgx.CollectableRow) (a ingest.IgnoredEntry, err error) {
 	err = row.Scan(&a.Path, &a.Reason, &a.Size, &a.ModTime, &a.Since)
 	a.ModTime, a.Since = a.ModTime.UTC(), a.Since.UTC()
 	return a, err

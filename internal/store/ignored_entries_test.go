@@ -10,7 +10,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-func TestNoteAside(t *testing.T) {
+func TestIgnoredEntriesAreRecorded(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	note := func(key string, seen ...ingest.Observation) {
@@ -24,7 +24,7 @@ func TestNoteAside(t *testing.T) {
 	finish := func(key string, entire bool) {
 		require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{Key: key, ServerUUID: b.server.UUID, Entire: entire}))
 	}
-	aside := func() (names []string) {
+	ignored := func() (names []string) {
 		all, err := b.IgnoredEntries(t.Context(), b.server.UUID, 10)
 		require.NoError(t, err)
 		for _, a := range all {
@@ -42,7 +42,7 @@ func TestNoteAside(t *testing.T) {
 	assert.Equal(t, "/in/b.csv", first[0].Of)
 	assert.Equal(t, alone.Size, first[0].Size)
 	assert.Less(t, first[0].For, time.Minute)
-	assert.ElementsMatch(t, []string{"in_progress /in/a.csv.part", "companion /in/b.csv.sha256"}, aside())
+	assert.ElementsMatch(t, []string{"in_progress /in/a.csv.part", "companion /in/b.csv.sha256"}, ignored())
 	assert.Empty(t, due("one", time.Hour), "it was tried")
 	again := due("one", 0)
 	require.Len(t, again, 1)
@@ -54,16 +54,16 @@ func TestNoteAside(t *testing.T) {
 	assert.Less(t, changed[0].For, again[0].For)
 
 	finish("two", false)
-	assert.Len(t, aside(), 2, "an incomplete listing deletes nothing")
+	assert.Len(t, ignored(), 2, "an incomplete listing deletes nothing")
 	id, err := b.StartScan(t.Context(), b.server.UUID, "three")
 	require.NoError(t, err)
 	note("three", alone)
 	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{ScanID: id, ServerUUID: b.server.UUID}))
-	assert.Len(t, aside(), 2)
+	assert.Len(t, ignored(), 2)
 	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{ScanID: id, ServerUUID: b.server.UUID, Entire: true}))
-	assert.Equal(t, []string{"companion /in/b.csv.sha256"}, aside(), "entries that no attempt showed are deleted")
+	assert.Equal(t, []string{"companion /in/b.csv.sha256"}, ignored(), "entries that no attempt showed are deleted")
 	finish("none", true)
-	assert.Empty(t, aside())
+	assert.Empty(t, ignored())
 }
 
 // The rows recorded by all attempts of a scan are counted.
