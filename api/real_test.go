@@ -118,16 +118,21 @@ func (p fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (operation
 	return p.presented, ingest.Errorf(ingest.KindHostKey, "the key is not pinned")
 }
 
-func (p fakeProber) ProbeDraft(ctx context.Context, s ingest.Server, _ *ingest.Server, sample bool) (operations.ProbeResult, error) {
-	return p.Probe(ctx, s, sample)
+func (p fakeProber) ProbeDraft(ctx context.Context, draft operations.Draft, sample bool) (operations.ProbeResult, error) {
+	return p.Probe(ctx, draft.Server, sample)
 }
 
 // fakeSealer marks sealed values.
-type fakeSealer struct{}
+type fakeSealer struct{ operations.Keyring }
 
-func (fakeSealer) Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error) {
-	sum := sha256.Sum256(plaintext)
-	return fmt.Appendf(nil, "sealed:%s:%s:%x", field, server.UUID, sum), nil
+func (fakeSealer) SealAll(server ingest.Server, creds ingest.Credentials) (ingest.Server, error) {
+	if len(creds.Password) > 0 {
+		server.PasswordEncrypted = fmt.Appendf(nil, "sealed:password:%s:%x", server.UUID, sha256.Sum256(creds.Password))
+	}
+	if len(creds.PrivateKey) > 0 {
+		server.PrivateKeyEncrypted = fmt.Appendf(nil, "sealed:private_key:%s:%x", server.UUID, sha256.Sum256(creds.PrivateKey))
+	}
+	return server, nil
 }
 
 func (fakeSealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, nil }
@@ -158,8 +163,8 @@ func setupReal(t *testing.T) *realBundle {
 	line := string(ssh.MarshalAuthorizedKey(key))
 	b.prober.presented = operations.ProbeResult{Fingerprint: ssh.FingerprintSHA256(key), KeyLine: line[:len(line)-1], Software: "SSH-2.0-x", Entries: 3}
 	ops := operations.New(operations.Deps{
-		Ledger: ledger, Sealer: operations.Provide[operations.Sealer](fakeSealer{}),
-		Prober: operations.Provide[operations.Prober](b.prober), Orchestrator: b.engine, NewUUID: uuid.NewString,
+		Ledger: ledger, Keyring: operations.Provide[operations.Keyring](fakeSealer{}),
+		Prober: b.prober, Orchestrator: b.engine, NewUUID: uuid.NewString,
 		Checks:   []operations.Check{{Part: "temporal", Run: func(context.Context) error { return b.engine.failure() }}},
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
 	})

@@ -52,8 +52,12 @@ func openAdapters(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *
 	if err != nil {
 		return nil, err
 	}
-	if err := secrets.Fits(ctx, w.store); err != nil {
+	damaged, err := secrets.Fits(ctx, w.store)
+	if err != nil {
 		return nil, err
+	}
+	for _, problem := range damaged {
+		log.ErrorContext(ctx, "a server cannot be used", "error", problem)
 	}
 	w.sftp = sftp.NewPool(sftp.Config{AllowNetworks: cfg.SFTP.AllowNetworks, Passwords: w.store, Connections: w.store, Directory: w.store, Log: log}, secrets)
 	w.onClose(func() { _ = w.sftp.Close() })

@@ -92,10 +92,16 @@ func (e *engine) Act(_ context.Context, fileUUID, update string, d workflows.Ope
 	return nil
 }
 
-type sealer struct{}
+type sealer struct{ operations.Keyring }
 
-func (sealer) Seal(_ string, _ ingest.Server, plaintext []byte) ([]byte, error) {
-	return append([]byte("sealed:"), plaintext...), nil
+func (sealer) SealAll(server ingest.Server, creds ingest.Credentials) (ingest.Server, error) {
+	if len(creds.Password) > 0 {
+		server.PasswordEncrypted = append([]byte("sealed:"), creds.Password...)
+	}
+	if len(creds.PrivateKey) > 0 {
+		server.PrivateKeyEncrypted = append([]byte("sealed:"), creds.PrivateKey...)
+	}
+	return server, nil
 }
 
 func (sealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, nil }
@@ -119,7 +125,7 @@ func setup(t *testing.T) *bundle {
 	log := slog.New(slog.DiscardHandler)
 	b := &bundle{ledger: ledger, engine: &engine{}}
 	b.admin = operations.New(operations.Deps{
-		Ledger: ledger, Sealer: operations.Provide[operations.Sealer](sealer{}), Orchestrator: b.engine, NewUUID: uuid.NewString,
+		Ledger: ledger, Keyring: operations.Provide[operations.Keyring](sealer{}), Orchestrator: b.engine, NewUUID: uuid.NewString,
 		Checks: []operations.Check{{Part: operations.PartWorker, Run: func(context.Context) error {
 			return ingest.Errorf(ingest.KindTransient, "no worker polls")
 		}}},

@@ -73,13 +73,5 @@ func (v *Sealer) Reseal(from, to ingest.Server) (ingest.Server, error) {
 	if err != nil {
 		return to, err
 	}
-	if len(from.PasswordEncrypted) > 0 {
-		if to.PasswordEncrypted, err = v.Seal(FieldPassword, to, plain.Password); err != nil {
-			return to, err
-		}
-	}
-	if len(from.PrivateKeyEncrypted) > 0 {
-		to.PrivateKeyEncrypted, err = v.Seal(FieldPrivateKey, to, plain.PrivateKey)
-	}
-	return to, err
+	return v.SealAll(to, plain)
 }

@@ -133,6 +133,17 @@ func (r *ring) succeeds(earlier *ring) bool {
 	return err == nil
 }
 
+// AllCurrent reports whether all credentials of the server are encrypted with the primary key.
+// It returns an error if one cannot be decrypted.
+func (v *Sealer) AllCurrent(server ingest.Server) (bool, error) {
+	if _, err := v.openAll(server); err != nil {
+		return false, err
+	}
+	return v.fieldCurrent(server.PasswordEncrypted) && v.fieldCurrent(server.PrivateKeyEncrypted), nil
+}
+
+func (v *Sealer) fieldCurrent(sealed []byte) bool { return len(sealed) == 0 || v.Current(sealed) }
+
 // Current reports whether the value is encrypted with the primary key.
 func (v *Sealer) Current(sealed []byte) bool {
 	id, ok := keyID(sealed)
@@ -168,6 +179,20 @@ func (v *Sealer) Seal(field string, server ingest.Server, plaintext []byte) ([]b
 		return nil, fmt.Errorf("encrypt %s of server %s: %w", field, server.UUID, err)
 	}
 	return sealed, nil
+}
+
+// SealAll encrypts the credentials as those of the server, which it returns. Empty credentials
+// leave the server's own.
+func (v *Sealer) SealAll(server ingest.Server, creds ingest.Credentials) (_ ingest.Server, err error) {
+	if len(creds.Password) > 0 {
+		if server.PasswordEncrypted, err = v.Seal(FieldPassword, server, creds.Password); err != nil {
+			return server, err
+		}
+	}
+	if len(creds.PrivateKey) > 0 {
+		server.PrivateKeyEncrypted, err = v.Seal(FieldPrivateKey, server, creds.PrivateKey)
+	}
+	return server, err
 }
 
 // Open decrypts a value that Seal returned for the same field and server. The
@@ -209,22 +234,16 @@ func (v *Sealer) Credentials(_ context.Context, server ingest.Server) (ingest.Cr
 
 func (v *Sealer) openAll(server ingest.Server) (ingest.Credentials, error) {
 	var creds ingest.Credentials
-	for _, secret := range []struct {
-		field  string
-		sealed []byte
-		to     *[]byte
-	}{
-		{FieldPassword, server.PasswordEncrypted, &creds.Password},
-		{FieldPrivateKey, server.PrivateKeyEncrypted, &creds.PrivateKey},
-	} {
-		if len(secret.sealed) == 0 {
-			continue
-		}
-		plaintext, err := v.Open(secret.field, server, secret.sealed)
-		if err != nil {
+	var err error
+	if len(server.PasswordEncrypted) > 0 {
+		if creds.Password, err = v.Open(FieldPassword, server, server.PasswordEncrypted); err != nil {
 			return ingest.Credentials{}, err
 		}
-		*secret.to = plaintext
+	}
+	if len(server.PrivateKeyEncrypted) > 0 {
+		if creds.PrivateKey, err = v.Open(FieldPrivateKey, server, server.PrivateKeyEncrypted); err != nil {
+			return ingest.Credentials{}, err
+		}
 	}
 	return creds, nil
 }

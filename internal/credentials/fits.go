@@ -25,38 +25,47 @@ type Ledger interface {
 	Servers(ctx context.Context, afterName string, limit int) ([]ingest.Server, error)
 }
 
-// Fits returns KindInvalid for a keyset that lacks a key of a server's
-// credentials, or belongs to another installation. Both are deployment errors and
-// must be reported at start, not file by file. Damaged credentials concern only
-// their server and are not checked.
-func (v *Sealer) Fits(ctx context.Context, ledger Ledger) error {
+// Fits returns KindInvalid for a keyset that lacks a key of the stored credentials, or belongs to
+// another installation. Both are deployment errors and must be reported at start, not file by
+// file. A key that is missing for one value only may be damage of this value: if the keyset fits
+// the rest of the ledger, damaged has the error of that server. Other damage is not checked.
+func (v *Sealer) Fits(ctx context.Context, ledger Ledger) (damaged []error, err error) {
+	canary, err := ledger.KeysetCanary(ctx)
+	if err != nil {
+		return nil, err
+	}
 	keys, _ := v.reread()
+	fits, lacks := canary != nil, map[uint32][]string{} // servers by missing key
 	for after := ""; ; {
 		servers, err := ledger.Servers(ctx, after, serversPage)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		for _, server := range servers {
-			if err := v.fits(keys, server); err != nil {
-				return err
+			for _, sealed := range [][]byte{server.PasswordEncrypted, server.PrivateKeyEncrypted} {
+				if key, ok := keyID(sealed); ok && !keys.keys[key] {
+					lacks[key] = append(lacks[key], server.Name)
+				} else if ok {
+					fits = true
+				}
 			}
 		}
 		if len(servers) < serversPage {
-			return v.Check(ctx, ledger)
+			break
 		}
 		after = servers[len(servers)-1].Name
 	}
-}
-
-func (v *Sealer) fits(keys *ring, server ingest.Server) error {
-	for _, sealed := range [][]byte{server.PasswordEncrypted, server.PrivateKeyEncrypted} {
-		if key, ok := keyID(sealed); ok && !keys.keys[key] {
-			return ingest.Errorf(ingest.KindInvalid,
+	for key, servers := range lacks {
+		if !fits || len(servers) > 1 {
+			return nil, ingest.Errorf(ingest.KindInvalid,
 				"credentials of server %s are encrypted with key %d, which keyset file %s does not contain: restore the key, run `stevedore key rotate`, which re-encrypts all credentials, and then retire it",
-				server.Name, key, v.path)
+				servers[0], key, v.path)
 		}
+		damaged = append(damaged, ingest.Errorf(ingest.KindInvalid,
+			"credentials of server %[1]s are damaged or encrypted with key %[2]d, which keyset file %[3]s does not contain: restore the key, or enter the credentials again with `stevedore server edit %[1]s`",
+			servers[0], key, v.path))
 	}
-	return nil
+	return damaged, v.Check(ctx, ledger)
 }
 
 // canaryPlace is the associated data of the canary.

@@ -128,8 +128,7 @@ func (s *Service) edited(ctx context.Context, server ingest.Server, edit ServerE
 	if err != nil || len(edit.Password)+len(edit.PrivateKey) == 0 {
 		return server, err
 	}
-	err = s.seal(ctx, &server, ingest.Credentials{Password: edit.Password, PrivateKey: key})
-	return server, err
+	return s.seal(ctx, server, ingest.Credentials{Password: edit.Password, PrivateKey: key})
 }
 
 // mayRepair reports whether a change can repair a suspended server.

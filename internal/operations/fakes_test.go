@@ -77,14 +77,14 @@ func (l *fakeLedger) RemainingByServer(context.Context) (map[string]ingest.Serve
 	return l.left, nil
 }
 
-func (l *fakeLedger) SetHostKeys(_ context.Context, uuid string, pin func(ingest.Server) (ingest.Server, error)) error {
+func (l *fakeLedger) EditServer(_ context.Context, uuid string, edit func(ingest.Server) (ingest.Server, error)) (ingest.Server, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	pinned, err := pin(l.servers[l.find(uuid)])
+	edited, err := edit(l.servers[l.find(uuid)])
 	if err == nil {
-		l.servers[l.find(uuid)] = pinned
+		l.servers[l.find(uuid)] = edited
 	}
-	return err
+	return edited, err
 }
 
 func (l *fakeLedger) KeysetCanary(context.Context) ([]byte, error) { return nil, nil }
@@ -195,10 +195,16 @@ func (l *fakeLedger) Record(_ context.Context, e ingest.AuditEntry) error {
 }
 
 // fakeSealer marks sealed values.
-type fakeSealer struct{}
+type fakeSealer struct{ Keyring }
 
-func (fakeSealer) Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error) {
-	return []byte("sealed:" + field + ":" + server.UUID + ":" + strings.Repeat("*", len(plaintext))), nil
+func (fakeSealer) SealAll(server ingest.Server, creds ingest.Credentials) (ingest.Server, error) {
+	if n := len(creds.Password); n > 0 {
+		server.PasswordEncrypted = []byte("sealed:password:" + server.UUID + ":" + strings.Repeat("*", n))
+	}
+	if n := len(creds.PrivateKey); n > 0 {
+		server.PrivateKeyEncrypted = []byte("sealed:private_key:" + server.UUID + ":" + strings.Repeat("*", n))
+	}
+	return server, nil
 }
 
 func (fakeSealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, nil }
@@ -210,8 +216,7 @@ type fakeProber struct {
 	presented ProbeResult
 	login     error
 	calls     int
-	drafts    []ingest.Server
-	saved     []*ingest.Server // of each draft
+	drafts    []Draft
 }
 
 func (p *fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (ProbeResult, error) {
@@ -222,9 +227,9 @@ func (p *fakeProber) Probe(_ context.Context, s ingest.Server, _ bool) (ProbeRes
 	return p.presented, p.login
 }
 
-func (p *fakeProber) ProbeDraft(ctx context.Context, s ingest.Server, saved *ingest.Server, sample bool) (ProbeResult, error) {
-	p.drafts, p.saved = append(p.drafts, s), append(p.saved, saved)
-	return p.Probe(ctx, s, sample)
+func (p *fakeProber) ProbeDraft(ctx context.Context, draft Draft, sample bool) (ProbeResult, error) {
+	p.drafts = append(p.drafts, draft)
+	return p.Probe(ctx, draft.Server, sample)
 }
 
 // fakeEngine is an Orchestrator with scripted results.
@@ -320,7 +325,7 @@ type bundle struct {
 func setup(servers ...ingest.Server) *bundle {
 	b := &bundle{ledger: &fakeLedger{servers: servers}, prober: &fakeProber{}, engine: &fakeEngine{}}
 	b.Service = New(Deps{
-		Ledger: b.ledger, Sealer: Provide[Sealer](fakeSealer{}), Prober: Provide[Prober](b.prober), Orchestrator: b.engine,
+		Ledger: b.ledger, Keyring: Provide[Keyring](fakeSealer{}), Prober: b.prober, Orchestrator: b.engine,
 		NewUUID: func() string { return "11111111-2222-4333-8444-555555555555" },
 	})
 	return b

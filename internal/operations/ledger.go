@@ -27,9 +27,6 @@ type ServerLedger interface {
 	ServerByName(ctx context.Context, nameOrUUID string) (ingest.Server, error)
 	// Servers returns a page by name, after the given name.
 	Servers(ctx context.Context, afterName string, limit int) ([]ingest.Server, error)
-	// SetHostKeys replaces the server by the result of pin, with other pinned keys and
-	// credentials sealed with them, and ends a suspension.
-	SetHostKeys(ctx context.Context, serverUUID string, pin func(ingest.Server) (ingest.Server, error)) error
 	// PauseServer stops listing a server.
 	PauseServer(ctx context.Context, serverUUID string) error
 	// ResumeServer lists a server again and ends a suspension.

@@ -14,15 +14,23 @@ import (
 	"stevedore/workflows"
 )
 
-// Sealer encrypts a server's credentials and binds them to its destination, see
-// credentials.WhereOf.
-type Sealer interface {
-	Seal(field string, server ingest.Server, plaintext []byte) ([]byte, error)
-	// Reseal opens the credentials of from and seals them for to, the same server
-	// after a change.
+// Keyring encrypts servers' credentials and binds them to their destinations, see
+// credentials.WhereOf. Package credentials implements it.
+type Keyring interface {
+	// SealAll returns the server with the credentials; empty ones leave the server's own.
+	SealAll(server ingest.Server, creds ingest.Credentials) (ingest.Server, error)
+	// Reseal opens the credentials of from and seals them with the newest key for to, the same
+	// server after a change.
 	Reseal(from, to ingest.Server) (ingest.Server, error)
 	// Check returns an error if the keyset does not belong to the ledger.
 	Check(ctx context.Context, canaries credentials.Canaries) error
+	// AllCurrent reports whether all credentials of the server were sealed with the newest key.
+	// It returns an error if one cannot be opened.
+	AllCurrent(server ingest.Server) (bool, error)
+	// Rotate adds a key that seals from then on. Older keys still open values.
+	Rotate() error
+	// RenewCanary seals the keyset's canary with the newest key.
+	RenewCanary(ctx context.Context, canaries credentials.Canaries) error
 }
 
 // Prober logs in to a server and reads its root folder once. It sends no credentials to a
@@ -31,34 +39,26 @@ type Sealer interface {
 type Prober interface {
 	Probe(ctx context.Context, server ingest.Server, sample bool) (ProbeResult, error)
 	// ProbeDraft is Probe for settings that are not in the ledger. Logins are bounded by
-	// host, port and user name. saved, if not nil, is the server whose stored password the
-	// settings keep: passwords count as its own.
-	ProbeDraft(ctx context.Context, draft ingest.Server, saved *ingest.Server, sample bool) (ProbeResult, error)
+	// host, port and user name.
+	ProbeDraft(ctx context.Context, draft Draft, sample bool) (ProbeResult, error)
 }
 
-// ProbeResult holds the findings of a probe. If the probe returns an error, it holds those
-// made before.
-type ProbeResult struct {
-	// Fingerprint identifies the presented host key, "SHA256:...", as ssh-keygen -l prints
-	// it; empty if the server presented none.
-	Fingerprint string
-	// KeyLine is the key as one authorized_keys line.
-	KeyLine string
-	// Software is the server's SSH identification, "SSH-2.0-...".
-	Software string
-	// Entries is the number of entries in the root folder.
-	Entries int
-	// Latency is the duration of connecting and logging in.
-	Latency time.Duration
-	ProbeDetails
+// Draft is a server whose settings are not in the ledger.
+type Draft struct {
+	ingest.Server
+	// Saved is the server that the settings edit; nil for a new server.
+	Saved *ingest.Server
+	// KeepsPassword reports that the password is the stored one of Saved: logins count as its
+	// own.
+	KeepsPassword bool
 }
 
 // These types of a server test's result are defined by the SFTP adapter.
 type (
+	// ProbeResult holds the findings of a probe.
+	ProbeResult = sftp.ProbeResult
 	// ProbeDetails are findings that help an operator to examine a server.
 	ProbeDetails = sftp.ProbeDetails
-	// Limits are the limits that a server states.
-	Limits = sftp.Limits
 	// Sample is a sample of the files that the patterns include.
 	Sample = sftp.Sample
 	// OmittedEntry is an entry that a sample does not take.
@@ -126,11 +126,9 @@ func Provide[T any](dependency T) Provider[T] {
 type Deps struct {
 	Ledger Ledger
 	// Log receives what operations cannot return; default none.
-	Log    *slog.Logger
-	Sealer Provider[Sealer]
-	// Keyring holds the keys that RotateKey changes.
+	Log          *slog.Logger
 	Keyring      Provider[Keyring]
-	Prober       Provider[Prober]
+	Prober       Prober
 	Orchestrator Orchestrator
 	// AuditLedger, Objects and Lister are compared by audits.
 	AuditLedger audit.Ledger

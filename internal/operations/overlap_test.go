@@ -1,7 +1,6 @@
 package operations
 
 import (
-	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -39,16 +38,4 @@ func TestServersThatOverlapAreRefused(t *testing.T) {
 	require.ErrorContains(t, err, "where this server moves its files")
 	require.NoError(t, edit(func(s *ingest.Server) { s.AfterIngest, s.AllowOverlap = "move:/in", true }))
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(edit(func(s *ingest.Server) { s.AllowOverlap = false })))
-}
-
-// EditServer changes a row as the store does.
-func (l *fakeLedger) EditServer(_ context.Context, uuid string, edit func(ingest.Server) (ingest.Server, error)) (ingest.Server, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	i := l.find(uuid)
-	changed, err := edit(l.servers[i])
-	if err == nil {
-		l.servers[i] = changed
-	}
-	return changed, err
 }

@@ -2,25 +2,10 @@ package operations
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 )
-
-// Keyring seals and opens credentials, and adds keys.
-type Keyring interface {
-	Sealer
-	// Open decrypts a value that Seal returned for the same field and server.
-	Open(field string, server ingest.Server, sealed []byte) ([]byte, error)
-	// Current reports whether the value was sealed with the newest key.
-	Current(sealed []byte) bool
-	// Rotate adds a key that seals from then on. Older keys still open values.
-	Rotate() error
-	// RenewCanary seals the keyset's canary with the newest key.
-	RenewCanary(ctx context.Context, canaries credentials.Canaries) error
-}
 
 // RotateRequest holds the options of RotateKey.
 type RotateRequest struct {
@@ -47,11 +32,8 @@ type RotateResult struct {
 // instead of adding another key. Each server changes in a transaction of its own and stays
 // in operation.
 func (s *Service) RotateKey(ctx context.Context, req RotateRequest) (result RotateResult, err error) {
-	keys, err := s.d.Keyring(ctx)
+	keys, err := s.keyring(ctx)
 	if err != nil {
-		return result, err
-	}
-	if err := keys.Check(ctx, s.d.Ledger); err != nil {
 		return result, err
 	}
 	servers, err := s.sealedServers(ctx, keys)
@@ -95,7 +77,7 @@ func (s *Service) sealedServers(ctx context.Context, keys Keyring) (found sealed
 		if len(server.PasswordEncrypted)+len(server.PrivateKeyEncrypted) == 0 {
 			continue
 		}
-		current, err := allCurrent(keys, server)
+		current, err := keys.AllCurrent(server)
 		if err != nil {
 			found.unopened = append(found.unopened, server.Name)
 			continue
@@ -108,30 +90,18 @@ func (s *Service) sealedServers(ctx context.Context, keys Keyring) (found sealed
 	return found, err
 }
 
-// allCurrent reports whether all credentials of the server were sealed with the newest key.
-// It returns an error if one cannot be opened.
-func allCurrent(keys Keyring, server ingest.Server) (current bool, err error) {
-	current = true
-	for field, value := range map[string][]byte{
-		credentials.FieldPassword: server.PasswordEncrypted, credentials.FieldPrivateKey: server.PrivateKeyEncrypted,
-	} {
-		if len(value) == 0 {
-			continue
-		}
-		if _, err := keys.Open(field, server, value); err != nil {
-			return false, err
-		}
-		current = current && keys.Current(value)
-	}
-	return current, nil
-}
-
 func (s *Service) resealAll(ctx context.Context, keys Keyring, servers []ingest.Server, progress func(done, total int), result *RotateResult) error {
 	for i, server := range servers {
-		_, err := s.d.Ledger.EditServer(ingest.WithResealing(ctx), server.UUID, func(current ingest.Server) (ingest.Server, error) { return reseal(keys, current) })
-		var unopened unopenedError
+		var unopened error
+		_, err := s.d.Ledger.EditServer(ingest.WithResealing(ctx), server.UUID, func(stored ingest.Server) (ingest.Server, error) {
+			var current bool
+			if current, unopened = keys.AllCurrent(stored); current || unopened != nil {
+				return stored, unopened
+			}
+			return keys.Reseal(stored, stored)
+		})
 		switch {
-		case errors.As(err, &unopened):
+		case unopened != nil:
 			result.Failed = append(result.Failed, server.Name)
 		case ingest.IsMissingRow(err): // removed meanwhile
 		case err != nil:
@@ -149,28 +119,4 @@ func (s *Service) resealAll(ctx context.Context, keys Keyring, servers []ingest.
 			len(result.Failed), result.Failed[0])
 	}
 	return nil
-}
-
-// unopenedError reports credentials that no key of the set opens.
-type unopenedError struct{ error }
-
-// Unwrap returns the cause.
-func (e unopenedError) Unwrap() error { return e.error }
-
-func reseal(keys Keyring, server ingest.Server) (ingest.Server, error) {
-	for field, value := range map[string]*[]byte{
-		credentials.FieldPassword: &server.PasswordEncrypted, credentials.FieldPrivateKey: &server.PrivateKeyEncrypted,
-	} {
-		if len(*value) == 0 || keys.Current(*value) {
-			continue
-		}
-		plaintext, err := keys.Open(field, server, *value)
-		if err != nil {
-			return server, unopenedError{err}
-		}
-		if *value, err = keys.Seal(field, server, plaintext); err != nil {
-			return server, err
-		}
-	}
-	return server, nil
 }

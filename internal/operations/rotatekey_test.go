@@ -50,7 +50,7 @@ func setupRotating(t *testing.T) *rotating {
 	r.keys, err = credentials.Open(r.path)
 	require.NoError(t, err)
 	r.Service = New(Deps{
-		Ledger: r.ledger, Sealer: Provide[Sealer](r.keys), Keyring: Provide[Keyring](r.keys), NewUUID: uuid.NewString,
+		Ledger: r.ledger, Keyring: Provide[Keyring](r.keys), NewUUID: uuid.NewString,
 	})
 	for _, name := range []string{"a", "b", "c"} {
 		_, err := r.AddServer(t.Context(), NewServer{

@@ -9,39 +9,22 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// seal encrypts the given credentials for the current settings of the server.
-func (s *Service) seal(ctx context.Context, server *ingest.Server, creds ingest.Credentials) error {
-	sealer, err := s.sealer(ctx)
+// seal returns the server with the given credentials, encrypted for its current settings.
+func (s *Service) seal(ctx context.Context, server ingest.Server, creds ingest.Credentials) (ingest.Server, error) {
+	keys, err := s.keyring(ctx)
 	if err != nil {
-		return err
+		return server, err
 	}
-	for _, secret := range []struct {
-		field string
-		clear []byte
-		to    *[]byte
-	}{
-		{credentials.FieldPassword, creds.Password, &server.PasswordEncrypted},
-		{credentials.FieldPrivateKey, creds.PrivateKey, &server.PrivateKeyEncrypted},
-	} {
-		if len(secret.clear) == 0 {
-			continue
-		}
-		sealed, err := sealer.Seal(secret.field, *server, secret.clear)
-		if err != nil {
-			return err
-		}
-		*secret.to = sealed
-	}
-	return nil
+	return keys.SealAll(server, creds)
 }
 
-// sealer returns the Sealer after it has checked that the keyset belongs to the ledger.
-func (s *Service) sealer(ctx context.Context) (Sealer, error) {
-	sealer, err := s.d.Sealer(ctx)
+// keyring returns the Keyring after it has checked that the keyset belongs to the ledger.
+func (s *Service) keyring(ctx context.Context) (Keyring, error) {
+	keys, err := s.d.Keyring(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return sealer, sealer.Check(ctx, s.d.Ledger)
+	return keys, keys.Check(ctx, s.d.Ledger)
 }
 
 // requireCredentials adds an error for each stored credential if an edit changes the
@@ -71,33 +54,36 @@ func (s *Service) keepSealed(ctx context.Context, before, after ingest.Server) (
 	if len(after.PasswordEncrypted)+len(after.PrivateKeyEncrypted) == 0 || reflect.DeepEqual(credentials.WhereOf(before), credentials.WhereOf(after)) {
 		return after, nil
 	}
-	sealer, err := s.sealer(ctx)
+	keys, err := s.keyring(ctx)
 	if err != nil {
 		return after, err
 	}
 	before.PasswordEncrypted, before.PrivateKeyEncrypted = after.PasswordEncrypted, after.PrivateKeyEncrypted
-	return sealer.Reseal(before, after)
+	return keys.Reseal(before, after)
 }
 
-// approvePins replaces the server's pinned keys by keys, which an operator approved, and
-// reseals the credentials for them. It returns ingest.ErrStale if the destination was
-// changed since the server was read.
-func (s *Service) approvePins(ctx context.Context, server *ingest.Server, keys []string) error {
-	sealer, err := s.sealer(ctx)
+// approvePins replaces the server's pinned keys by lines, which an operator approved, reseals
+// the credentials for them and ends a suspension. It returns ingest.ErrStale if the destination
+// was changed since the server was read.
+func (s *Service) approvePins(ctx context.Context, server *ingest.Server, lines []string) error {
+	keys, err := s.keyring(ctx)
 	if err != nil {
 		return err
 	}
 	seen := credentials.WhereOf(*server)
-	return s.d.Ledger.SetHostKeys(ctx, server.UUID, func(current ingest.Server) (ingest.Server, error) {
+	pinned, err := s.d.Ledger.EditServer(ingest.WithResealing(ctx), server.UUID, func(current ingest.Server) (ingest.Server, error) {
 		if !reflect.DeepEqual(credentials.WhereOf(current), seen) {
 			return current, ingest.Wrap(ingest.KindConflict, ingest.ErrStale, "server %s was changed meanwhile: test it again", current.Name)
 		}
-		pinned := current
-		pinned.HostKeys = keys
-		pinned, err := sealer.Reseal(current, pinned)
-		if err == nil {
-			server.HostKeys, server.PasswordEncrypted, server.PrivateKeyEncrypted = keys, pinned.PasswordEncrypted, pinned.PrivateKeyEncrypted
+		edited := current
+		edited.HostKeys = lines
+		if current.State == ingest.ServerSuspended {
+			edited.State, edited.LastError = ingest.ServerOK, ""
 		}
-		return pinned, err
+		return keys.Reseal(current, edited)
 	})
+	if err == nil {
+		server.HostKeys, server.PasswordEncrypted, server.PrivateKeyEncrypted = lines, pinned.PasswordEncrypted, pinned.PrivateKeyEncrypted
+	}
+	return err
 }

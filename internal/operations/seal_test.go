@@ -55,7 +55,7 @@ func TestATestOfAnEditAsksForTheCredentialAgain(t *testing.T) {
 	r, ctx := setupRotating(t), t.Context()
 	line, _ := newKey(t, "")
 	prober := &fakeProber{presented: ProbeResult{Fingerprint: Fingerprint(line), KeyLine: line}}
-	r.d.Prober = Provide[Prober](prober)
+	r.d.Prober = prober
 	before, err := r.GetServer(ctx, "a")
 	require.NoError(t, err)
 	moved := func(s *ingest.Server) { s.Host = "evil.example.com" }
@@ -82,9 +82,10 @@ func TestATestOfAnEditAsksForTheCredentialAgain(t *testing.T) {
 	require.Equal(t, before.PasswordEncrypted, prober.drafts[1].PasswordEncrypted)
 	require.Equal(t, "/in", prober.drafts[1].RootPath)
 	require.Equal(t, "evil.example.com", prober.drafts[2].Host)
-	require.Nil(t, prober.saved[0], "an entered password counts for its account")
-	require.Equal(t, before.PasswordEncrypted, prober.saved[1].PasswordEncrypted, "the stored one for its server")
-	require.Nil(t, prober.saved[2])
+	require.False(t, prober.drafts[0].KeepsPassword, "an entered password counts for its account")
+	require.True(t, prober.drafts[1].KeepsPassword, "the stored one for its server")
+	require.Equal(t, before.PasswordEncrypted, prober.drafts[1].Saved.PasswordEncrypted)
+	require.False(t, prober.drafts[2].KeepsPassword)
 	after, err := r.GetServer(ctx, "a")
 	require.NoError(t, err)
 	after.ReadAt = before.ReadAt
@@ -98,7 +99,7 @@ func TestApprovalReseals(t *testing.T) {
 	r, ctx := setupRotating(t), t.Context()
 	line, _ := newKey(t, "")
 	prober := &fakeProber{presented: ProbeResult{Fingerprint: Fingerprint(line), KeyLine: line}}
-	r.d.Prober = Provide[Prober](prober)
+	r.d.Prober = prober
 	_, err := r.TestServer(ctx, "a", TestRequest{Approve: Fingerprint(line)})
 	require.NoError(t, err)
 	r.requireAll(t, 3)

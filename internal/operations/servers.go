@@ -33,7 +33,7 @@ func (s *Service) AddServer(ctx context.Context, in NewServer) (ingest.Server, e
 	if err := s.checkOverlap(ctx, server); err != nil {
 		return ingest.Server{}, err
 	}
-	if err := s.seal(ctx, &server, creds); err != nil {
+	if server, err = s.seal(ctx, server, creds); err != nil {
 		return ingest.Server{}, err
 	}
 	details := map[string]any{"server_uuid": server.UUID, "changes": changes(ingest.Server{Settle: -1}.WithDefaults(s.d.Defaults), server)}

@@ -62,18 +62,14 @@ func (s *Service) TestServer(ctx context.Context, nameOrUUID string, ask TestReq
 	if err != nil {
 		return TestResult{}, err
 	}
-	prober, err := s.d.Prober(ctx)
-	if err != nil {
-		return TestResult{}, err
-	}
 	result := TestResult{Server: server}
-	result.Presented, err = prober.Probe(ctx, server, ask.Sample)
+	result.Presented, err = s.d.Prober.Probe(ctx, server, ask.Sample)
 	if ask.Approve != "" {
 		if mismatch := approved(result.Presented, ask.Approve, err); mismatch != nil {
 			return result, mismatch
 		}
 		if ask.Expires != "" || !pinned(server.HostKeys, ask.Approve) || ingest.IsKind(err, ingest.KindHostKey) {
-			err = s.pin(ctx, prober, &result, ask)
+			err = s.pin(ctx, &result, ask)
 		}
 	}
 	if err != nil {
@@ -96,10 +92,10 @@ func (s *Service) TestSettings(ctx context.Context, in NewServer, sample bool) (
 	if err != nil {
 		return TestResult{}, err
 	}
-	if err := s.seal(ctx, &server, creds); err != nil {
+	if server, err = s.seal(ctx, server, creds); err != nil {
 		return TestResult{}, err
 	}
-	return s.testDraft(ctx, server, nil, sample)
+	return s.testDraft(ctx, Draft{Server: server}, sample)
 }
 
 // TestEdit implements Servers.
@@ -115,21 +111,14 @@ func (s *Service) TestEdit(ctx context.Context, nameOrUUID, version string, edit
 	if err != nil {
 		return TestResult{}, err
 	}
-	if edit.Password == nil && len(server.PasswordEncrypted) > 0 {
-		return s.testDraft(ctx, edited, &server, sample)
-	}
-	return s.testDraft(ctx, edited, nil, sample)
+	keeps := edit.Password == nil && len(server.PasswordEncrypted) > 0
+	return s.testDraft(ctx, Draft{Server: edited, Saved: &server, KeepsPassword: keeps}, sample)
 }
 
-// testDraft tests a server whose settings are not saved; saved is as for ProbeDraft.
-func (s *Service) testDraft(ctx context.Context, server ingest.Server, saved *ingest.Server, sample bool) (TestResult, error) {
-	prober, err := s.d.Prober(ctx)
-	if err != nil {
-		return TestResult{}, err
-	}
-	result := TestResult{Server: server}
-	result.Presented, err = prober.ProbeDraft(ctx, server, saved, sample)
-	if ingest.IsKind(err, ingest.KindHostKey) && result.Presented.Fingerprint != "" && len(server.HostKeys) == 0 {
+func (s *Service) testDraft(ctx context.Context, draft Draft, sample bool) (result TestResult, err error) {
+	result.Server = draft.Server
+	result.Presented, err = s.d.Prober.ProbeDraft(ctx, draft, sample)
+	if ingest.IsKind(err, ingest.KindHostKey) && result.Presented.Fingerprint != "" && len(draft.HostKeys) == 0 {
 		err = ingest.Errorf(ingest.KindHostKey, "the server presents %s: its host key is not pinned yet, so no credentials were sent; "+
 			"check it with the partner, then pin it", result.Presented.Fingerprint)
 	} else if err != nil {
@@ -168,7 +157,7 @@ func approved(presented ProbeResult, approve string, probe error) error {
 }
 
 // pin adds the presented key to the pinned keys and probes again, now with credentials.
-func (s *Service) pin(ctx context.Context, prober Prober, result *TestResult, ask TestRequest) error {
+func (s *Service) pin(ctx context.Context, result *TestResult, ask TestRequest) error {
 	keys := addKey(result.Server.HostKeys, ask.line(result.Presented.KeyLine))
 	details := map[string]any{"server_uuid": result.Server.UUID, "fingerprint": result.Presented.Fingerprint, "expires": ask.Expires}
 	details["changes"] = map[string]any{"host_keys": map[string]any{"from": append([]string{}, result.Server.HostKeys...), "to": keys}}
@@ -177,7 +166,7 @@ func (s *Service) pin(ctx context.Context, prober Prober, result *TestResult, as
 		return err
 	}
 	result.Pinned = true
-	presented, err := prober.Probe(ctx, result.Server, ask.Sample)
+	presented, err := s.d.Prober.Probe(ctx, result.Server, ask.Sample)
 	if presented.Fingerprint != "" {
 		result.Presented = presented
 	}

@@ -150,14 +150,14 @@ func TestProbe(t *testing.T) {
 	b := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	b.Write(t, "a", nil)
 	b.Write(t, "in/b", nil)
-	want := sftp.ProbeResult{Fingerprint: fingerprint(t, b.HostKeyLine), HostKeyLine: b.HostKeyLine}
+	want := sftp.ProbeResult{Fingerprint: fingerprint(t, b.HostKeyLine), KeyLine: b.HostKeyLine}
 
 	unpinned := b.server
 	unpinned.HostKeys = nil
 	got, err := b.pool.Probe(deadline(t), unpinned)
 	requireKind(t, err, ingest.KindHostKey)
-	assert.Contains(t, got.ServerVersion, "SSH-2.0-OpenSSH")
-	want.ServerVersion = got.ServerVersion
+	assert.Contains(t, got.Software, "SSH-2.0-OpenSSH")
+	want.Software = got.Software
 	assert.Equal(t, want, got)
 	requireNoAuth(t, b.SSHD)
 

@@ -14,14 +14,14 @@ import (
 // ProbeResult is the result of a probe. It is also valid together with an error.
 type ProbeResult struct {
 	// Fingerprint is the fingerprint of the presented host key as in ssh-keygen -l
-	// ("SHA256:..."), and HostKeyLine the key in the format of a pin
+	// ("SHA256:..."), and KeyLine the key in the format of a pin
 	// ("ssh-ed25519 AAAA..."). Both are empty if the server presented none.
 	Fingerprint string
-	HostKeyLine string
+	KeyLine string
 	// Pinned reports whether the presented key is pinned.
 	Pinned bool
-	// ServerVersion is the server's version line, e.g. "SSH-2.0-OpenSSH_9.2", escaped.
-	ServerVersion string
+	// Software is the server's version line, e.g. "SSH-2.0-OpenSSH_9.2", escaped.
+	Software string
 	// LoginOK reports whether the login succeeded and the SFTP channel is open.
 	LoginOK bool
 	// RootReadable reports whether the root folder could be listed; Entries is the
@@ -193,10 +193,10 @@ func (s *Session) sample(ctx context.Context) (*Sample, error) {
 func (d *dialer) hostInfo() ProbeResult {
 	var r ProbeResult
 	if strings.HasPrefix(d.greeting, "SSH-") {
-		r.ServerVersion = ingest.DisplayPath(d.greeting)
+		r.Software = ingest.DisplayPath(d.greeting)
 	}
 	if key := d.presented.Load(); key != nil {
-		r.Fingerprint, r.HostKeyLine, r.Pinned = ssh.FingerprintSHA256(*key), keyLine(*key), d.pins.match(*key)
+		r.Fingerprint, r.KeyLine, r.Pinned = ssh.FingerprintSHA256(*key), keyLine(*key), d.pins.match(*key)
 	}
 	return r
 }

@@ -111,13 +111,11 @@ func TestARepairedServerIsDueImmediately(t *testing.T) {
 			func() error { return b.PauseServer(t.Context(), b.server.UUID) },
 			func() error { return b.ResumeServer(t.Context(), b.server.UUID) },
 		},
-		"new key": {
-			func() error { return b.SuspendServer(t.Context(), b.server.UUID, "changed") },
-			func() error { return b.SetHostKeys(t.Context(), b.server.UUID, pinning("k")) },
-		},
 		"new password": {
 			func() error { return b.SuspendServer(t.Context(), b.server.UUID, "refused") },
-			func() error { return b.SetCredentials(t.Context(), b.server.UUID, []byte("p"), nil) },
+			func() error {
+				return b.repair(t, b.server.UUID, func(s *ingest.Server) { s.PasswordEncrypted = []byte("p") })
+			},
 		},
 	} {
 		lately()

@@ -40,9 +40,10 @@ ON CONFLICT (account_sha256) DO UPDATE SET last_at = now(),
 	pruneDraftLogins  = `DELETE FROM draft_logins WHERE last_at < now() - interval '1 day'`
 )
 
-// account is the digest of the account that refused logins may lock.
+// account is the digest of the account that refused logins may lock. accountLogins compares
+// accounts by the same rule.
 func account(server ingest.Server) []byte {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", strings.ToLower(strings.TrimSuffix(server.Host, ".")), server.Port, server.Username))
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\x00%d\x00%s", strings.ToLower(strings.TrimRight(server.Host, ".")), server.Port, server.Username))
 	return sum[:]
 }
 

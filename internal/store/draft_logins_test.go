@@ -31,7 +31,7 @@ func TestDraftLoginsAreBoundedByAccount(t *testing.T) {
 	require.NoError(t, try(draft, ingest.PasswordUnanswered))
 
 	again := draft
-	again.UUID, again.Host = "22222222-2222-4333-8444-555555555555", "SFTP.example.com."
+	again.UUID, again.Host = "22222222-2222-4333-8444-555555555555", "SFTP.example.com.."
 	requireKind(t, ingest.KindTransient, try(again, ingest.PasswordAccepted), "servers lock accounts")
 	_, err := logins.ReservePassword(ctx, again)
 	requireKind(t, ingest.KindTransient, err, "servers lock accounts")

@@ -19,13 +19,15 @@ var updateServer = func() string {
 	for _, column := range serverSettings {
 		fmt.Fprintf(&set, "%[1]s = @%[1]s, ", column)
 	}
-	return "UPDATE sftp_servers SET " + set.String() + "last_error = nullif(@last_error, '') WHERE server_uuid = @server_uuid"
+	// A repaired server is due immediately: its next scan may be a day away.
+	return "UPDATE sftp_servers SET " + set.String() + `last_error = nullif(@last_error, ''),
+	last_scan_at = CASE WHEN state = 'ok' OR @state <> 'ok' THEN last_scan_at END WHERE server_uuid = @server_uuid`
 }()
 
 // EditServer replaces the server with the result of edit. edit receives the row under a lock,
 // may refuse with an error, and may be called again. Changing host, port, user or credentials
-// resets the refused logins; with ingest.WithResealing, the credentials are the same. A taken
-// name is KindConflict.
+// resets the refused logins; with ingest.WithResealing, the credentials are the same. A server
+// whose suspension ends is due for a scan. A taken name is KindConflict.
 func (s *Store) EditServer(ctx context.Context, serverUUID string, edit func(ingest.Server) (ingest.Server, error)) (edited ingest.Server, err error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {

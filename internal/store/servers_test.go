@@ -95,14 +95,12 @@ func TestServerLifecycle(t *testing.T) {
 		b.exec(t, "UPDATE sftp_servers SET state = 'suspended', last_error = 'host key changed'")
 	}
 	suspend()
-	require.NoError(t, b.SetHostKeys(ctx, id, pinning("ssh-ed25519 BBBB")))
+	require.NoError(t, b.repair(t, id, func(s *ingest.Server) {
+		s.HostKeys, s.PasswordEncrypted, s.PrivateKeyEncrypted = []string{"ssh-ed25519 BBBB"}, []byte("sealed"), nil
+	}))
 	assert.Equal(t, ingest.ServerOK, now().State)
 	assert.Empty(t, now().LastError)
 	assert.Equal(t, []string{"ssh-ed25519 BBBB"}, now().HostKeys)
-
-	suspend()
-	require.NoError(t, b.SetCredentials(ctx, id, []byte("sealed"), nil))
-	assert.Equal(t, ingest.ServerOK, now().State)
 	assert.Equal(t, []byte("sealed"), now().PasswordEncrypted)
 	assert.Nil(t, now().PrivateKeyEncrypted)
 
@@ -406,12 +404,15 @@ func TestFault70_ServerRemovedMidTransfer(t *testing.T) {
 	b.addServer(t, "acme")
 }
 
-// pinning is a change for SetHostKeys on a server without credentials.
-func pinning(keys ...string) func(ingest.Server) (ingest.Server, error) {
-	return func(s ingest.Server) (ingest.Server, error) {
-		s.HostKeys = keys
+// repair edits a server and ends its suspension.
+func (b *testBundle) repair(t *testing.T, serverUUID string, change func(*ingest.Server)) error {
+	t.Helper()
+	_, err := b.EditServer(t.Context(), serverUUID, func(s ingest.Server) (ingest.Server, error) {
+		change(&s)
+		s.State, s.LastError = ingest.ServerOK, ""
 		return s, nil
-	}
+	})
+	return err
 }
 
 // A server whose options were changed by SQL to values of another type is not used, and

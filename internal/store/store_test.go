@@ -197,7 +197,7 @@ func TestUnknownIDsAreMissing(t *testing.T) {
 			"Events":   func() error { _, err := b.Events(ctx, id, 0, 0); return err },
 			"Server":   func() error { _, err := b.Server(ctx, id); return err },
 			"ByName":   func() error { _, err := b.ServerByName(ctx, id); return err },
-			"HostKeys": func() error { return b.SetHostKeys(ctx, id, pinning()) },
+			"Edit":     func() error { return b.repair(t, id, func(*ingest.Server) {}) },
 			"Observe":  func() error { _, err := b.Observe(ctx, id, "s", []ingest.Observation{seen("/a", 1)}); return err },
 			"Start":    func() error { _, err := b.StartScan(ctx, id, "k"); return err },
 			"Finish":   func() error { return b.FinishScan(ctx, ingest.ScanResult{ServerUUID: id}) },

@@ -144,3 +144,47 @@ func TestFault74_ForeignKeyset(t *testing.T) {
 	require.NoError(t, p.CheckKeyset(ctx))
 	require.NoError(t, add(ours, "taken"))
 }
+
+// A damaged key id in one row stops no process; the log names the server.
+func TestDamagedCredentialsConcernOneServer(t *testing.T) {
+	t.Parallel()
+	p, ctx := realParts(t), t.Context()
+	require.NoError(t, p.Setup(ctx, func(StepReport) {}, StepDatabase, "keyset"))
+	added, err := p.Operations().AddServer(ctx, operations.NewServer{
+		Server: ingest.Server{Name: "acme", Host: "sftp.example.com", Username: "u"}, Credentials: ingest.Credentials{Password: []byte("pw")},
+	})
+	require.NoError(t, err)
+	_, err = p.store.EditServer(ctx, added.UUID, func(s ingest.Server) (ingest.Server, error) {
+		s.PasswordEncrypted[1] ^= 0xff // the key id
+		return s, nil
+	})
+	require.NoError(t, err)
+	var log strings.Builder
+	p.log = slog.New(slog.NewTextHandler(&log, nil))
+	require.NoError(t, p.CheckKeyset(ctx))
+	require.Contains(t, log.String(), "stevedore server edit acme")
+}
+
+// A test of an edit waits for a connection of the saved server, unless the edit names another
+// host.
+func TestEditedServerSharesConnections(t *testing.T) {
+	t.Parallel()
+	p, ctx := realParts(t), t.Context()
+	require.NoError(t, p.Setup(ctx, func(StepReport) {}, StepDatabase, "keyset"))
+	server := ingest.Server{Name: "acme", Host: "127.0.0.1", Port: 1, Username: "u"}
+	server.MaxConnections = 1
+	saved, err := p.Operations().AddServer(ctx, operations.NewServer{Server: server, Credentials: ingest.Credentials{Password: []byte("pw")}})
+	require.NoError(t, err)
+	_, _, err = p.store.OpenConnection(ctx, saved, "a worker", 1)
+	require.NoError(t, err)
+	probe := func(host string) error {
+		within, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		defer cancel()
+		draft := operations.Draft{Server: saved, Saved: &saved, KeepsPassword: true}
+		draft.RootPath, draft.Host = "/in", host
+		_, err := prober{p}.ProbeDraft(within, draft, false)
+		return err
+	}
+	require.ErrorContains(t, probe(saved.Host), "one of its connections (a worker")
+	require.NotContains(t, probe("127.0.0.2").Error(), "a worker")
+}

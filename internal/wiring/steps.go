@@ -81,13 +81,18 @@ func generate(ctx context.Context, path string, canaries credentials.Canaries) e
 	return err
 }
 
-// CheckKeyset returns an error of KindInvalid if the keyset does not match the ledger.
+// CheckKeyset returns an error of KindInvalid if the keyset does not match the ledger. It logs
+// servers whose credentials alone cannot be decrypted.
 func (p *Parts) CheckKeyset(ctx context.Context) error {
 	keys, err := p.sealer.get(ctx)
 	if err != nil {
 		return err
 	}
-	return keys.Fits(ctx, p.store)
+	damaged, err := keys.Fits(ctx, p.store)
+	for _, problem := range damaged {
+		p.log.ErrorContext(ctx, "a server cannot be used", "error", problem)
+	}
+	return err
 }
 
 func (p *Parts) ensureBucket(ctx context.Context) (string, error) {

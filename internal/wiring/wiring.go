@@ -41,9 +41,8 @@ func (p *Parts) Operations() *operations.Service {
 	return operations.New(operations.Deps{
 		Ledger:       p.store,
 		Log:          p.log,
-		Sealer:       func(ctx context.Context) (operations.Sealer, error) { return p.sealer.get(ctx) },
 		Keyring:      func(ctx context.Context) (operations.Keyring, error) { return p.sealer.get(ctx) },
-		Prober:       func(context.Context) (operations.Prober, error) { return prober{p}, nil },
+		Prober:       prober{p},
 		Orchestrator: p.orchestrator(),
 		AuditLedger:  p.store,
 		Objects:      func(ctx context.Context) (audit.Objects, error) { return p.objects.get(ctx) },
@@ -138,28 +137,26 @@ func (t prober) Probe(ctx context.Context, server ingest.Server, sample bool) (o
 
 // ProbeDraft implements Prober. The logins are bounded by account, because the ledger has no row
 // for the server, except those with the stored password of a saved server.
-func (t prober) ProbeDraft(ctx context.Context, draft ingest.Server, saved *ingest.Server, sample bool) (operations.ProbeResult, error) {
+func (t prober) ProbeDraft(ctx context.Context, draft operations.Draft, sample bool) (operations.ProbeResult, error) {
 	cfg, secrets, err := t.p.sftp(ctx)
 	if err != nil {
 		return operations.ProbeResult{}, err
 	}
 	logins := store.DraftLogins{Store: t.p.store}
 	cfg.DraftUUID, cfg.DraftPasswords = draft.UUID, logins
-	if saved != nil {
-		cfg.DraftPasswords = store.EditLogins{DraftLogins: logins, Saved: *saved}
+	if draft.KeepsPassword {
+		cfg.DraftPasswords = store.EditLogins{DraftLogins: logins, Saved: *draft.Saved}
 	}
-	cfg.Connections = nil // it has no row either; the connection is short
-	return probe(ctx, cfg, secrets, draft, sample)
+	if draft.Saved == nil || draft.Saved.Host != draft.Host || draft.Saved.Port != draft.Port {
+		cfg.Connections = nil // the ledger counts none of another server's; the connection is short
+	}
+	return probe(ctx, cfg, secrets, draft.Server, sample)
 }
 
 func probe(ctx context.Context, cfg sftp.Config, secrets sftp.Secrets, server ingest.Server, sample bool) (operations.ProbeResult, error) {
 	pool := sftp.NewPool(cfg, secrets)
 	defer func() { _ = pool.Close() }()
-	r, err := pool.ProbeWith(ctx, server, sample)
-	return operations.ProbeResult{
-		Fingerprint: r.Fingerprint, KeyLine: r.HostKeyLine, Software: r.ServerVersion, Entries: r.Entries, Latency: r.Latency,
-		ProbeDetails: r.ProbeDetails,
-	}, err
+	return pool.ProbeWith(ctx, server, sample)
 }
 
 // lister returns a lister. It opens the keyset immediately, so that a missing keyset is

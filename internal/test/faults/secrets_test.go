@@ -35,8 +35,8 @@ func TestFault68_CiphertextsSwapped(t *testing.T) {
 		require.NoError(t, err)
 		second, err := h.Store.Server(h.Context(t), servers[1].UUID)
 		require.NoError(t, err)
-		require.NoError(t, h.Store.SetCredentials(h.Context(t), first.UUID, second.PasswordEncrypted, nil))
-		require.NoError(t, h.Store.SetCredentials(h.Context(t), second.UUID, first.PasswordEncrypted, nil))
+		setPassword(t, h, first.UUID, second.PasswordEncrypted)
+		setPassword(t, h, second.UUID, first.PasswordEncrypted)
 	}
 	swap()
 	h.ScanAndWait(t)
@@ -87,6 +87,16 @@ func TestFault68_RowPointedElsewhere(t *testing.T) {
 	h.ScanAndWait(t)
 	h.AwaitIngest(t, h.Completed(t, acme.Path("a.csv")).UUID)
 	h.RequireExactlyOnce(t)
+}
+
+// setPassword stores a sealed password and ends the server's suspension.
+func setPassword(t *testing.T, h *sandbox.Cluster, serverUUID string, sealed []byte) {
+	t.Helper()
+	_, err := h.Store.EditServer(h.Context(t), serverUUID, func(s ingest.Server) (ingest.Server, error) {
+		s.PasswordEncrypted, s.State, s.LastError = sealed, ingest.ServerOK, ""
+		return s, nil
+	})
+	require.NoError(t, err)
 }
 
 // TestFault69_KeyRemovedTooEarly: a worker does not start with a keyset that lacks a key

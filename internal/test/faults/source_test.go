@@ -293,7 +293,7 @@ func wrongPassword(t *testing.T, fns hooks) {
 	sshd.AwaitLog(t, "Failed password")
 	assert.Equal(t, 1, strings.Count(sshd.Log(t), "Failed password"), "too many logins, which lock accounts: %s", sshd.Log(t))
 
-	require.NoError(t, h.Store.SetCredentials(h.Context(t), server.UUID, h.Seal(t, server, credentials.FieldPassword, []byte("right")), nil))
+	setPassword(t, h, server.UUID, h.Seal(t, server, credentials.FieldPassword, []byte("right")))
 	h.ScanAndWait(t)
 	h.AwaitIngest(t, h.Completed(t, sshd.Path("a.csv")).UUID)
 	h.RequireExactlyOnce(t)

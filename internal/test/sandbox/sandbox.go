@@ -204,11 +204,12 @@ func (r *Sandbox) Edit(t testing.TB, serverUUID string, change func(*ingest.Serv
 // Pin replaces a server's host keys like an operator who approves them.
 func (r *Sandbox) Pin(t testing.TB, serverUUID string, keys ...string) {
 	t.Helper()
-	require.NoError(t, r.Store.SetHostKeys(r.Context(t), serverUUID, func(s ingest.Server) (ingest.Server, error) {
+	_, err := r.Store.EditServer(ingest.WithResealing(r.Context(t)), serverUUID, func(s ingest.Server) (ingest.Server, error) {
 		pinned := s
-		pinned.HostKeys = keys
+		pinned.HostKeys, pinned.State, pinned.LastError = keys, ingest.ServerOK, ""
 		return r.Sealer.Reseal(s, pinned)
-	}))
+	})
+	require.NoError(t, err)
 }
 
 // File waits for a file with the path that satisfies the condition and returns it.
