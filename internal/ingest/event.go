@@ -125,3 +125,12 @@ type Failure struct {
 	Kind    Kind   `json:"kind"`
 	Message string `json:"message"`
 }
+
+// LedgerEvent is an event with its file.
+type LedgerEvent struct {
+	StoredEvent
+	FileUUID   string
+	ServerName string
+	// Status is the file's current status.
+	Status Status
+}

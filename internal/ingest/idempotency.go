@@ -17,12 +17,3 @@ type Answer struct {
 	Headers map[string]string
 	Body    []byte
 }
-
-// LedgerEvent is an event with its file.
-type LedgerEvent struct {
-	StoredEvent
-	FileUUID   string
-	ServerName string
-	// Status is the file's current status.
-	Status Status
-}
