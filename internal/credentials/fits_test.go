@@ -17,7 +17,9 @@ type fitted struct {
 	servers []ingest.Server
 }
 
-func (f *fitted) Servers(context.Context, string, int) ([]ingest.Server, error) { return f.servers, nil }
+func (f *fitted) Servers(context.Context, string, int) ([]ingest.Server, error) {
+	return f.servers, nil
+}
 
 // A damaged key id concerns only its server, if the keyset fits the rest of the ledger.
 func TestDamagedKeyIDConcernsOneServer(t *testing.T) {

@@ -28,8 +28,8 @@ type Overview struct {
 
 // ServerOverview summarizes the state of one server and its files.
 type ServerOverview struct {
-	Server ingest.Server
-	Files  map[ingest.Status]int64
+	Server   ingest.Server
+	Files    map[ingest.Status]int64
 	InFlight int64
 	// Hours cover the same period as those of the Overview.
 	Hours []ingest.HourStats

@@ -17,7 +17,7 @@ type ProbeResult struct {
 	// ("SHA256:..."), and KeyLine the key in the format of a pin
 	// ("ssh-ed25519 AAAA..."). Both are empty if the server presented none.
 	Fingerprint string
-	KeyLine string
+	KeyLine     string
 	// Pinned reports whether the presented key is pinned.
 	Pinned bool
 	// Software is the server's version line, e.g. "SSH-2.0-OpenSSH_9.2", escaped.

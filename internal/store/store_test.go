@@ -191,17 +191,17 @@ func TestUnknownIDsAreMissing(t *testing.T) {
 	ctx := t.Context()
 	for _, id := range []string{"0192aa00-0000-7000-8000-000000000001", "not-a-uuid", "", "'; DROP TABLE files; --"} {
 		for name, call := range map[string]func() error{
-			"File":     func() error { _, err := b.File(ctx, id); return err },
-			"Claim":    func() error { _, err := b.Claim(ctx, id); return err },
-			"Apply":    func() error { return b.Apply(ctx, ingest.Change{FileUUID: id}) },
-			"Events":   func() error { _, err := b.Events(ctx, id, 0, 0); return err },
-			"Server":   func() error { _, err := b.Server(ctx, id); return err },
-			"ByName":   func() error { _, err := b.ServerByName(ctx, id); return err },
-			"Edit":     func() error { return b.repair(t, id, func(*ingest.Server) {}) },
-			"Observe":  func() error { _, err := b.Observe(ctx, id, "s", []ingest.Observation{seen("/a", 1)}); return err },
-			"Start":    func() error { _, err := b.StartScan(ctx, id, "k"); return err },
-			"Finish":   func() error { return b.FinishScan(ctx, ingest.ScanResult{ServerUUID: id}) },
-			"Latest":   func() error { _, err := b.LatestScan(ctx, b.server.UUID); return err },
+			"File":    func() error { _, err := b.File(ctx, id); return err },
+			"Claim":   func() error { _, err := b.Claim(ctx, id); return err },
+			"Apply":   func() error { return b.Apply(ctx, ingest.Change{FileUUID: id}) },
+			"Events":  func() error { _, err := b.Events(ctx, id, 0, 0); return err },
+			"Server":  func() error { _, err := b.Server(ctx, id); return err },
+			"ByName":  func() error { _, err := b.ServerByName(ctx, id); return err },
+			"Edit":    func() error { return b.repair(t, id, func(*ingest.Server) {}) },
+			"Observe": func() error { _, err := b.Observe(ctx, id, "s", []ingest.Observation{seen("/a", 1)}); return err },
+			"Start":   func() error { _, err := b.StartScan(ctx, id, "k"); return err },
+			"Finish":  func() error { return b.FinishScan(ctx, ingest.ScanResult{ServerUUID: id}) },
+			"Latest":  func() error { _, err := b.LatestScan(ctx, b.server.UUID); return err },
 		} {
 			require.Equal(t, ingest.KindMissing, ingest.KindOf(call()), "%s(%q): %v", name, id, call())
 		}

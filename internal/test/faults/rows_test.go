@@ -48,15 +48,15 @@ var rowFaults = map[string]rowFault{
 	"an additional host key": {"port = $2, host_keys = host_keys || $3::text", func(_ *testing.T, w *rowServers) []any {
 		return []any{w.attacker.Port, w.attacker.HostKeyLine}
 	}, bound, false},
-	"proxy":               {`options = options || '{"proxy": "socks5://127.0.0.1:1"}'`, none, bound, false},
-	"jump":                {`options = options || '{"jump": "other"}'`, none, bound, false},
-	"server_uuid":         {"server_uuid = gen_random_uuid()", none, "belongs to another server", false},
-	"copied from another row":   {"password_encrypted = (SELECT password_encrypted FROM sftp_servers WHERE name = 'other')", none, "belongs to another server", false},
-	"of another database": {"password_encrypted = $2", sealedElsewhere, "restore the keyset file", true},
-	"of another field":    {"password_encrypted = $2", sealedAsKey, "belongs to another server", false},
-	"truncated":           {"password_encrypted = substring(password_encrypted FOR 20)", none, "", false},
-	"in plain text":       {"password_encrypted = 'only-acme'", none, "", false},
-	"emptied":             {"password_encrypted = ''", none, "", false},
+	"proxy":                   {`options = options || '{"proxy": "socks5://127.0.0.1:1"}'`, none, bound, false},
+	"jump":                    {`options = options || '{"jump": "other"}'`, none, bound, false},
+	"server_uuid":             {"server_uuid = gen_random_uuid()", none, "belongs to another server", false},
+	"copied from another row": {"password_encrypted = (SELECT password_encrypted FROM sftp_servers WHERE name = 'other')", none, "belongs to another server", false},
+	"of another database":     {"password_encrypted = $2", sealedElsewhere, "restore the keyset file", true},
+	"of another field":        {"password_encrypted = $2", sealedAsKey, "belongs to another server", false},
+	"truncated":               {"password_encrypted = substring(password_encrypted FOR 20)", none, "", false},
+	"in plain text":           {"password_encrypted = 'only-acme'", none, "", false},
+	"emptied":                 {"password_encrypted = ''", none, "", false},
 }
 
 func sealedElsewhere(t *testing.T, w *rowServers) []any {

@@ -83,7 +83,7 @@ func TestFault72_SourceGoneOnceStored(t *testing.T) {
 type unrecorded struct {
 	activities.Ledger
 	failed atomic.Bool
-	remove   func()
+	remove func()
 }
 
 func (u *unrecorded) Apply(ctx context.Context, change ingest.Change) error {
