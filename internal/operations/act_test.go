@@ -1,7 +1,6 @@
 package operations
 
 import (
-	"context"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -98,11 +97,7 @@ func TestAFileThatHasNotBegunCanBeSkipped(t *testing.T) {
 		{ID: 3, UUID: "uuid-3", RemotePath: "/in/c.csv", Status: ingest.StatusDownloading},
 	}
 	b.ledger.begun = "uuid-2"
-	_, err := b.ActOnFile(t.Context(), "uuid-1", ingest.ActionSkip, workflows.OperatorAction{Reason: "never comes"})
-	require.NoError(t, err)
-	require.Equal(t, []string{"uuid-1 never comes"}, b.ledger.decided)
-	require.Equal(t, "file.skip", b.ledger.audited[0].Action)
-	_, err = b.ActOnFile(t.Context(), "uuid-2", ingest.ActionSkip, workflows.OperatorAction{Reason: "x"})
+	_, err := b.ActOnFile(t.Context(), "uuid-2", ingest.ActionSkip, workflows.OperatorAction{Reason: "x"})
 	require.ErrorContains(t, err, "has just started")
 	_, err = b.ActOnFile(t.Context(), "uuid-1", ingest.ActionRetry, workflows.OperatorAction{Reason: "x"})
 	require.ErrorContains(t, err, "can be skipped")
@@ -119,13 +114,10 @@ func TestAFileThatHasNotBegunCanBeSkipped(t *testing.T) {
 	require.EqualValues(t, 0, bulk(all, ingest.ActionRetry))
 	require.EqualValues(t, 0, bulk(ingest.FileFilter{}, ingest.ActionSkip), "a filter alone means files in error")
 	require.EqualValues(t, 2, bulk(ingest.FileFilter{UUIDs: []string{"uuid-1", "uuid-2", "uuid-3"}}, ingest.ActionSkip))
-}
 
-// SkipNotStarted skips every file except the started one.
-func (l *fakeLedger) SkipNotStarted(_ context.Context, file ingest.File, by ingest.OperatorAction) (bool, error) {
-	if file.UUID == l.begun {
-		return false, nil
-	}
-	l.decided = append(l.decided, file.UUID+" "+by.Reason)
-	return true, nil
+	_, err = b.ActOnFile(t.Context(), "uuid-1", ingest.ActionSkip, workflows.OperatorAction{Reason: "never comes"})
+	require.NoError(t, err)
+	require.Equal(t, ingest.StatusSkipped, b.ledger.files[0].Status)
+	require.Equal(t, []string{"uuid-1 never comes"}, b.ledger.decided)
+	require.Equal(t, "file.skip", b.ledger.audited[len(b.ledger.audited)-1].Action)
 }

@@ -1,7 +1,11 @@
 package operations
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -13,32 +17,45 @@ import (
 	"stevedore/workflows"
 )
 
-// fakeLedger is a Ledger in memory.
+// fakeLedger is a Ledger in memory. TestLedgersConform compares it with PostgreSQL, except that
+// its uuids may be any text.
 type fakeLedger struct {
-	left    map[string]ingest.ServerLeft
 	Ledger  // panics at what is not faked
 	mu      sync.Mutex
 	servers []ingest.Server
-	decided []string
-	begun   string
 	files   []ingest.File
-	events  []ingest.StoredEvent
-	counts  map[string]map[ingest.Status]int64
-	stats   ingest.Stats
-	resumed []string
-	err     error
-	waits   map[string]ingest.PartnerWait
+	events  map[string][]ingest.StoredEvent // by the file's uuid
+	canary  []byte
+	skips   []string // uuids of skipped files with the key of the action
+	audited []ingest.AuditEntry
 
-	audited  []ingest.AuditEntry
-	auditErr error
+	// The following are scripted results. err fails reads, auditErr writes of the audit log.
+	left          map[string]ingest.ServerLeft
+	counts        map[string]map[ingest.Status]int64
+	stats         ingest.Stats
+	waits         map[string]ingest.PartnerWait
+	err, auditErr error
+	// begun is the uuid of a file whose workflow has just started.
+	begun string
+
+	// decided and resumed record calls.
+	decided, resumed []string
+}
+
+// pageOf returns the first items, at most limit of them, or the default of 100.
+func pageOf[T any](items []T, limit int) []T {
+	return items[:min(len(items), cmp.Or(limit, 100))]
 }
 
 func (l *fakeLedger) AddServer(_ context.Context, s ingest.Server) (ingest.Server, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, other := range l.servers {
-		if other.Name == s.Name {
-			return ingest.Server{}, ingest.Errorf(ingest.KindConflict, "a server is called %q already", s.Name)
+		switch {
+		case other.Name == s.Name && other.UUID == s.UUID:
+			return other, nil
+		case other.Name == s.Name || other.UUID == s.UUID:
+			return ingest.Server{}, ingest.Errorf(ingest.KindConflict, "a server is called %q already", other.Name)
 		}
 	}
 	l.servers = append(l.servers, s)
@@ -58,19 +75,43 @@ func (l *fakeLedger) ServerByName(_ context.Context, nameOrUUID string) (ingest.
 	if i := l.find(nameOrUUID); i >= 0 {
 		return l.servers[i], nil
 	}
-	return ingest.Server{}, ingest.Errorf(ingest.KindMissing, "no server named %q", nameOrUUID)
+	return ingest.Server{}, noServer(nameOrUUID)
+}
+
+func noServer(nameOrUUID string) error {
+	return ingest.Errorf(ingest.KindMissing, "no server named %q", nameOrUUID)
+}
+
+// change changes the server with the uuid, unless edit returns an error.
+func (l *fakeLedger) change(uuid string, edit func(ingest.Server) (ingest.Server, error)) (ingest.Server, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	i := slices.IndexFunc(l.servers, func(s ingest.Server) bool { return s.UUID == uuid })
+	if i < 0 {
+		return ingest.Server{}, noServer(uuid)
+	}
+	changed, err := edit(l.servers[i])
+	if err != nil {
+		return ingest.Server{}, err
+	}
+	if other := l.find(changed.Name); other >= 0 && other != i {
+		return ingest.Server{}, ingest.Errorf(ingest.KindConflict, "a server is called %q already", changed.Name)
+	}
+	l.servers[i] = changed
+	return changed, nil
 }
 
 func (l *fakeLedger) Servers(_ context.Context, after string, limit int) ([]ingest.Server, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var page []ingest.Server
+	var servers []ingest.Server
 	for _, s := range l.servers {
-		if s.Name > after && len(page) < limit {
-			page = append(page, s)
+		if s.Name > after {
+			servers = append(servers, s)
 		}
 	}
-	return page, nil
+	slices.SortFunc(servers, func(a, b ingest.Server) int { return cmp.Compare(a.Name, b.Name) })
+	return pageOf(servers, limit), nil
 }
 
 func (l *fakeLedger) RemainingByServer(context.Context) (map[string]ingest.ServerLeft, error) {
@@ -78,19 +119,16 @@ func (l *fakeLedger) RemainingByServer(context.Context) (map[string]ingest.Serve
 }
 
 func (l *fakeLedger) EditServer(_ context.Context, uuid string, edit func(ingest.Server) (ingest.Server, error)) (ingest.Server, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	edited, err := edit(l.servers[l.find(uuid)])
-	if err == nil {
-		l.servers[l.find(uuid)] = edited
-	}
-	return edited, err
+	return l.change(uuid, edit)
 }
 
-func (l *fakeLedger) KeysetCanary(context.Context) ([]byte, error) { return nil, nil }
+func (l *fakeLedger) KeysetCanary(context.Context) ([]byte, error) { return l.canary, nil }
 
-func (l *fakeLedger) KeepKeysetCanary(_ context.Context, _, sealed []byte) ([]byte, error) {
-	return sealed, nil
+func (l *fakeLedger) KeepKeysetCanary(_ context.Context, earlier, sealed []byte) ([]byte, error) {
+	if l.canary == nil || bytes.Equal(l.canary, earlier) {
+		l.canary = sealed
+	}
+	return l.canary, nil
 }
 
 func (l *fakeLedger) DecideChanges(_ context.Context, _ string, decision ingest.ChangesDecision, part, actor, reason, key string) (int64, error) {
@@ -99,73 +137,123 @@ func (l *fakeLedger) DecideChanges(_ context.Context, _ string, decision ingest.
 }
 
 func (l *fakeLedger) PauseServer(_ context.Context, uuid string) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.servers[l.find(uuid)].Active = false
-	return nil
+	_, err := l.change(uuid, func(s ingest.Server) (ingest.Server, error) {
+		s.Active = false
+		return s, nil
+	})
+	return err
 }
 
 func (l *fakeLedger) ResumeServer(_ context.Context, uuid string) error {
+	_, err := l.change(uuid, func(s ingest.Server) (ingest.Server, error) {
+		l.resumed = append(l.resumed, uuid)
+		s.Active, s.State = true, ingest.ServerOK
+		return s, nil
+	})
+	return err
+}
+
+// matching returns the files that the filter selects, regardless of its limit. Filters that are
+// not faked panic.
+func (l *fakeLedger) matching(f ingest.FileFilter) (files []ingest.File, err error) {
+	faked := ingest.FileFilter{Server: f.Server, Statuses: f.Statuses, UUIDs: f.UUIDs, AfterID: f.AfterID, Limit: f.Limit, Order: f.Order}
+	if f.Order == ingest.OrderNewest || !reflect.DeepEqual(f, faked) {
+		panic(fmt.Sprintf("fakeLedger lacks a part of the filter %+v", f))
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.resumed = append(l.resumed, uuid)
-	s := &l.servers[l.find(uuid)]
-	s.Active, s.State = true, ingest.ServerOK
-	return nil
-}
-
-func (l *fakeLedger) FilesPage(_ context.Context, f ingest.FileFilter) (page ingest.Page[ingest.File], err error) {
-	for _, file := range l.files {
-		switch {
-		case file.ID <= f.AfterID:
-		case len(page.Items) < f.Limit:
-			page.Items = append(page.Items, file)
-		default:
-			page.Next = page.Items[f.Limit-1].ID
-			return page, nil
+	server := ""
+	if f.Server != "" {
+		i := l.find(f.Server)
+		if i < 0 {
+			return nil, noServer(f.Server)
 		}
+		server = l.servers[i].UUID
 	}
-	return page, nil
-}
-
-// matching returns the files with the filter's statuses after its position.
-func (l *fakeLedger) matching(f ingest.FileFilter) (files []ingest.File) {
 	for _, file := range l.files {
-		if file.ID > f.AfterID && slices.Contains(f.Statuses, file.Status) {
+		if file.ID > f.AfterID && (server == "" || file.ServerUUID == server) &&
+			(len(f.Statuses) == 0 || slices.Contains(f.Statuses, file.Status)) && (len(f.UUIDs) == 0 || slices.Contains(f.UUIDs, file.UUID)) {
 			files = append(files, file)
 		}
 	}
-	return files
+	return files, l.err
+}
+
+func (l *fakeLedger) FilesPage(_ context.Context, f ingest.FileFilter) (page ingest.Page[ingest.File], err error) {
+	files, err := l.matching(f)
+	page.Items = pageOf(files, f.Limit)
+	if len(page.Items) < len(files) {
+		page.Next = page.Items[len(page.Items)-1].ID
+	}
+	return page, err
 }
 
 func (l *fakeLedger) CountMatching(_ context.Context, f ingest.FileFilter) (int64, error) {
-	return int64(len(l.matching(f))), l.err
+	files, err := l.matching(f)
+	return int64(len(files)), err
 }
 
 func (l *fakeLedger) Files(_ context.Context, f ingest.FileFilter) ([]ingest.File, error) {
-	files := l.matching(f)
-	return files[:min(len(files), f.Limit)], l.err
+	files, err := l.matching(f)
+	return pageOf(files, f.Limit), err
+}
+
+func (l *fakeLedger) SkipNotStarted(_ context.Context, file ingest.File, by ingest.OperatorAction) (bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.files {
+		f := &l.files[i]
+		if f.UUID == file.UUID && f.UUID != l.begun && (f.Status == ingest.StatusDiscovered || f.Status == ingest.StatusReady) {
+			f.Status = ingest.StatusSkipped
+			l.decided = append(l.decided, file.UUID+" "+by.Reason)
+			l.skips = append(l.skips, f.UUID+" "+by.Key)
+		}
+	}
+	return slices.Contains(l.skips, file.UUID+" "+by.Key), nil
 }
 
 func (l *fakeLedger) Stats(context.Context) (ingest.Stats, error) { return l.stats, l.err }
 
 func (l *fakeLedger) FindFile(_ context.Context, prefix string) (ingest.File, error) {
+	if len(prefix) < 4 {
+		return ingest.File{}, ingest.Errorf(ingest.KindInvalid, "file %q: enter more digits", prefix)
+	}
+	var found []ingest.File
 	for _, file := range l.files {
 		if strings.HasPrefix(file.UUID, prefix) {
-			return file, nil
+			found = append(found, file)
 		}
 	}
-	return ingest.File{}, ingest.Errorf(ingest.KindMissing, "no file with uuid %q", prefix)
+	switch len(found) {
+	case 0:
+		return ingest.File{}, ingest.Errorf(ingest.KindMissing, "no file with uuid %q", prefix)
+	case 1:
+		return found[0], nil
+	default:
+		return ingest.File{}, ingest.Errorf(ingest.KindConflict, "several uuids begin with %q", prefix)
+	}
 }
 
-func (l *fakeLedger) Events(_ context.Context, _ string, after int64, limit int) ([]ingest.StoredEvent, error) {
-	var page []ingest.StoredEvent
-	for _, e := range l.events {
-		if e.ID > after && len(page) < limit {
-			page = append(page, e)
+// addEvents adds n events of the file.
+func (l *fakeLedger) addEvents(fileUUID string, n int) {
+	if l.events == nil {
+		l.events = map[string][]ingest.StoredEvent{}
+	}
+	for range n {
+		l.events[fileUUID] = append(l.events[fileUUID], ingest.StoredEvent{ID: int64(len(l.events[fileUUID]) + 1)})
+	}
+}
+
+func (l *fakeLedger) Events(ctx context.Context, fileUUID string, after int64, limit int) (events []ingest.StoredEvent, err error) {
+	for _, e := range l.events[fileUUID] {
+		if e.ID > after {
+			events = append(events, e)
 		}
 	}
-	return page, nil
+	if len(events) == 0 {
+		_, err = l.FindFile(ctx, fileUUID)
+	}
+	return pageOf(events, limit), err
 }
 
 func (l *fakeLedger) CountFilesByServer(context.Context, []string) (map[string]map[ingest.Status]int64, error) {
@@ -180,7 +268,7 @@ func (l *fakeLedger) CompleteEntry(_ context.Context, key string, outcome ingest
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.audited {
-		if l.audited[i].Key == key {
+		if l.audited[i].Key == key && l.audited[i].Outcome == ingest.ActionUnknown {
 			l.audited[i].Outcome, l.audited[i].Error = outcome, reason
 		}
 	}
@@ -190,8 +278,14 @@ func (l *fakeLedger) CompleteEntry(_ context.Context, key string, outcome ingest
 func (l *fakeLedger) Record(_ context.Context, e ingest.AuditEntry) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.audited = append(l.audited, e)
-	return l.auditErr
+	if l.auditErr != nil {
+		return l.auditErr
+	}
+	if !slices.ContainsFunc(l.audited, func(other ingest.AuditEntry) bool { return other.Key == e.Key }) {
+		e.Outcome = ingest.ActionUnknown
+		l.audited = append(l.audited, e)
+	}
+	return nil
 }
 
 // fakeSealer marks sealed values.

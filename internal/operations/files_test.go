@@ -43,9 +43,7 @@ func TestEventsReadsAllPages(t *testing.T) {
 	t.Parallel()
 	b := setup()
 	b.ledger.files = manyFiles(1)
-	for i := range 1500 {
-		b.ledger.events = append(b.ledger.events, ingest.StoredEvent{ID: int64(i + 1)})
-	}
+	b.ledger.addEvents("uuid-1", 1500)
 	events, err := b.FileEvents(context.Background(), "uuid-1")
 	require.NoError(t, err)
 	require.Len(t, events, 1500)
