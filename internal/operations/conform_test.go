@@ -103,9 +103,9 @@ func (l conformLedger) addServer(t *testing.T, name string) ingest.Server {
 	return added
 }
 
-// stored returns the server without the time at which it was read.
+// stored returns the server without the times of its last change and of reading it.
 func stored(s ingest.Server) ingest.Server {
-	s.ReadAt = time.Time{}
+	s.ReadAt, s.UpdatedAt = time.Time{}, time.Time{}
 	return s
 }
 
@@ -177,11 +177,14 @@ func (l conformLedger) conformServerChanges(t *testing.T) {
 	requireKind(t, ingest.KindConflict, err)
 	require.Equal(t, stored(edited), now())
 
+	_, err = edit(func(s *ingest.Server) error { s.State, s.LastError = ingest.ServerSuspended, "wrong key"; return nil })
+	require.NoError(t, err)
+	require.Equal(t, ingest.ServerSuspended, now().State)
 	require.NoError(t, l.PauseServer(ctx, acme.UUID))
 	require.False(t, now().Active)
 	require.NoError(t, l.PauseServer(ctx, acme.UUID), "a repeated change is no error")
 	require.NoError(t, l.ResumeServer(ctx, acme.UUID))
-	require.True(t, now().Active)
+	require.Equal(t, stored(edited), now(), "a resumed server is not suspended")
 
 	unknown := uuid.NewString()
 	unchanged := func(ingest.Server) (ingest.Server, error) { panic("edits a server that does not exist") }

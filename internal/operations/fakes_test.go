@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -147,7 +148,7 @@ func (l *fakeLedger) PauseServer(_ context.Context, uuid string) error {
 func (l *fakeLedger) ResumeServer(_ context.Context, uuid string) error {
 	_, err := l.change(uuid, func(s ingest.Server) (ingest.Server, error) {
 		l.resumed = append(l.resumed, uuid)
-		s.Active, s.State = true, ingest.ServerOK
+		s.Active, s.State, s.LastError = true, ingest.ServerOK, ""
 		return s, nil
 	})
 	return err
@@ -326,11 +327,15 @@ func (p *fakeProber) ProbeDraft(ctx context.Context, draft Draft, sample bool) (
 	return p.Probe(ctx, draft.Server, sample)
 }
 
-// fakeEngine is an Orchestrator with scripted results.
+// fakeEngine is an Orchestrator whose workflows never run. TestOrchestratorsConform compares it
+// with Temporal, unless results are scripted.
 type fakeEngine struct {
 	started  []workflows.ScanAllServersInput
 	startErr error
+	// open holds the ids of started audits and ingests.
+	open map[string]bool
 
+	// scan, if set, is the state of each scan.
 	scan      orchestrator.Execution
 	scans     map[string]time.Duration // by workflow id, with their delay
 	scanErr   error
@@ -360,15 +365,50 @@ func (e *fakeEngine) Act(_ context.Context, fileUUID, update string, d workflows
 
 func (e *fakeEngine) Accepted(context.Context, string, string) (bool, error) { return e.taken, nil }
 
-func (e *fakeEngine) StartAudit(context.Context, string) error { return e.startErr }
-
-func (e *fakeEngine) AuditRunning(context.Context, string) (bool, error) { return true, nil }
-
-func (e *fakeEngine) IngestProgress(context.Context, string) (orchestrator.Progress, bool, error) {
-	return orchestrator.Progress{}, false, nil
+// begin adds a workflow and reports whether it was not open.
+func (e *fakeEngine) begin(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.open == nil {
+		e.open = map[string]bool{}
+	}
+	added := !e.open[id]
+	e.open[id] = true
+	return added
 }
 
-func (e *fakeEngine) StartIngest(_ context.Context, _ ingest.File, in workflows.FileIngestInput) error {
+// describe returns an error like Temporal's unless the workflow is open.
+func (e *fakeEngine) describe(id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.open[id] {
+		return errNoWorkflow
+	}
+	return nil
+}
+
+var errNoWorkflow = ingest.Wrap(ingest.KindMissing, errors.New("not found"), "Temporal has no such workflow")
+
+func (e *fakeEngine) StartAudit(_ context.Context, runUUID string) error {
+	if e.startErr == nil {
+		e.begin(ingest.AuditWorkflowID(runUUID))
+	}
+	return e.startErr
+}
+
+func (e *fakeEngine) AuditRunning(_ context.Context, runUUID string) (bool, error) {
+	err := e.describe(ingest.AuditWorkflowID(runUUID))
+	return err == nil, err
+}
+
+func (e *fakeEngine) IngestProgress(_ context.Context, fileUUID string) (orchestrator.Progress, bool, error) {
+	return orchestrator.Progress{}, false, e.describe(ingest.IngestWorkflowID(fileUUID))
+}
+
+func (e *fakeEngine) StartIngest(_ context.Context, file ingest.File, in workflows.FileIngestInput) error {
+	if e.decideErr == nil && !e.begin(ingest.IngestWorkflowID(file.UUID)) {
+		return ingest.Errorf(ingest.KindConflict, "its workflow is already running")
+	}
 	e.ingests = append(e.ingests, in)
 	return e.decideErr
 }
@@ -384,19 +424,22 @@ func (e *fakeEngine) StartScan(_ context.Context, id string, in workflows.ScanAl
 	if e.scans == nil {
 		e.scans = map[string]time.Duration{}
 	}
-	if _, there := e.scans[id]; there {
-		return "run-1", e.startErr
+	if _, there := e.scans[id]; !there {
+		e.scans[id] = delay
+		e.started = append(e.started, in)
 	}
-	e.scans[id] = delay
-	e.started = append(e.started, in)
-	return "run-1", e.startErr
+	return "run of " + id, e.startErr
 }
 
 func (e *fakeEngine) DescribeScan(_ context.Context, id string) (orchestrator.Execution, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if _, there := e.scans[id]; !there && e.scanErr == nil && e.scan.Err == nil && !e.scan.Running && e.scan.ClosedAt.IsZero() {
-		return orchestrator.Execution{}, ingest.Errorf(ingest.KindMissing, "no such workflow")
+	scripted := e.scanErr != nil || !reflect.DeepEqual(e.scan, orchestrator.Execution{})
+	if _, there := e.scans[id]; there && !scripted {
+		return orchestrator.Execution{RunID: "run of " + id, Running: true}, nil
+	}
+	if !scripted {
+		return orchestrator.Execution{}, errNoWorkflow
 	}
 	return e.scan, e.scanErr
 }
@@ -405,7 +448,7 @@ func (e *fakeEngine) DescribeServer(_ context.Context, uuid string) (orchestrato
 	if execution, ok := e.described[uuid]; ok {
 		return execution, nil
 	}
-	return orchestrator.Execution{}, ingest.Errorf(ingest.KindMissing, "no such workflow")
+	return orchestrator.Execution{}, errNoWorkflow
 }
 
 // bundle is a Service on fakes.
