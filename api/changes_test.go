@@ -63,7 +63,8 @@ func TestEveryRequestHasATimeLimit(t *testing.T) {
 	t.Parallel()
 	for path, want := range map[string]time.Duration{
 		"/api/v1/files": handlerTimeout, "/files/scan": handlerTimeout, "/api/v1/servers/acme:pause": handlerTimeout, streamPath: 0,
-		"/api/v1/servers:test": operations.MaxTest, "/api/v1/servers/acme:test": operations.MaxTest, "/api/v1/servers/acme:approve-host-key": operations.MaxTest,
+		"/api/v1/servers:test": operations.MaxTest, "/api/v1/servers/acme:test": operations.MaxTest, "/api/v1/servers/acme:test-edit": operations.MaxTest,
+		"/api/v1/servers/acme:approve-host-key": operations.MaxTest,
 	} {
 		limit, _ := timeout(httptest.NewRequest(http.MethodPost, path, nil))
 		require.Equal(t, want, limit, path)

@@ -93,3 +93,20 @@ func TestDraftsAreTestedAndNotStored(t *testing.T) {
 	requireProblem(t, b.call("POST", "/api/v1/servers:test", `{"host":"`+strings.Repeat("a", 10)+`"}`), 400, codeInvalid)
 	require.Len(t, decode[openapi.ServerList](t, b.call("GET", "/api/v1/servers", "")).Servers, 1)
 }
+
+func TestEditsAreTestedAndNotStored(t *testing.T) {
+	t.Parallel()
+	b := setupReal(t)
+	b.server(t, "acme")
+	const path = "/api/v1/servers/acme"
+	tag := b.call("GET", path, "").Header().Get("ETag")
+	requireProblem(t, b.call("POST", path+":test-edit", `{"root_path":"/new"}`), 428, codeNoIfMatch)
+	requireProblem(t, b.call("POST", path+":test-edit", `{"root_path":"/new"}`, "If-Match", `"other"`), 412, codePrecondition)
+	requireProblem(t, b.call("POST", path+":test-edit", `{"host":"evil.example.com"}`, "If-Match", tag), 400, codeInvalid)
+	answer := b.call("POST", path+":test-edit?sample=true", `{"root_path":"/new","password":"p","host_keys":["`+b.prober.presented.KeyLine+`"]}`, "If-Match", tag)
+	require.Equal(t, 200, answer.Code, answer.Body)
+	require.True(t, decode[openapi.ServerTest](t, answer).Ok)
+	require.Equal(t, tag, b.call("GET", path, "").Header().Get("ETag"), "nothing is stored")
+	operator := decode[openapi.NewToken](t, b.call("POST", "/api/v1/tokens", `{"name":"op-edit","role":"operator"}`))
+	requireProblem(t, b.call("POST", path+":test-edit", `{"port":23}`, "If-Match", "*", "Authorization", "Bearer "+operator.Token), 403, codeForbidden)
+}

@@ -87,7 +87,7 @@ func timeout(r *http.Request) (time.Duration, error) {
 	switch path := r.URL.Path; {
 	case path == streamPath:
 		return 0, nil
-	case strings.HasPrefix(path, "/api/v1/servers") && (strings.HasSuffix(path, ":test") || strings.HasSuffix(path, ":approve-host-key")):
+	case strings.HasPrefix(path, "/api/v1/servers") && (strings.HasSuffix(path, ":test") || strings.HasSuffix(path, ":test-edit") || strings.HasSuffix(path, ":approve-host-key")):
 		return operations.MaxTest, operations.ErrMaxTest
 	default:
 		return handlerTimeout, nil

@@ -87,16 +87,29 @@ func (h handlers) TestServerSettings(ctx context.Context, req openapi.TestServer
 
 // EditServer changes a server.
 func (h handlers) EditServer(ctx context.Context, req openapi.EditServerRequestObject) (openapi.EditServerResponseObject, error) {
-	version, err := version(req.Params.IfMatch)
-	if err != nil {
-		return nil, err
-	}
-	edit, err := req.Body.Edit()
+	version, edit, err := readEdit(req.Params.IfMatch, req.Body)
 	if err != nil {
 		return nil, err
 	}
 	server, err := h.ops.EditServer(ctx, req.NameOrUUID, version, edit)
 	return openapi.EditServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.EditServer200ResponseHeaders{ETag: etag(server)}}, err
+}
+
+// TestServerEdit tests a server with changes that are not saved.
+func (h handlers) TestServerEdit(ctx context.Context, req openapi.TestServerEditRequestObject) (openapi.TestServerEditResponseObject, error) {
+	version, edit, err := readEdit(req.Params.IfMatch, req.Body)
+	if err != nil {
+		return nil, err
+	}
+	test, err := tested(h.ops.TestEdit(ctx, req.NameOrUUID, version, edit, orZero(req.Params.Sample)))
+	return openapi.TestServerEdit200JSONResponse(test), err
+}
+
+func readEdit(ifMatch *string, settings *openapi.ServerSettings) (of string, edit operations.ServerEdit, err error) {
+	if of, err = version(ifMatch); err == nil {
+		edit, err = settings.Edit()
+	}
+	return of, edit, err
 }
 
 // RemoveServer removes a server.

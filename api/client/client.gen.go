@@ -458,6 +458,30 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/servers/{server}:test (the `TestServer` operationId).
 	TestServer(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// TestServerEditWithBody Test changes of a server before they are saved
+	//
+	// Takes the body and `If-Match` of editServer, and tests the server as it
+	// would be afterwards, as testServer does. Nothing is stored. Stored
+	// credentials are used unless the body replaces them; editServer states
+	// when they must be entered again.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/servers/{server}:test-edit (the `TestServerEdit` operationId).
+	TestServerEditWithBody(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerEditParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TestServerEdit Test changes of a server before they are saved
+	//
+	// Takes the body and `If-Match` of editServer, and tests the server as it
+	// would be afterwards, as testServer does. Nothing is stored. Stored
+	// credentials are used unless the body replaces them; editServer states
+	// when they must be entered again.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/servers/{server}:test-edit (the `TestServerEdit` operationId).
+	TestServerEdit(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerEditParams, body TestServerEditJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// TestServerSettingsWithBody Test settings of a server before they are saved
 	//
 	// Connects, compares the host key, logs in and reads the root folder, as
@@ -1369,6 +1393,50 @@ func (c *Client) ScanServer(ctx context.Context, nameOrUUID NameOrUUID, params *
 // Corresponds with POST /api/v1/servers/{server}:test (the `TestServer` operationId).
 func (c *Client) TestServer(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewTestServerRequest(c.Server, nameOrUUID, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestServerEditWithBody Test changes of a server before they are saved
+//
+// Takes the body and `If-Match` of editServer, and tests the server as it
+// would be afterwards, as testServer does. Nothing is stored. Stored
+// credentials are used unless the body replaces them; editServer states
+// when they must be entered again.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/servers/{server}:test-edit (the `TestServerEdit` operationId).
+func (c *Client) TestServerEditWithBody(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerEditParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestServerEditRequestWithBody(c.Server, nameOrUUID, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TestServerEdit Test changes of a server before they are saved
+//
+// Takes the body and `If-Match` of editServer, and tests the server as it
+// would be afterwards, as testServer does. Nothing is stored. Stored
+// credentials are used unless the body replaces them; editServer states
+// when they must be entered again.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/servers/{server}:test-edit (the `TestServerEdit` operationId).
+func (c *Client) TestServerEdit(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerEditParams, body TestServerEditJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTestServerEditRequest(c.Server, nameOrUUID, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3614,6 +3682,106 @@ func NewTestServerRequest(server string, nameOrUUID NameOrUUID, params *TestServ
 	return req, nil
 }
 
+// NewTestServerEditRequest calls the generic TestServerEdit builder with application/json body
+func NewTestServerEditRequest(server string, nameOrUUID NameOrUUID, params *TestServerEditParams, body TestServerEditJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewTestServerEditRequestWithBody(server, nameOrUUID, params, "application/json", bodyReader)
+}
+
+// NewTestServerEditRequestWithBody constructs an http.Request for the TestServerEdit method, with any body, and a specified content type
+func NewTestServerEditRequestWithBody(server string, nameOrUUID NameOrUUID, params *TestServerEditParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "server", nameOrUUID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/servers/%s:test-edit", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Sample != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "sample", *params.Sample, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IfMatch != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewTestServerSettingsRequest calls the generic TestServerSettings builder with application/json body
 func NewTestServerSettingsRequest(server string, params *TestServerSettingsParams, body TestServerSettingsJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -4273,6 +4441,11 @@ func (c *API) ScanServer(ctx context.Context, nameOrUUID NameOrUUID) (result Sca
 // TestServer calls POST /api/v1/servers/{server}:test.
 func (c *API) TestServer(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerParams) (result ServerTest, err error) {
 	return read[ServerTest](c.raw.TestServer(ctx, nameOrUUID, params))
+}
+
+// TestServerEdit calls POST /api/v1/servers/{server}:test-edit.
+func (c *API) TestServerEdit(ctx context.Context, nameOrUUID NameOrUUID, params *TestServerEditParams, body TestServerEditJSONRequestBody) (result ServerTest, err error) {
+	return read[ServerTest](c.raw.TestServerEdit(ctx, nameOrUUID, params, body))
 }
 
 // TestServerSettings calls POST /api/v1/servers:test.

@@ -2334,6 +2334,20 @@ type TestServerParams struct {
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
+// TestServerEditParams defines parameters for TestServerEdit.
+type TestServerEditParams struct {
+	// Sample Also list the files selected by the patterns, for at most 15 seconds.
+	Sample *Sample `form:"sample,omitempty" json:"sample,omitempty"`
+
+	// IfMatch The ETag of the last read, a list of ETags, or `*`. Without it the response is 428.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Text chosen by the caller. For 24 hours, the same request with the same key
+	// returns the first response, with `Idempotency-Replayed: true`. Another
+	// request with this key returns 422.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
 // TestServerSettingsParams defines parameters for TestServerSettings.
 type TestServerSettingsParams struct {
 	// Sample Also list the files selected by the patterns, for at most 15 seconds.
@@ -2397,6 +2411,9 @@ type ApproveHostKeyJSONRequestBody = HostKeyApproval
 
 // DecideChangesJSONRequestBody defines body for DecideChanges for application/json ContentType.
 type DecideChangesJSONRequestBody = ChangesDecision
+
+// TestServerEditJSONRequestBody defines body for TestServerEdit for application/json ContentType.
+type TestServerEditJSONRequestBody = ServerSettings
 
 // TestServerSettingsJSONRequestBody defines body for TestServerSettings for application/json ContentType.
 type TestServerSettingsJSONRequestBody = ServerSettings
@@ -2508,6 +2525,9 @@ type ServerInterface interface {
 	// TestServer Test a server: connect, compare the host key, log in and list the root folder
 	// (POST /api/v1/servers/{server}:test)
 	TestServer(ctx echo.Context, nameOrUUID NameOrUUID, params TestServerParams) error
+	// TestServerEdit Test changes of a server before they are saved
+	// (POST /api/v1/servers/{server}:test-edit)
+	TestServerEdit(ctx echo.Context, nameOrUUID NameOrUUID, params TestServerEditParams) error
 	// TestServerSettings Test settings of a server before they are saved
 	// (POST /api/v1/servers:test)
 	TestServerSettings(ctx echo.Context, params TestServerSettingsParams) error
@@ -3584,6 +3604,63 @@ func (w *ServerInterfaceWrapper) TestServer(ctx echo.Context) error {
 	return err
 }
 
+// TestServerEdit converts echo context to params.
+func (w *ServerInterfaceWrapper) TestServerEdit(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "server" -------------
+	var nameOrUUID NameOrUUID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "server", ctx.Param("server"), &nameOrUUID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter server: %s", err))
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params TestServerEditParams
+	// ------------- Optional query parameter "sample" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sample", ctx.QueryParams(), &params.Sample, runtime.BindQueryParameterOptions{Type: "boolean", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sample: %s", err))
+	}
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.TestServerEdit(ctx, nameOrUUID, params)
+	return err
+}
+
 // TestServerSettings converts echo context to params.
 func (w *ServerInterfaceWrapper) TestServerSettings(ctx echo.Context) error {
 	var err error
@@ -3822,6 +3899,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/v1/servers/:server\\:resume", wrapper.ResumeServer, options.OperationMiddlewares["resumeServer"]...)
 	router.POST(options.BaseURL+"/api/v1/servers/:server\\:changes", wrapper.DecideChanges, options.OperationMiddlewares["decideChanges"]...)
 	router.POST(options.BaseURL+"/api/v1/servers/:server\\:test", wrapper.TestServer, options.OperationMiddlewares["testServer"]...)
+	router.POST(options.BaseURL+"/api/v1/servers/:server\\:test-edit", wrapper.TestServerEdit, options.OperationMiddlewares["testServerEdit"]...)
 	router.POST(options.BaseURL+"/api/v1/servers/:server\\:approve-host-key", wrapper.ApproveHostKey, options.OperationMiddlewares["approveHostKey"]...)
 	router.POST(options.BaseURL+"/api/v1/servers/:server\\:scan", wrapper.ScanServer, options.OperationMiddlewares["scanServer"]...)
 	router.GET(options.BaseURL+"/api/v1/files", wrapper.ListFiles, options.OperationMiddlewares["listFiles"]...)
@@ -5405,6 +5483,47 @@ func (response TestServerdefaultApplicationProblemPlusJSONResponse) VisitTestSer
 	return err
 }
 
+type TestServerEditRequestObject struct {
+	NameOrUUID NameOrUUID `json:"server"`
+	Params     TestServerEditParams
+	Body       *TestServerEditJSONRequestBody
+}
+
+type TestServerEditResponseObject interface {
+	VisitTestServerEditResponse(w http.ResponseWriter) error
+}
+
+type TestServerEdit200JSONResponse ServerTest
+
+func (response TestServerEdit200JSONResponse) VisitTestServerEditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type TestServerEditdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response TestServerEditdefaultApplicationProblemPlusJSONResponse) VisitTestServerEditResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type TestServerSettingsRequestObject struct {
 	Params TestServerSettingsParams
 	Body   *TestServerSettingsJSONRequestBody
@@ -5980,6 +6099,9 @@ type StrictServerInterface interface {
 	// TestServer Test a server: connect, compare the host key, log in and list the root folder
 	// (POST /api/v1/servers/{server}:test)
 	TestServer(ctx context.Context, request TestServerRequestObject) (TestServerResponseObject, error)
+	// TestServerEdit Test changes of a server before they are saved
+	// (POST /api/v1/servers/{server}:test-edit)
+	TestServerEdit(ctx context.Context, request TestServerEditRequestObject) (TestServerEditResponseObject, error)
 	// TestServerSettings Test settings of a server before they are saved
 	// (POST /api/v1/servers:test)
 	TestServerSettings(ctx context.Context, request TestServerSettingsRequestObject) (TestServerSettingsResponseObject, error)
@@ -7112,6 +7234,55 @@ func (sh *strictHandler) TestServer(ctx echo.Context, nameOrUUID NameOrUUID, par
 		return err
 	} else if validResponse, ok := response.(TestServerResponseObject); ok {
 		return validResponse.VisitTestServerResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// TestServerEdit operation middleware
+func (sh *strictHandler) TestServerEdit(ctx echo.Context, nameOrUUID NameOrUUID, params TestServerEditParams) error {
+	var request TestServerEditRequestObject
+
+	request.NameOrUUID = nameOrUUID
+	request.Params = params
+
+	var body TestServerEditJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.TestServerEdit(ctx.Request().Context(), request.(TestServerEditRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "TestServerEdit")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(TestServerEditResponseObject); ok {
+		return validResponse.VisitTestServerEditResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

@@ -177,6 +177,12 @@ func (f *fakeOperations) TestSettings(_ context.Context, in operations.NewServer
 	return f.test(operations.TestRequest{Sample: sample})
 }
 
+func (f *fakeOperations) TestEdit(_ context.Context, name, _ string, edit operations.ServerEdit, sample bool) (operations.TestResult, error) {
+	f.draft.Server.Name = name
+	edit.Settings(&f.draft.Server)
+	return f.test(operations.TestRequest{Sample: sample})
+}
+
 func (f *fakeOperations) test(ask operations.TestRequest) (operations.TestResult, error) {
 	f.asked = ask
 	result := f.tested

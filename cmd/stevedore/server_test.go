@@ -46,6 +46,17 @@ func TestServerAddDefaultsAndFiles(t *testing.T) {
 	require.Equal(t, testUUID, shown["server_uuid"])
 }
 
+func TestServerEditTestSavesNothing(t *testing.T) {
+	t.Parallel()
+	ops := world()
+	got := execute(t, ops, args("server", "edit", "acme", "--path", "/new", "--test"))
+	require.Equal(t, exitOK, got.code, got.errors)
+	require.Contains(t, got.out, "/new has ")
+	require.Contains(t, got.out, "2 files match")
+	require.Equal(t, "/new", ops.draft.Server.RootPath)
+	require.Nil(t, ops.edit.Settings, "nothing is saved")
+}
+
 func TestServerAddTestSavesNothing(t *testing.T) {
 	t.Parallel()
 	ops := world()

@@ -45,19 +45,26 @@ and lists the files that the patterns include. Nothing is saved.`,
 		}
 		return a.showText(server, "%s", server.ServerUUID)
 	})
-	cmd.Flags().BoolVar(&test, "test", false, "test the settings and list the included files, without saving anything")
+	addTest(cmd, &test)
 	return cmd
 }
 
+func addTest(cmd *cobra.Command, test *bool) {
+	cmd.Flags().BoolVar(test, "test", false, "test the settings and list the included files, without saving anything")
+}
+
 func (a *app) serverEditCommand() *cobra.Command {
-	var noPassword, noKey bool
+	var noPassword, noKey, test bool
 	cmd := &cobra.Command{
 		Use: "edit NAME", Short: "Change the settings or credentials of a server",
 		Long: `Changes the given settings and keeps all others. Fails without a change when
 the server was changed by someone else in the meantime.
 
 Lists, such as --include, are replaced; --include '' empties the list. A suspended
-server is scanned again when the changed settings may be the cause.`,
+server is scanned again when the changed settings may be the cause.
+
+--test only tests the server with the changes, as 'stevedore server test --list'
+does. Nothing is saved.`,
 		Example: `  stevedore server edit acme --max-parallel 8 --settle 30s
   stevedore server edit acme --password-file acme.pw`,
 	}
@@ -65,6 +72,7 @@ server is scanned again when the changed settings may be the cause.`,
 	flags.hideDefaults()
 	cmd.Flags().BoolVar(&noPassword, "no-password", false, "remove the password")
 	cmd.Flags().BoolVar(&noKey, "no-private-key", false, "remove the private key")
+	addTest(cmd, &test)
 	cmd.RunE = a.calling(func(ctx context.Context, api *client.API, args []string) error {
 		var remove []string
 		if noPassword {
@@ -83,6 +91,11 @@ server is scanned again when the changed settings may be the cause.`,
 		server, version, err := api.Server(ctx, args[0])
 		if err != nil {
 			return err
+		}
+		if test {
+			result, err := api.TestServerEdit(ctx, server.ServerUUID, &openapi.TestServerEditParams{IfMatch: &version, Sample: given(true)}, settings)
+			server.RootPath = cmp.Or(value(settings.RootPath), server.RootPath)
+			return a.showTest(server, result, err)
 		}
 		edited, err := api.EditServer(ctx, server.ServerUUID, &openapi.EditServerParams{IfMatch: &version}, settings)
 		if err != nil {
