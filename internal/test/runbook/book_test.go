@@ -1,5 +1,5 @@
-// Package runbook runs every command of docs/temporal.md with the real CLI on a real
-// server and checks the result.
+// Package runbook runs every command of docs/temporal.md and docs/temporal-actions.md
+// with the real CLI on a real server and checks the result.
 package runbook_test
 
 import (
@@ -19,27 +19,35 @@ import (
 )
 
 const (
-	document = "../../../docs/temporal.md"
-	program  = "../../../bin/temporal"
+	documents = "../../../docs/temporal*.md"
+	program   = "../../../bin/temporal"
 )
 
 var (
-	marked = regexp.MustCompile("(?s)<!-- recipe: ([a-z-]+) -->\n```sh\n(.*?)\n```\n")
-	blocks = regexp.MustCompile("(?m)^```sh$")
-	calls  = regexp.MustCompile(`\.(?:run|fails|until)\(t, "([a-z-]+)"`)
+	blocks   = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
+	headings = regexp.MustCompile("(?m)^# ([a-z-]+): .+\n")
+	calls    = regexp.MustCompile(`\.(?:run|fails|until)\(t, "([a-z-]+)"`)
 )
 
-// readBook returns the recipes of the document by name.
+// readBook returns the recipes of the documents by name. A recipe is a comment with its
+// name and purpose, followed by its commands.
 func readBook(t *testing.T) map[string]string {
 	t.Helper()
-	text, err := os.ReadFile(document)
+	paths, err := filepath.Glob(documents)
 	require.NoError(t, err)
 	book := map[string]string{}
-	for _, found := range marked.FindAllStringSubmatch(string(text), -1) {
-		require.NotContains(t, book, found[1], "two recipes of one name")
-		book[found[1]] = found[2]
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, block := range blocks.FindAllStringSubmatch(string(text), -1) {
+			commands := headings.Split(block[1], -1)
+			require.Empty(t, commands[0], "%s: a block of commands does not begin with the name of a recipe", path)
+			for i, heading := range headings.FindAllStringSubmatch(block[1], -1) {
+				require.NotContains(t, book, heading[1], "two recipes have the same name")
+				book[heading[1]] = strings.TrimSpace(commands[i+1])
+			}
+		}
 	}
-	require.Len(t, blocks.FindAllString(string(text), -1), len(book), "a block of commands without a name is not tested")
 	return book
 }
 
@@ -61,12 +69,12 @@ func TestEveryRecipeIsTested(t *testing.T) {
 		assert.True(t, tested[name], "no test runs the recipe %s", name)
 	}
 	for name := range tested {
-		assert.Contains(t, book, name, "a test runs a recipe that is not in the document")
+		assert.Contains(t, book, name, "a test runs a recipe that is not in the documents")
 	}
 }
 
 // TestOtherDocumentsShowRecipesOnly: commands of Temporal's CLI in other documents are
-// also in docs/temporal.md, and so are tested.
+// also recipes, and so are tested.
 func TestOtherDocumentsShowRecipesOnly(t *testing.T) {
 	t.Parallel()
 	var known []string

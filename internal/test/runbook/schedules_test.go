@@ -112,7 +112,7 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 		return sandbox.Detail(h.Events(t, first.UUID), ingest.EventRequeued, "reason") != nil
 	})
 	h.File(t, first.RemotePath, func(f ingest.File) bool { return f.Status == ingest.StatusReady })
-	shows(t, p, "reconcile/by-hand", "Reconciliation **has ended**", "0 missing objects", "run 'stevedore setup'")
+	shows(t, p, "reconcile/manual", "Reconciliation **has ended**", "0 missing objects", "run 'stevedore setup'")
 
 	// Everything ends as without interventions.
 	require.NoError(t, h.S3.Core.MakeBucket(h.Context(t), h.S3.Bucket, minio.MakeBucketOptions{}))
