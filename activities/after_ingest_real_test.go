@@ -177,11 +177,11 @@ func TestOnlyIngestedVersionsAreDeletedOrMoved(t *testing.T) {
 			early := b.ready(t, "early.csv", []byte("12345"))
 			for _, step := range []func(*testing.T, ingest.File) string{b.download, b.verify, b.upload} {
 				require.Empty(t, b.after(t, early))
-				require.True(t, b.exists("early.csv"), "it is not completed")
+				require.True(t, b.exists("early.csv"), "a file that is not completed has no after-ingest action")
 				require.Empty(t, step(t, early))
 			}
 			require.Empty(t, b.after(t, early))
-			require.True(t, b.exists("early.csv"), "its object is stored, but not yet notified")
+			require.True(t, b.exists("early.csv"), "a stored file without a notification keeps its source")
 			require.Empty(t, b.notify(t, early))
 			require.Empty(t, b.after(t, early))
 			assert.False(t, b.exists("early.csv"))
@@ -243,13 +243,13 @@ func TestASourceThatIsLeftIsShown(t *testing.T) {
 
 	calls := m.calls.Load()
 	require.Empty(t, b.list(t, false))
-	assert.Equal(t, calls, m.calls.Load(), "not at every listing")
+	assert.Equal(t, calls, m.calls.Load(), "the action is not repeated at every listing")
 	b.acts.LeftRetry = time.Nanosecond
 	require.Empty(t, b.list(t, false))
 	assert.Equal(t, calls+1, m.calls.Load())
 	assert.NotEmpty(t, b.file(t, f).SourceLeft)
 	b.set(t, func(s *ingest.Server) { s.AfterIngest = ingest.AfterKeep })
-	assert.Empty(t, b.file(t, f).SourceLeft, "its server keeps sources now")
+	assert.Empty(t, b.file(t, f).SourceLeft, "a server that keeps sources has none left")
 	b.set(t, func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
 	m.refuse = nil
 	require.Empty(t, b.list(t, false))
@@ -377,7 +377,7 @@ func TestCompanionsFollowTheirFile(t *testing.T) {
 			require.Empty(t, b.list(t, false))
 			require.Empty(t, b.list(t, false))
 			assert.Equal(t, !follow, b.exists("SHA256SUMS"))
-			assert.Equal(t, !follow, b.exists("a.csv.md5"), "it exists for longer than LeftRetry")
+			assert.Equal(t, !follow, b.exists("a.csv.md5"), "the companion exists for longer than LeftRetry")
 			scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
 			require.NoError(t, err)
 			assert.NotZero(t, scan.Alone)
@@ -430,7 +430,7 @@ func TestAChecksumFileWithoutAFileIsRejected(t *testing.T) {
 	require.Empty(t, b.list(t, false))
 	files, err := b.Store.Files(b.Context(t), ingest.FileFilter{Server: "acme"})
 	require.NoError(t, err)
-	assert.Empty(t, files, "its file may still arrive")
+	assert.Empty(t, files, "the file of the checksum file may still arrive")
 	ignored, err := b.Store.IgnoredEntries(b.Context(t), b.server.UUID, 10)
 	require.NoError(t, err)
 	assert.Len(t, ignored, 2)

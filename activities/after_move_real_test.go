@@ -20,7 +20,7 @@ import (
 )
 
 // ingestAll ingests files of an odd server, each with its path as content.
-func (b *oddBench) ingestAll(t *testing.T, paths ...string) (files []ingest.File) {
+func (b *treeBench) ingestAll(t *testing.T, paths ...string) (files []ingest.File) {
 	t.Helper()
 	for _, p := range paths {
 		b.tree.File(p, p)
@@ -33,7 +33,7 @@ func (b *oddBench) ingestAll(t *testing.T, paths ...string) (files []ingest.File
 }
 
 // runAfterIngest runs the after-ingest actions of the files concurrently.
-func (b *oddBench) runAfterIngest(t *testing.T, files []ingest.File) {
+func (b *treeBench) runAfterIngest(t *testing.T, files []ingest.File) {
 	t.Helper()
 	var all sync.WaitGroup
 	for _, f := range files {
@@ -49,7 +49,7 @@ func (b *oddBench) runAfterIngest(t *testing.T, files []ingest.File) {
 }
 
 // movedTo returns the recorded target of the move, and the content there.
-func (b *oddBench) movedTo(t *testing.T, f ingest.File) (to, content string) {
+func (b *treeBench) movedTo(t *testing.T, f ingest.File) (to, content string) {
 	t.Helper()
 	to, _ = sandbox.Detail(b.Events(t, f.UUID), ingest.EventSourceDone, "moved_to").(string)
 	content, _ = b.tree.Content(to)
@@ -62,7 +62,7 @@ func TestConcurrentMovesToOneName(t *testing.T) {
 	for _, collision := range []ingest.Collision{ingest.CollisionRename, ingest.CollisionOverwrite} {
 		t.Run(string(collision), func(t *testing.T) {
 			t.Parallel()
-			b := newOddBench(t)
+			b := newTreeBench(t)
 			const count = 4
 			b.set(t, func(s *ingest.Server) {
 				s.AfterIngest, s.OnCollision, s.MaxConnections = "move:/in/done", collision, 2*count
@@ -94,7 +94,7 @@ func TestConcurrentMovesToOneName(t *testing.T) {
 			}
 			slices.Sort(names)
 			assert.Len(t, slices.Compact(names), count)
-			assert.Contains(t, names, "a.csv", "one keeps its name")
+			assert.Contains(t, names, "a.csv", "one of the files keeps its name")
 		})
 	}
 }
@@ -103,7 +103,7 @@ func TestConcurrentMovesToOneName(t *testing.T) {
 // path and files of the partner, but no file of another folder.
 func TestOverwriteReplacesTheSamePathOnly(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t)
+	b := newTreeBench(t)
 	b.set(t, func(s *ingest.Server) { s.AfterIngest, s.OnCollision = "move:/in/done", ingest.CollisionOverwrite })
 	b.tree.Folder("done")
 	b.tree.File("done/a.csv", "the partner's")
@@ -126,13 +126,13 @@ func TestOverwriteReplacesTheSamePathOnly(t *testing.T) {
 	assert.Equal(t, "/in/done/a.csv", to)
 	assert.Equal(t, "longer: a new version", content)
 
-	require.True(t, b.tree.Drop("done/a.csv"), "the partner removes it")
+	require.True(t, b.tree.Drop("done/a.csv"), "the partner removes the moved file")
 	b.tree.File("f1/a.csv", "also a new version")
 	require.Empty(t, b.list(t, false))
 	other := b.ingest(t, b.File(t, "/in/f1/a.csv", func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
 	b.runAfterIngest(t, []ingest.File{other})
 	to, _ = b.movedTo(t, other)
-	assert.Equal(t, "/in/done/a.csv", to, "the name is free again")
+	assert.Equal(t, "/in/done/a.csv", to, "the name is released")
 }
 
 // TestAMoveOnAServerThatIgnoresCase: the folder of moved files has another spelling in
@@ -153,7 +153,7 @@ func TestAMoveOnAServerThatIgnoresCase(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newOddBench(t)
+			b := newTreeBench(t)
 			b.set(t, func(s *ingest.Server) {
 				s.AfterIngest, s.OnCollision, s.Moved = tc.target, ingest.CollisionOverwrite, ingest.MovedDeliver
 			})
@@ -181,7 +181,7 @@ func TestAnotherSpellingOfTheRootIsNoDelivery(t *testing.T) {
 	for root, ignoresCase := range map[string]bool{"/alias": false, "/IN": true} {
 		t.Run(root, func(t *testing.T) {
 			t.Parallel()
-			b := newOddBench(t)
+			b := newTreeBench(t)
 			b.ingestAll(t, "a.csv")
 			b.tree.Link("../alias", "/in")
 			b.tree.SetFaults(services.TreeFaults{IgnoresCase: ignoresCase, PlainPaths: ignoresCase})
@@ -199,7 +199,7 @@ func TestAnotherSpellingOfTheRootIsNoDelivery(t *testing.T) {
 // TestATargetNameIsReleased: the reservation of the name ends with the move.
 func TestATargetNameIsReleased(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t)
+	b := newTreeBench(t)
 	b.set(t, func(s *ingest.Server) { s.AfterIngest, s.Moved = "move:/in/done", ingest.MovedDeliver })
 	b.tree.Folder("done")
 	for _, p := range []string{"f0/a.csv", "f1/a.csv"} { // the two files have the same size and time
@@ -208,14 +208,14 @@ func TestATargetNameIsReleased(t *testing.T) {
 		to, content := b.movedTo(t, f[0])
 		assert.Equal(t, "/in/done/a.csv", to)
 		assert.Equal(t, p, content)
-		require.True(t, b.tree.Drop("done/a.csv"), "the partner removes it")
+		require.True(t, b.tree.Drop("done/a.csv"), "the partner removes the moved file")
 	}
 }
 
 // TestALongNameIsShortened: with the uuid as prefix it would exceed the limit of file systems.
 func TestALongNameIsShortened(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t)
+	b := newTreeBench(t)
 	b.set(t, func(s *ingest.Server) { s.AfterIngest, s.DoneMarker = "move:/in/done", "*.done" })
 	name := strings.Repeat("ж", 120) + ".csv"
 	b.tree.File("done/"+name, "taken")

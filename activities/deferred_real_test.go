@@ -39,7 +39,7 @@ func TestASlowFileIsDeferred(t *testing.T) {
 	assert.Contains(t, sandbox.Detail(b.Events(t, f.UUID), ingest.EventDeferred, "message"), "minimum rate of 4711")
 	got, err = b.Store.ReserveSlots(b.Context(t), b.server.UUID, fence, 1)
 	require.NoError(t, err)
-	assert.Empty(t, got.Slots, "others go first")
-	assert.Zero(t, got.InUse, "its slot is released")
+	assert.Empty(t, got.Slots, "other files precede the deferred file")
+	assert.Zero(t, got.InUse, "the deferred file has no slot")
 	assert.Positive(t, got.DeferredFor)
 }

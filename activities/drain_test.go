@@ -56,6 +56,6 @@ func TestAnAuditIsRestartedOnDrain(t *testing.T) {
 	var app *temporal.ApplicationError
 	require.ErrorAs(t, err, &app)
 	assert.Equal(t, activities.TypeStopped, app.Type())
-	assert.True(t, app.NonRetryable(), "the workflow restarts it")
+	assert.True(t, app.NonRetryable(), "the workflow restarts the audit")
 	assert.False(t, audit.ended, "the audit continues after the restart")
 }

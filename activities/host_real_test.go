@@ -48,7 +48,7 @@ func TestASaturatedHostIsAlive(t *testing.T) {
 
 	assert.True(t, value[activities.CheckHostResult](t, b, activities.NameCheckHost, activities.CheckHostInput{Queue: there}).Alive)
 	claim := activities.ClaimHostInput{FileUUID: f.UUID, Size: f.Size}
-	assert.Equal(t, there, value[activities.Host](t, b, activities.NameClaimHost, claim).Queue, "its bytes are there")
+	assert.Equal(t, there, value[activities.Host](t, b, activities.NameClaimHost, claim).Queue, "the host has the staged bytes")
 
 	b.acts.HostFresh = 0
 	assert.False(t, value[activities.CheckHostResult](t, b, activities.NameCheckHost, activities.CheckHostInput{Queue: there}).Alive)
@@ -139,7 +139,7 @@ func TestAFetchedFileNeverVanishes(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "another", now.StagedOn, "the host of the only copy stays recorded")
 
-	require.Empty(t, b.download(t, kept), "its bytes are here")
+	require.Empty(t, b.download(t, kept), "the staged bytes are on this host")
 	require.Empty(t, b.verify(t, kept))
 
 	b.putWithoutCommit(t, stored)
@@ -147,9 +147,9 @@ func TestAFetchedFileNeverVanishes(t *testing.T) {
 	b.acts.Workflows = &unpolled{Workflows: b.acts.Workflows}
 	requeue := activities.RequeueFileInput{FileUUID: stored.UUID, Key: "run 1"}
 	require.Equal(t, ingest.StatusReady, value[activities.Outcome](t, b, activities.NameRequeueFile, requeue).Status)
-	require.Empty(t, b.download(t, stored), "its object is there")
+	require.Empty(t, b.download(t, stored), "the object exists")
 	requeue.Key = "run 2"
-	require.Equal(t, ingest.StatusUploaded, value[activities.Outcome](t, b, activities.NameRequeueFile, requeue).Status, "it needs no slot")
+	require.Equal(t, ingest.StatusUploaded, value[activities.Outcome](t, b, activities.NameRequeueFile, requeue).Status, "a stored file needs no slot")
 	assert.Equal(t, ingest.StatusUploaded, b.status(t, stored))
 	require.Empty(t, b.verify(t, stored))
 	require.Empty(t, b.upload(t, stored))
@@ -177,8 +177,8 @@ func TestAReadOnceFileNeedsAttentionOnceOpened(t *testing.T) {
 	b.server = server
 	f := b.ready(t, "a.bin", sandbox.Random(5000))
 	require.NoError(t, os.Remove(b.sshd.Path("a.bin")))
-	assert.Equal(t, string(ingest.KindNotFound), b.download(t, f), "no attempt had opened it")
-	assert.Equal(t, string(ingest.KindSourceGone), b.download(t, f), "an earlier attempt may have opened it")
+	assert.Equal(t, string(ingest.KindNotFound), b.download(t, f), "no attempt had opened the file")
+	assert.Equal(t, string(ingest.KindSourceGone), b.download(t, f), "an earlier attempt may have opened the file")
 }
 
 // TestAFileStaysOnItsHost: it changes its host only if another worker may succeed and no
@@ -204,7 +204,7 @@ func TestAFileStaysOnItsHost(t *testing.T) {
 	for _, f := range []ingest.File{full, often, readOnce} {
 		b.stagedOn(t, f, "another")
 	}
-	assert.Empty(t, deferTimes(full, 1, ingest.KindStagingFull), "another worker may have room")
+	assert.Empty(t, deferTimes(full, 1, ingest.KindStagingFull), "another worker may have space")
 	assert.Equal(t, "another", deferTimes(often, 7, ingest.KindTransient))
 	assert.Empty(t, deferTimes(often, 8, ingest.KindTransient), "another worker may reach the server")
 	assert.Equal(t, "another", deferTimes(readOnce, 9, ingest.KindStagingFull), "the server may have removed it")

@@ -17,16 +17,16 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// oddBench is a bench with an odd server. It passes heartbeats from attempt to attempt.
-type oddBench struct {
+// treeBench is a bench with an odd server. It passes heartbeats from attempt to attempt.
+type treeBench struct {
 	*bench
 	tree *services.FaultyTree
 	last activities.Progress
 }
 
-func newOddBench(t *testing.T) *oddBench {
+func newTreeBench(t *testing.T) *treeBench {
 	t.Helper()
-	b := &oddBench{bench: newBench(t)}
+	b := &treeBench{bench: newBench(t)}
 	b.tree = b.AddTree(t, "odd", func(s *ingest.Server) { s.Settle = 0 })
 	server, err := b.Store.ServerByName(b.Context(t), "odd")
 	require.NoError(t, err)
@@ -40,13 +40,13 @@ func newOddBench(t *testing.T) *oddBench {
 }
 
 // attempt lists the server as the next attempt of one activity.
-func (b *oddBench) attempt(t *testing.T) (kind string) {
+func (b *treeBench) attempt(t *testing.T) (kind string) {
 	t.Helper()
 	b.env.SetHeartbeatDetails(b.last)
 	return b.list(t, false)
 }
 
-func (b *oddBench) scan(t *testing.T) ingest.Scan {
+func (b *treeBench) scan(t *testing.T) ingest.Scan {
 	t.Helper()
 	scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
 	require.NoError(t, err)
@@ -68,7 +68,7 @@ func (c *recordedListing) HoldChanges(ctx context.Context, server ingest.Server,
 // always breaks the connection.
 func TestAnInterruptedListingResumes(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t)
+	b := newTreeBench(t)
 	catalog := &recordedListing{Catalog: b.acts.Catalog}
 	b.acts.Catalog = catalog
 	const folders = 20
@@ -104,7 +104,7 @@ func TestAnInterruptedListingResumes(t *testing.T) {
 	b.tree.SetFaults(services.TreeFaults{})
 	b.last = activities.Progress{}
 	require.Empty(t, b.attempt(t))
-	assert.Zero(t, b.now(t).Unread.Count, "it can be read again")
+	assert.Zero(t, b.now(t).Unread.Count, "the skipped folder is readable again")
 	assert.True(t, catalog.last.Whole)
 
 	once := true
@@ -118,7 +118,7 @@ func TestAnInterruptedListingResumes(t *testing.T) {
 	require.NotEmpty(t, b.attempt(t))
 	require.Empty(t, b.attempt(t))
 	assert.Zero(t, b.now(t).Unread.Count)
-	assert.False(t, catalog.last.Whole, "it did not repeat the folders of the first attempt")
+	assert.False(t, catalog.last.Whole, "the second attempt repeats no folder of the first")
 }
 
 // oneListing is a catalog that treats all listings as attempts of the same one. With crash
@@ -153,12 +153,12 @@ func (c *oneListing) FinishScan(ctx context.Context, scan ingest.ScanResult) err
 // the server; crashes in different folders do not.
 func TestAListingThatCrashesWorkersSuspends(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t)
+	b := newTreeBench(t)
 	b.tree.File("a/f.csv", "1")
 	b.tree.File("b/f.csv", "1")
-	deadly := "/in/a"
+	crashFolder := "/in/a"
 	b.tree.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
-		if r.Op == "READDIR" && r.Path == deadly {
+		if r.Op == "READDIR" && r.Path == crashFolder {
 			return services.CutConnection
 		}
 		return 0
@@ -166,7 +166,7 @@ func TestAListingThatCrashesWorkersSuspends(t *testing.T) {
 	catalog := &oneListing{Catalog: b.acts.Catalog, key: "one", crash: true}
 	b.acts.Catalog = catalog
 	require.NotEmpty(t, b.attempt(t))
-	deadly = "/in/b"
+	crashFolder = "/in/b"
 	require.NotEmpty(t, b.attempt(t))
 	require.NotEmpty(t, b.attempt(t))
 	assert.Equal(t, ingest.ServerOK, b.now(t).State, "once in one folder, once in another")
@@ -182,7 +182,7 @@ func TestAListingThatCrashesWorkersSuspends(t *testing.T) {
 // TestRejectedEntriesAreLimited: they do not fill the ledger, but are all counted.
 func TestRejectedEntriesAreLimited(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t)
+	b := newTreeBench(t)
 	for i := range ingest.MaxNewRejected + 700 {
 		b.tree.Link(fmt.Sprintf("%05d", i), "/etc/passwd")
 	}
@@ -203,7 +203,7 @@ const observeBatch = 500
 // TestTryListingIsBounded: the activity continues a listing with many entries.
 func TestTryListingIsBounded(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t)
+	b := newTreeBench(t)
 	b.tree.SetFaults(services.TreeFaults{Names: func(_ string, n int) []byte {
 		if n > 300 {
 			return nil

@@ -16,9 +16,9 @@ import (
 
 // forest returns a server with folders that each have a file, a file in progress, and a
 // checksum file without a file.
-func forest(t *testing.T, folders int) *oddBench {
+func forest(t *testing.T, folders int) *treeBench {
 	t.Helper()
-	b := newOddBench(t)
+	b := newTreeBench(t)
 	for i := range folders {
 		for _, name := range []string{"f.csv", "g.csv.part", "h.csv.sha256"} {
 			b.tree.File(fmt.Sprintf("%02d/%s", i, name), "1")
@@ -28,7 +28,7 @@ func forest(t *testing.T, folders int) *oddBench {
 	return b
 }
 
-func (b *oddBench) ignored(t *testing.T) (paths []string) {
+func (b *treeBench) ignored(t *testing.T) (paths []string) {
 	t.Helper()
 	all, err := b.Store.IgnoredEntries(b.Context(t), b.server.UUID, 1000)
 	require.NoError(t, err)
@@ -54,11 +54,11 @@ func cutAfter(n int) services.TreeFaults {
 func TestAResumedListingCountsLikeOne(t *testing.T) {
 	t.Parallel()
 	const folders = 15
-	for name, between := range map[string]func(t *testing.T, b *oddBench, attempt int){
-		"cut":                   func(*testing.T, *oddBench, int) {},
-		"unreachable":           func(t *testing.T, b *oddBench, _ int) { t.Helper(); b.attemptUnreached(t) },
-		"ledger is unavailable": func(t *testing.T, b *oddBench, n int) { t.Helper(); b.attemptUnrecorded(t, n) },
-		"heartbeats are lost": func(_ *testing.T, b *oddBench, n int) {
+	for name, between := range map[string]func(t *testing.T, b *treeBench, attempt int){
+		"cut":                   func(*testing.T, *treeBench, int) {},
+		"unreachable":           func(t *testing.T, b *treeBench, _ int) { t.Helper(); b.attemptUnreached(t) },
+		"ledger is unavailable": func(t *testing.T, b *treeBench, n int) { t.Helper(); b.attemptUnrecorded(t, n) },
+		"heartbeats are lost": func(_ *testing.T, b *treeBench, n int) {
 			if n == 3 {
 				b.last = activities.Progress{}
 			}
@@ -100,7 +100,7 @@ func TestAResumedListingCountsLikeOne(t *testing.T) {
 }
 
 // attemptUnreached is an attempt that cannot reach the server.
-func (b *oddBench) attemptUnreached(t *testing.T) {
+func (b *treeBench) attemptUnreached(t *testing.T) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -115,7 +115,7 @@ func (b *oddBench) attemptUnreached(t *testing.T) {
 }
 
 // attemptUnrecorded is an attempt with an unavailable ledger.
-func (b *oddBench) attemptUnrecorded(t *testing.T, n int) {
+func (b *treeBench) attemptUnrecorded(t *testing.T, n int) {
 	t.Helper()
 	healthy := b.acts.Catalog
 	b.acts.Catalog = unwritableCatalog{healthy}
@@ -140,7 +140,7 @@ func (unwritableCatalog) RecordIgnored(context.Context, string, string, []ingest
 // were incomplete.
 func TestDoubtfulFoldersAreCarriedOver(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t)
+	b := newTreeBench(t)
 	for _, name := range []string{"a/f.csv", "b/f.csv", "c/f.csv"} {
 		b.tree.File(name, "1")
 	}

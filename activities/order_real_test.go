@@ -72,9 +72,9 @@ func TestOnlyAStoredFileIsNotified(t *testing.T) {
 func TestAServerLevelErrorSuspends(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		spoil func(t *testing.T, b *bench)
-		kind  ingest.Kind
-		state ingest.ServerState
+		damage func(t *testing.T, b *bench)
+		kind   ingest.Kind
+		state  ingest.ServerState
 	}{
 		"another host key": {func(t *testing.T, b *bench) {
 			b.sshd.RotateHostKey(t)
@@ -85,7 +85,7 @@ func TestAServerLevelErrorSuspends(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newBench(t)
-			c.spoil(t, b)
+			c.damage(t, b)
 			assert.Equal(t, string(c.kind), b.run(t, activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "schedule"}))
 			server, err := b.Store.Server(b.Context(t), b.server.UUID)
 			require.NoError(t, err)

@@ -100,7 +100,7 @@ func TestOutstandingReadsAreHalved(t *testing.T) {
 		}
 		last := n.learned[len(n.learned)-1]
 		assert.LessOrEqual(t, int64(last), limit)
-		assert.GreaterOrEqual(t, int64(last), limit/2, "no fewer than needed")
+		assert.GreaterOrEqual(t, int64(last), limit/2, "the number of outstanding reads is not reduced too far")
 	}
 }
 

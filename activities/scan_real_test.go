@@ -49,10 +49,10 @@ func TestTryListing(t *testing.T) {
 	logins := b.countLogins()
 	_, kind = b.try(t)
 	assert.Equal(t, activities.TypeListingIncomplete, kind)
-	assert.Zero(t, logins.count.Load(), "it was not logged in to")
+	assert.Zero(t, logins.count.Load(), "no login to a suspended server")
 	require.Empty(t, b.list(t, false))
 	_, kind = b.try(t)
-	assert.Empty(t, kind, "it has recovered")
+	assert.Empty(t, kind, "the server has recovered")
 }
 
 // TestTryListingIsRefusedOnce: the refusal is recorded, and no other login follows.

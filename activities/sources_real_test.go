@@ -121,7 +121,7 @@ func TestAPausedServerIsNotContacted(t *testing.T) {
 	assert.Zero(t, logins.count.Load())
 	after, err := b.Store.ScansBefore(b.Context(t), b.server.UUID, 0, 10)
 	require.NoError(t, err)
-	assert.Equal(t, scans, after, "it was not scanned")
+	assert.Equal(t, scans, after, "a paused server is not scanned")
 
 	require.NoError(t, b.Store.ResumeServer(b.Context(t), b.server.UUID))
 	require.NoError(t, b.Store.SuspendServer(b.Context(t), b.server.UUID, "refused"))

@@ -26,7 +26,7 @@ func TestListingsWaitForPasses(t *testing.T) {
 			assert.Equal(t, 2*time.Second, waited(time.Minute))
 		}
 		leave := gate.enter()
-		assert.Equal(t, time.Second, waited(time.Second), "the pass takes longer")
+		assert.Equal(t, time.Second, waited(time.Second), "a pass that takes longer than the timeout does not block")
 		leave()
 		assert.Zero(t, waited(time.Minute))
 	})

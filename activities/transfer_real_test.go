@@ -108,7 +108,7 @@ func TestTransferMovesAFileDirectly(t *testing.T) {
 			b := newDirectBench(t)
 			f := b.ready(t, "a.bin", sandbox.Random(size))
 			require.Empty(t, b.transfer(t, f))
-			require.Empty(t, b.transfer(t, f), "a result may be lost")
+			require.Empty(t, b.transfer(t, f), "the result of the first attempt may be lost")
 			now, err := b.Store.File(b.Context(t), f.UUID)
 			require.NoError(t, err)
 			assert.Equal(t, ingest.StatusUploaded, now.Status)
@@ -141,7 +141,7 @@ func TestTransferResumesFromTheLedger(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, found)
 	require.EqualValues(t, 2*directPart, cp.Offset)
-	assert.Empty(t, b.S3.Objects(t), "nothing is visible")
+	assert.Empty(t, b.S3.Objects(t), "no object is visible before the end")
 
 	b.parts.refuse.Store(0)
 	b.parts.sent.Store(0)
@@ -170,7 +170,7 @@ func TestTransferReconnects(t *testing.T) {
 	assert.Equal(t, ingest.StatusUploaded, b.status(t, f))
 	assert.EqualValues(t, 8*directPart, b.parts.sent.Load())
 	assert.GreaterOrEqual(t, logins.count.Load(), int64(2))
-	assert.Empty(t, sandbox.Detail(b.Events(t, f.UUID), ingest.EventRetryScheduled, "kind"), "it was one attempt")
+	assert.Empty(t, sandbox.Detail(b.Events(t, f.UUID), ingest.EventRetryScheduled, "kind"), "an attempt that reconnects records no retry")
 }
 
 // TestTransferRestartsWithoutItsUpload: the store has lost the upload.

@@ -24,7 +24,7 @@ func TestSlowServersDoNotBlockOthers(t *testing.T) {
 		require.True(t, ok)
 	}
 	_, ok := acquire("slow")
-	require.False(t, ok, "it has more than its share")
+	require.False(t, ok, "the server has more than its share")
 	first, ok := acquire("good")
 	require.True(t, ok)
 	second, ok := acquire("good")
@@ -34,7 +34,7 @@ func TestSlowServersDoNotBlockOthers(t *testing.T) {
 	first()
 	first()
 	_, ok = acquire("good")
-	require.True(t, ok, "releasing a transfer twice frees one place")
+	require.True(t, ok, "a transfer that is released twice counts once")
 	second()
 	for _, server := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} {
 		acquire(server)
@@ -73,7 +73,7 @@ func TestTheServerWithTheFewestTransfersIsNext(t *testing.T) {
 	}, 10*time.Second, time.Millisecond)
 	_, ok, err := s.acquire(t.Context(), "hog")
 	require.NoError(t, err)
-	require.False(t, ok, "one of the server is waiting already")
+	require.False(t, ok, "another transfer of the server is already waiting")
 	hog()
 	require.Equal(t, "three", <-came)
 }

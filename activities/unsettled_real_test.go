@@ -18,7 +18,7 @@ import (
 // excluded still needs attention.
 func TestAnUnsettledFileThatIsGoneVanishes(t *testing.T) {
 	t.Parallel()
-	b := newOddBench(t)
+	b := newTreeBench(t)
 	for i := range 3 {
 		b.tree.File(fmt.Sprintf("%d.csv", i), "1")
 	}

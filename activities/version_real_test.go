@@ -16,8 +16,8 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// whenRead calls do after each opening of a file.
-func (b *bench) whenRead(do func(path string)) { b.hookSources().onOpen = do }
+// onOpenDo calls do after each opening of a file.
+func (b *bench) onOpenDo(do func(path string)) { b.hookSources().onOpen = do }
 
 // setIdentity sets the server's identity rule.
 func (b *bench) setIdentity(t *testing.T, by ingest.Identity) {
@@ -52,7 +52,7 @@ func TestAReplacementOfTheSameSizeIsDetected(t *testing.T) {
 			b.sshd.Write(t, "a.bin", sandbox.Random(5000))
 			b.touch(t, "a.bin", time.Hour)
 			f := b.ready(t, "a.bin", sandbox.Random(5000))
-			b.whenRead(func(path string) {
+			b.onOpenDo(func(path string) {
 				require.NoError(t, os.WriteFile(path, bytes.Repeat([]byte("x"), 5000), 0o600))
 				b.touch(t, "a.bin", time.Minute)
 			})
@@ -117,7 +117,7 @@ func TestReadingChangesTheTime(t *testing.T) {
 			b := newDirectBench(t)
 			b.setIdentity(t, ingest.IdentitySize)
 			f := b.ready(t, "a.bin", sandbox.Random(5000))
-			b.whenRead(func(string) { b.touch(t, "a.bin", time.Hour) })
+			b.onOpenDo(func(string) { b.touch(t, "a.bin", time.Hour) })
 			require.Empty(t, b.fetchers()[mode](t, f))
 			if mode == "staged" {
 				require.Empty(t, b.verify(t, f))
@@ -135,7 +135,7 @@ func TestReadingChangesTheTime(t *testing.T) {
 			b.set(t, func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
 			b.touch(t, "a.bin", 2*time.Hour) // as if it had been replaced
 			require.Empty(t, b.run(t, activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID}))
-			require.FileExists(t, b.sshd.Path("a.bin"), "it was not read with this time")
+			require.FileExists(t, b.sshd.Path("a.bin"), "a source is deleted only with the time with which it was read")
 		})
 	}
 }
@@ -145,7 +145,7 @@ func TestAFileIsDeletedWithTheTimeAfterReading(t *testing.T) {
 	b := newDirectBench(t)
 	b.set(t, func(s *ingest.Server) { s.Identity, s.AfterIngest = ingest.IdentitySize, ingest.AfterDelete })
 	f := b.ready(t, "a.bin", sandbox.Random(500))
-	b.whenRead(func(string) { b.touch(t, "a.bin", time.Hour) })
+	b.onOpenDo(func(string) { b.touch(t, "a.bin", time.Hour) })
 	require.Empty(t, b.inMemory(t, f))
 	require.Empty(t, b.run(t, activities.NameAfterIngest, activities.AfterIngestInput{FileUUID: f.UUID}))
 	require.NoFileExists(t, b.sshd.Path("a.bin"))
@@ -234,7 +234,7 @@ func TestAnObjectWithOtherContentIsNotAdopted(t *testing.T) {
 			_, err = b.S3.Core.PutObject(b.Context(t), b.S3.Bucket, ingest.ObjectKey(f), bytes.NewReader(other), int64(tc.size), "", "", options)
 			require.NoError(t, err)
 			require.Empty(t, b.download(t, f))
-			require.Equal(t, ingest.StatusDownloaded, b.status(t, f), "it is not stored")
+			require.Equal(t, ingest.StatusDownloaded, b.status(t, f), "an object with other content is not adopted")
 		})
 	}
 }
@@ -333,7 +333,7 @@ func TestReplacedWhileItIsReadIsNotDeleted(t *testing.T) {
 				if closing {
 					b.hookSources().onClose = replace
 				} else {
-					b.whenRead(replace)
+					b.onOpenDo(replace)
 				}
 				require.Empty(t, b.fetchers()[mode](t, f))
 				if mode == "staged" {

@@ -150,7 +150,7 @@ func TestADownloadWithProgressIsRetriedSoon(t *testing.T) {
 	assert.Equal(t, time.Second, b.nextDelay(t, activities.NameDownload, in))
 	assert.Equal(t, time.Second, b.nextDelay(t, activities.NameDownload, in), "progress since the checkpoint")
 	proxy.Cut()
-	assert.Zero(t, b.nextDelay(t, activities.NameDownload, in), "no byte came")
+	assert.Zero(t, b.nextDelay(t, activities.NameDownload, in), "no byte arrived")
 	proxy.Restore(t)
 	proxy.RemoveToxic(t, "limit_data") // how much each attempt kept depends on the machine
 	require.Empty(t, b.download(t, f))

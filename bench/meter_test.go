@@ -117,7 +117,7 @@ func historiesOf(ctx context.Context, t *testing.T, temporal client.Client, queu
 		all, err := temporal.CountWorkflow(ctx, counted(queue, ""))
 		require.NoError(t, err)
 		return open.GetCount() == 0 && all.GetCount() >= int64(atLeast)
-	}, sandbox.Timeout, sandbox.Timeout/1000, "the workflows never all end")
+	}, sandbox.Timeout, sandbox.Timeout/1000, "not all workflows end")
 	var page []byte
 	for {
 		found, err := temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{

@@ -37,13 +37,13 @@ func (h *cluster) audit(t *testing.T) (ingest.AuditRun, []ingest.Discrepancy) {
 	return ended, found
 }
 
-// failFirst fails the first attempt after its first report, like a killed worker.
-type failFirst struct {
+// failFirstAudit fails the first attempt after its first report, like a killed worker.
+type failFirstAudit struct {
 	activities.Auditor
 	attempts *atomic.Int32
 }
 
-func (c failFirst) Audit(ctx context.Context, servers []string, deep bool, report func(ingest.Discrepancy) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
+func (c failFirstAudit) Audit(ctx context.Context, servers []string, deep bool, report func(ingest.Discrepancy) error, progress func(ingest.AuditCounts)) (ingest.AuditCounts, error) {
 	if c.attempts.Add(1) > 1 {
 		return c.Auditor.Audit(ctx, servers, deep, report, progress)
 	}
@@ -59,7 +59,7 @@ func TestAudit(t *testing.T) {
 	h := newCluster(t)
 	var attempts atomic.Int32
 	h.StartWorkerWith(t, h.Cfg, func(d activities.Deps) activities.Deps {
-		d.Auditor = failFirst{d.Auditor, &attempts}
+		d.Auditor = failFirstAudit{d.Auditor, &attempts}
 		return d
 	})
 	acme := h.AddServer(t, "acme", nil)
@@ -154,7 +154,7 @@ func TestATerminatedAuditDoesNotBlockTheNext(t *testing.T) {
 	require.NoError(t, h.Store.AddAuditRun(h.Context(t), ingest.AuditRun{UUID: lost, Actor: "ann"}))
 	run, err := ops.GetAudit(h.Context(t), lost)
 	require.NoError(t, err)
-	require.Equal(t, ingest.AuditRunning, run.State, "its workflow may start any moment")
+	require.Equal(t, ingest.AuditRunning, run.State, "the workflow of the audit may still start")
 	later := operations.New(operations.Deps{
 		Ledger: h.Store, NewUUID: uuid.NewString, Now: func() time.Time { return time.Now().Add(2 * time.Minute) },
 		Orchestrator: orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue},

@@ -60,7 +60,7 @@ func TestEverythingArrivesExactlyOnce(t *testing.T) {
 	before := h.Files(t)
 	h.ScanAndWait(t)
 	assert.Equal(t, before, h.Files(t), "a second scan changes nothing")
-	assert.Empty(t, h.AMQP.Messages(t), "and publishes nothing")
+	assert.Empty(t, h.AMQP.Messages(t), "a second scan publishes nothing")
 }
 
 // whileSettling calls do once, before settling files are checked again.
@@ -301,7 +301,7 @@ func TestAStoppedDownloadIsResumed(t *testing.T) {
 	h.RequireExactlyOnce(t)
 	file := h.File(t, acme.Path("large.bin"), func(ingest.File) bool { return true })
 	offset, _ := sandbox.LastDetail(h.Events(t, file.UUID), ingest.EventDownloadResumed, "offset").(float64)
-	assert.Greater(t, offset, float64(4<<20), "at least what had been staged was kept")
+	assert.Greater(t, offset, float64(4<<20), "the staged bytes were kept")
 }
 
 // stagedBytes returns the length of the longest staged file.

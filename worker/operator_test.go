@@ -112,7 +112,7 @@ func TestAnAuditEntryVerifiesOneAction(t *testing.T) {
 	assert.Equal(t, true, verified(a))
 	valid, err := h.Store.VerifyAction(h.Context(t), a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "ann", Entry: entry.Key, Key: "another run"})
 	require.NoError(t, err)
-	assert.False(t, valid, "it was used")
+	assert.False(t, valid, "an entry is used once")
 	valid, err = h.Store.VerifyAction(h.Context(t), a.UUID, ingest.OperatorAction{Action: ingest.ActionRetry, Actor: "eve", Entry: entry.Key, Key: "a third"})
 	require.NoError(t, err)
 	assert.False(t, valid)

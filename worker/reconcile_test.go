@@ -63,13 +63,13 @@ func TestReconcileRequeuesFilesWithoutAWorkflow(t *testing.T) {
 	// Otherwise the dispatcher would requeue the file itself.
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.DiscoverWorkflowID(summary.Servers[0].UUID), "", "test"))
 	id := ingest.IngestWorkflowID(file.UUID)
-	assert.Zero(t, h.reconcile(t).Requeued, "it has a workflow")
+	assert.Zero(t, h.reconcile(t).Requeued, "a file with a workflow is not requeued")
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), id, "", "test"))
 
 	found := h.reconcile(t)
 	assert.EqualValues(t, 1, found.Requeued)
 	assert.Contains(t, strings.Join(found.Findings, "\n"), "a.csv was uploading without a workflow")
-	assert.Zero(t, h.reconcile(t).Requeued, "it is requeued once")
+	assert.Zero(t, h.reconcile(t).Requeued, "the file is requeued once")
 	close(release)
 	h.ScanAndWait(t)
 	h.Completed(t, acme.Path("a.csv"))
@@ -147,7 +147,7 @@ func TestReconcileRemovesOrphansOnly(t *testing.T) {
 
 	assert.EqualValues(t, 1, found.StagingRemoved)
 	assert.NoDirExists(t, folder(done.UUID))
-	assert.DirExists(t, folder(failed.UUID), "its workflow is open")
+	assert.DirExists(t, folder(failed.UUID), "staged bytes of a file with an open workflow are kept")
 	assert.DirExists(t, folder(unknown), "an older backup of the ledger may have been restored")
 	assert.Equal(t, 2, strings.Count(strings.Join(found.Findings, "\n"), "not in the ledger"))
 	assert.EqualValues(t, 1, found.UploadsAborted)

@@ -81,7 +81,7 @@ func TestAStoppedListingIsHandedOff(t *testing.T) {
 	}
 	began := time.Now()
 	stop()
-	assert.Less(t, time.Since(began), 30*time.Second, "it does not wait for the timeout")
+	assert.Less(t, time.Since(began), 30*time.Second, "the stop does not wait for the timeout")
 	line.RemoveToxic(t, "latency")
 	server, err := h.Store.ServerByName(h.Context(t), "acme")
 	require.NoError(t, err)
@@ -158,9 +158,9 @@ func TestAStoppedUploadIsHandedOff(t *testing.T) {
 	}
 	began := time.Now()
 	stop()
-	assert.Less(t, time.Since(began), 50*time.Second, "it does not wait for the timeout")
+	assert.Less(t, time.Since(began), 50*time.Second, "the stop does not wait for the timeout")
 	close(stopped)
-	assert.Less(t, stored.Load(), int64(parts), "it was stopped in the middle")
+	assert.Less(t, stored.Load(), int64(parts), "the transfer was stopped in the middle")
 	file := h.File(t, acme.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
 	described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(file.UUID), "")
 	require.NoError(t, err)

@@ -43,9 +43,9 @@ func TestDiscoverFilesContinuesAsNew(t *testing.T) {
 	assert.Equal(t, []string{"0s list", "0s dispatch", "40s list", "40s cancel DispatchFiles", "40s end"}, s.log)
 	assert.Equal(t, serverUUID, in.ServerUUID)
 	assert.Equal(t, "schedule", in.Source)
-	assert.False(t, in.Force, "applied to the first listing of the first run")
+	assert.False(t, in.Force, "force applies only to the first listing of the first run")
 	assert.Empty(t, in.Pass)
-	assert.Equal(t, "second", in.Carried.Pass, "the pass that requested the last listing")
+	assert.Equal(t, "second", in.Carried.Pass, "the next run has the pass of the last listing")
 	carried := in.Carried
 	assert.True(t, s.began.Add(40*time.Second).Equal(carried.ListedAt), "%s", carried.ListedAt)
 	assert.Equal(t, s.settings.MaxParallel, carried.Server.MaxParallel)

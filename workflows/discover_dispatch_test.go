@@ -152,7 +152,7 @@ func TestDiscoverFilesReplacesACrashedDispatcherSoon(t *testing.T) {
 	s.summary(t)
 	dispatching := options.of(t, activities.NameDispatchFiles)
 	assert.LessOrEqual(t, dispatching.HeartbeatTimeout, 10*time.Second)
-	assert.Zero(t, dispatching.RetryPolicy.MaximumAttempts, "another worker takes over, without limit")
+	assert.Zero(t, dispatching.RetryPolicy.MaximumAttempts, "the attempts of a dispatcher are not limited")
 	assert.True(t, dispatching.WaitForCancellation, "the next run starts another one")
 }
 

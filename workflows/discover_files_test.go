@@ -128,7 +128,7 @@ func TestDiscoverFilesRestartsAListingOnDrain(t *testing.T) {
 		s.listings = append(s.listings, listing{err: temporal.NewNonRetryableApplicationError("stops", activities.TypeStopped, nil)})
 	}
 	assert.Equal(t, 1, s.summary(t).Listings)
-	assert.Len(t, s.log, 13, "ten, one that succeeds, a dispatcher, the end: %v", s.log)
+	assert.Len(t, s.log, 13, "ten failures, a success, a dispatcher, the end: %v", s.log)
 }
 
 func TestDiscoverFilesListsAgainWhenAsked(t *testing.T) {

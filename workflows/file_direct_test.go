@@ -27,7 +27,7 @@ func TestAFileWithoutRoomInStagingIsTransferredDirectly(t *testing.T) {
 			env := newEnv(t)
 			steps, statuses := stepsOf(env), statusesOf(env)
 			if tc.mode == ingest.ModeMemory {
-				failsWith(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, failure(ingest.KindTransient), 1)
+				failing(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, failure(ingest.KindTransient), 1)
 			}
 			expect(env, activities.NameClaimHost, activities.Host{Direct: true}).Once()
 			env.OnActivity(activities.NameTransfer, anything, activities.TransferInput{FileUUID: fileUUID, Slot: slot}).
@@ -71,5 +71,5 @@ func TestADirectTransferIsBounded(t *testing.T) {
 	transferring := options.of(t, activities.NameTransfer)
 	assert.Equal(t, 30*time.Second, transferring.HeartbeatTimeout)
 	assert.EqualValues(t, ingest.RoundAttempts, transferring.RetryPolicy.MaximumAttempts)
-	assert.Zero(t, transferring.ScheduleToStartTimeout, "any worker may start it, at any time")
+	assert.Zero(t, transferring.ScheduleToStartTimeout, "the start of a transfer has no timeout")
 }

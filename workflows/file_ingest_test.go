@@ -21,7 +21,7 @@ const (
 	size = 100
 )
 
-var aHost = activities.Host{Queue: hostQueue, Timeout: 5 * time.Minute}
+var testHost = activities.Host{Queue: hostQueue, Timeout: 5 * time.Minute}
 
 func ingestInput(mode ingest.Mode) workflows.FileIngestInput {
 	return workflows.FileIngestInput{FileUUID: fileUUID, ServerUUID: serverUUID, Size: size, Mode: mode, Slot: slot}
@@ -33,7 +33,7 @@ func mockSuccess(env *testsuite.TestWorkflowEnvironment) {
 	env.OnActivity(activities.NameIngestInMemory, mock.Anything, activities.IngestInMemoryInput{
 		FileUUID: fileUUID, ServerUUID: serverUUID, Slot: slot, Size: size,
 	}).Return(activities.IngestInMemoryResult{Notified: true}, nil).Maybe()
-	env.OnActivity(activities.NameClaimHost, mock.Anything, activities.ClaimHostInput{FileUUID: fileUUID, Size: size}).Return(aHost, nil).Maybe()
+	env.OnActivity(activities.NameClaimHost, mock.Anything, activities.ClaimHostInput{FileUUID: fileUUID, Size: size}).Return(testHost, nil).Maybe()
 	env.OnActivity(activities.NameDownload, mock.Anything, activities.DownloadInput{FileUUID: fileUUID, Slot: slot}).
 		Return(activities.DownloadResult{}, nil).Maybe()
 	env.OnActivity(activities.NameTransfer, mock.Anything, activities.TransferInput{FileUUID: fileUUID, Slot: slot}).Return(nil).Maybe()
@@ -47,8 +47,8 @@ func fails(env *testsuite.TestWorkflowEnvironment, name string, err error, times
 	env.OnActivity(name, mock.Anything, mock.Anything).Return(err).Times(times)
 }
 
-// failsWith is fails for an activity with a result.
-func failsWith(env *testsuite.TestWorkflowEnvironment, name string, result any, err error, times int) {
+// failing is fails for an activity with a result.
+func failing(env *testsuite.TestWorkflowEnvironment, name string, result any, err error, times int) {
 	env.OnActivity(name, mock.Anything, mock.Anything).Return(result, err).Times(times)
 }
 
@@ -127,7 +127,7 @@ func TestFileIngestShowsAnUnavailableBroker(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	steps, statuses := stepsOf(env), statusesOf(env)
-	failsWith(env, activities.NameNotify, activities.NotifyResult{}, failure(ingest.KindTransient), 6) // 1+2+4+8+16 s
+	failing(env, activities.NameNotify, activities.NotifyResult{}, failure(ingest.KindTransient), 6) // 1+2+4+8+16 s
 	mockSuccess(env)
 	env.RegisterDelayedCallback(func() {
 		assert.Equal(t, ingest.StepNotify, statusAnswer(t, env).Step)
@@ -196,12 +196,12 @@ func TestFileIngestEndsWhenTheVersionIsGone(t *testing.T) {
 				env := newEnv(t)
 				statuses := statusesOf(env)
 				if mode == ingest.ModeMemory {
-					failsWith(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, failure(kind), 1)
+					failing(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, failure(kind), 1)
 				}
 				if mode == ingest.ModeDirect {
 					fails(env, activities.NameTransfer, failure(kind), 1)
 				} else {
-					failsWith(env, activities.NameDownload, activities.DownloadResult{}, failure(kind), 1)
+					failing(env, activities.NameDownload, activities.DownloadResult{}, failure(kind), 1)
 					env.OnActivity(activities.NameDiscardStaged, mock.Anything, activities.DiscardStagedInput{FileUUID: fileUUID}).Return(nil).Once()
 				}
 				env.OnActivity(activities.NameCloseFile, mock.Anything, mock.MatchedBy(func(in activities.CloseFileInput) bool {
@@ -224,7 +224,7 @@ func TestFileIngestFetchesLostStagingAgain(t *testing.T) {
 	mockSuccess(env)
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
-	assert.Equal(t, append(stagedSteps[:4:4], stagedSteps...), *steps, "it claims a host again")
+	assert.Equal(t, append(stagedSteps[:4:4], stagedSteps...), *steps, "the file claims a host again")
 }
 
 // TestFileIngestFailsAfterRepeatedFailures: fetching the file again does not repair these
@@ -268,7 +268,7 @@ func TestStepsAfterTheTransferAreRetriedForever(t *testing.T) {
 			steps := stepsOf(env)
 			const tries = 9 // the test environment stops a little later
 			if name == activities.NameNotify {
-				failsWith(env, name, activities.NotifyResult{}, failure(ingest.KindTransient), tries)
+				failing(env, name, activities.NotifyResult{}, failure(ingest.KindTransient), tries)
 			} else {
 				fails(env, name, failure(ingest.KindTransient), tries)
 			}
@@ -297,9 +297,9 @@ func TestFileIngestDistinguishesSaturatedFromDeadHosts(t *testing.T) {
 	env := newEnv(t)
 	steps := stepsOf(env)
 	other := activities.Host{Queue: "stevedore-host-b", Timeout: time.Minute}
-	expect(env, activities.NameClaimHost, aHost).Once()
+	expect(env, activities.NameClaimHost, testHost).Once()
 	expect(env, activities.NameClaimHost, other).Once()
-	failsWith(env, activities.NameDownload, activities.DownloadResult{}, timeout, 2)
+	failing(env, activities.NameDownload, activities.DownloadResult{}, timeout, 2)
 	expect(env, activities.NameCheckHost, activities.CheckHostResult{Alive: true}).Once()
 	expect(env, activities.NameCheckHost, activities.CheckHostResult{Alive: false}).Once()
 	mockSuccess(env)
@@ -321,7 +321,7 @@ func TestFileIngestUsesTheTimeoutOfItsHost(t *testing.T) {
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusCompleted, result(t, env))
 	for _, name := range []string{activities.NameDownload, activities.NameUpload} {
-		assert.Equal(t, aHost.Timeout, options.of(t, name).ScheduleToStartTimeout)
+		assert.Equal(t, testHost.Timeout, options.of(t, name).ScheduleToStartTimeout)
 	}
 }
 

@@ -29,7 +29,7 @@ func TestMemoryModeFallsBackToStaging(t *testing.T) {
 			t.Parallel()
 			env := newEnv(t)
 			steps, statuses := stepsOf(env), statusesOf(env)
-			failsWith(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, err, 1)
+			failing(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, err, 1)
 			expect(env, activities.NameDownload, activities.DownloadResult{}).After(time.Minute)
 			mockSuccess(env)
 			env.RegisterDelayedCallback(func() {
@@ -54,7 +54,7 @@ func TestMemoryModeLeavesTheNotificationToItsStep(t *testing.T) {
 	env := newEnv(t)
 	steps, statuses := stepsOf(env), statusesOf(env)
 	expect(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}).Once()
-	failsWith(env, activities.NameNotify, activities.NotifyResult{}, failure(ingest.KindTransient), 2)
+	failing(env, activities.NameNotify, activities.NotifyResult{}, failure(ingest.KindTransient), 2)
 	expect(env, activities.NameNotify, activities.NotifyResult{SourceAction: true}).Once()
 	env.OnActivity(activities.NameAfterIngest, anything, anything).Return(nil).Once()
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeMemory))
@@ -74,7 +74,7 @@ func TestMemoryModeDoesNotLogInAgainAfterARefusal(t *testing.T) {
 			t.Parallel()
 			env := newEnv(t)
 			steps, statuses := stepsOf(env), statusesOf(env)
-			failsWith(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, failure(kind), 1)
+			failing(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, failure(kind), 1)
 			expectFailure(env, ingest.StepTransfer, kind)
 			env.OnActivity(activities.NameAwaitServer, mock.Anything, activities.AwaitServerInput{ServerUUID: serverUUID}).
 				Return(nil).After(time.Hour).Once()

@@ -184,7 +184,7 @@ func TestANotificationIsPublishedAgain(t *testing.T) {
 			t.Parallel()
 			env := newEnv(t)
 			steps := stepsOf(env)
-			failsWith(env, activities.NameNotify, activities.NotifyResult{}, failure(ingest.KindInvalid), 1)
+			failing(env, activities.NameNotify, activities.NotifyResult{}, failure(ingest.KindInvalid), 1)
 			expectFailure(env, ingest.StepNotify, ingest.KindInvalid)
 			expectResumed(env, ingest.ActionRenotify, ingest.StepNotify, "ann", ingest.StatusUploaded)
 			mockSuccess(env)
@@ -304,7 +304,7 @@ func TestAFailedFileGetsAnotherWorkflow(t *testing.T) {
 			mockSuccess(env)
 			env.RegisterDelayedCallback(func() {
 				assert.Empty(t, *steps)
-				assert.Empty(t, *statuses, "it was started with status error")
+				assert.Empty(t, *statuses, "the workflow was started with status error")
 				status := statusAnswer(t, env)
 				assert.Equal(t, tc.mode, status.Mode)
 				assert.Equal(t, tc.step, status.Failure.Step)

@@ -37,10 +37,10 @@ type fetching struct {
 
 var fetchings = map[ingest.Mode]fetching{
 	ingest.ModeMemory: {ingest.StepTransfer, func(env *testsuite.TestWorkflowEnvironment, err error, times int) {
-		failsWith(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, err, times)
+		failing(env, activities.NameIngestInMemory, activities.IngestInMemoryResult{}, err, times)
 	}},
 	ingest.ModeStaged: {ingest.StepDownload, func(env *testsuite.TestWorkflowEnvironment, err error, times int) {
-		failsWith(env, activities.NameDownload, activities.DownloadResult{}, err, times)
+		failing(env, activities.NameDownload, activities.DownloadResult{}, err, times)
 	}},
 	ingest.ModeDirect: {ingest.StepTransfer, func(env *testsuite.TestWorkflowEnvironment, err error, times int) {
 		fails(env, activities.NameTransfer, err, times)
@@ -75,11 +75,11 @@ func TestAFileForWhichNoWorkerHasRoomIsDeferred(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t)
 	statuses := statusesOf(env)
-	failsWith(env, activities.NameClaimHost, activities.Host{}, failure(ingest.KindStagingFull), 1+ingest.RoundAttempts) // the local try and a round
+	failing(env, activities.NameClaimHost, activities.Host{}, failure(ingest.KindStagingFull), 1+ingest.RoundAttempts) // the local try and a round
 	expectRequeue(env, slot, &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindStagingFull, Message: "it failed: staging_full"})
 	env.ExecuteWorkflow(workflows.NameFileIngest, ingestInput(ingest.ModeStaged))
 	assert.Equal(t, ingest.StatusReady, result(t, env))
-	assert.Empty(t, *statuses, "it was always ready")
+	assert.Empty(t, *statuses, "the status was always ready")
 }
 
 // TestAFileKeepsItsSlotWhileItAdvances: interrupted connections and shutdowns of workers are

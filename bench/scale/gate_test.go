@@ -38,8 +38,8 @@ func newGate(t *testing.T, enough int) *gate {
 	return &gate{enough: int64(enough), open: make(chan struct{})}
 }
 
-// door is a proxy to one server that obeys the gate.
-type door struct {
+// gatedProxy is a proxy to one server that waits for the gate.
+type gatedProxy struct {
 	gate     *gate
 	listener net.Listener
 	service  string
@@ -47,19 +47,19 @@ type door struct {
 	received atomic.Int64
 }
 
-// door starts a proxy to a service and returns it with its host and port.
-func (g *gate) door(t *testing.T, host string, port int) (d *door, gateHost string, gatePort int) {
+// proxy starts a gatedProxy to a service and returns it with its host and port.
+func (g *gate) proxy(t *testing.T, host string, port int) (d *gatedProxy, gateHost string, gatePort int) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = listener.Close() })
-	d = &door{gate: g, listener: listener, service: net.JoinHostPort(host, strconv.Itoa(port))}
+	d = &gatedProxy{gate: g, listener: listener, service: net.JoinHostPort(host, strconv.Itoa(port))}
 	go d.serve()
 	address := listener.Addr().(*net.TCPAddr)
 	return d, address.IP.String(), address.Port
 }
 
-func (d *door) serve() {
+func (d *gatedProxy) serve() {
 	for {
 		client, err := d.listener.Accept()
 		if err != nil {
@@ -84,7 +84,7 @@ func (d *door) serve() {
 }
 
 // pass copies the server's bytes. io.CopyN lets the kernel move them.
-func (d *door) pass(to, from net.Conn) {
+func (d *gatedProxy) pass(to, from net.Conn) {
 	if !d.copy(to, from, freeBytes) {
 		return
 	}
@@ -109,7 +109,7 @@ func (d *door) pass(to, from net.Conn) {
 }
 
 // copy copies n bytes and reports whether to continue.
-func (d *door) copy(to, from net.Conn, n int64) bool {
+func (d *gatedProxy) copy(to, from net.Conn, n int64) bool {
 	done, err := io.CopyN(to, from, n)
 	d.received.Add(done)
 	return err == nil

@@ -101,7 +101,7 @@ func (h *huge) ingest(t *testing.T, run hugeRun) {
 		worker = h.start(t, run.hosts[kill%len(run.hosts)])
 	}
 	file := h.FileWithin(t, h.patience, h.path, func(f ingest.File) bool {
-		run.requireRight(t)
+		run.requireContent(t)
 		return f.Status == ingest.StatusCompleted
 	})
 	took := time.Since(began)
@@ -112,7 +112,7 @@ func (h *huge) ingest(t *testing.T, run hugeRun) {
 	size := h.content.Size()
 	assert.Equal(t, size, file.Size)
 	assert.Equal(t, h.content.SHA256(), file.Hash)
-	again := h.requireReadOn(t, run)
+	again := h.requireResumed(t, run)
 	if int64(run.kills)*run.cost <= size/100 { // the share that 100 GB would have
 		assert.LessOrEqual(t, again, size/100, "at most a hundredth is read again")
 	}
@@ -127,7 +127,7 @@ func (h *huge) ingest(t *testing.T, run hugeRun) {
 		size, run.kills, took.Seconds(), float64(size)/1e6/took.Seconds(), again, float64(again)/float64(size)*100, run.cost, h.peak>>20, events)
 	h.OtherSources = []audit.Source{{Server: "acme", Path: h.path, Size: size, SHA256: h.content.SHA256()}}
 	h.RequireExactlyOnce(t)
-	run.requireRight(t)
+	run.requireContent(t)
 }
 
 // kill kills the worker in the middle of the file.
@@ -138,9 +138,9 @@ func (h *huge) kill(t *testing.T, worker *sandbox.Process, run hugeRun, number i
 	// A test that is late must not find the file moved already.
 	h.file.Hold(at + size/of/2)
 	sandbox.Eventually(t, func() bool {
-		run.requireRight(t)
+		run.requireContent(t)
 		return run.seen() >= at
-	}, h.patience, time.Millisecond, "kill %d of %d never comes", number, run.kills)
+	}, h.patience, time.Millisecond, "the transfer does not reach kill %d of %d", number, run.kills)
 	h.peak = max(h.peak, worker.PeakMemory(t))
 	worker.Kill()
 	h.file.Hold(0)
@@ -149,14 +149,14 @@ func (h *huge) kill(t *testing.T, worker *sandbox.Process, run hugeRun, number i
 	}
 	sandbox.Eventually(t, func() bool { return !h.file.Open() }, sandbox.Timeout, time.Millisecond, "the server holds the file of a dead client open")
 	if !scale.Full() {
-		h.missWorker(t, run.step)
+		h.awaitDetection(t, run.step)
 	}
 }
 
-// requireReadOn requires that every attempt read each byte once, and began at most
+// requireResumed requires that every attempt read each byte once, and began at most
 // run.cost before the end of the previous one. It returns the number of bytes that were
 // read again.
-func (h *huge) requireReadOn(t *testing.T, run hugeRun) (again int64) {
+func (h *huge) requireResumed(t *testing.T, run hugeRun) (again int64) {
 	t.Helper()
 	readings := h.file.Readings()
 	require.Greater(t, len(readings), run.kills, "%v", readings)

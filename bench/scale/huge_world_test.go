@@ -49,7 +49,7 @@ type hugeRun struct {
 	wrong func() []string
 }
 
-func (r hugeRun) requireRight(t *testing.T) {
+func (r hugeRun) requireContent(t *testing.T) {
 	t.Helper()
 	if r.wrong != nil {
 		require.Empty(t, r.wrong())
@@ -118,9 +118,9 @@ func (h *huge) historyOf(t *testing.T, fileUUID string) int {
 	return int(flow.GetWorkflowExecutionInfo().GetHistoryLength())
 }
 
-// missWorker makes Temporal detect soon that the worker of the activity is gone, which
+// awaitDetection makes Temporal detect soon that the worker of the activity is gone, which
 // otherwise takes 30 s. No worker may run: it would be considered gone too.
-func (h *huge) missWorker(t *testing.T, activity string) {
+func (h *huge) awaitDetection(t *testing.T, activity string) {
 	t.Helper()
 	id := ingest.IngestWorkflowID(h.Files(t)[0].UUID)
 	before := h.attempt(t, id, activity)
@@ -129,7 +129,7 @@ func (h *huge) missWorker(t *testing.T, activity string) {
 	sandbox.Eventually(t, func() bool {
 		now = h.attempt(t, id, activity)
 		return now != before
-	}, sandbox.Timeout, 20*time.Millisecond, "the dead worker is not missed")
+	}, sandbox.Timeout, 20*time.Millisecond, "the dead worker is not detected")
 	if now > before { // else it was the last attempt of its round, and the file is deferred
 		h.setHeartbeat(t, id, activity, 30*time.Second)
 	}

@@ -139,7 +139,7 @@ func (k *knownFiles) make() error {
 	for maker := range makers {
 		group.Go(func() error {
 			for i := 1 + maker; i <= k.n; i += makers {
-				if err := k.makeOne(i, int64(i%10)); err != nil {
+				if err := k.makeFile(i, int64(i%10)); err != nil {
 					return err
 				}
 			}
@@ -149,7 +149,7 @@ func (k *knownFiles) make() error {
 	return group.Wait()
 }
 
-func (k *knownFiles) makeOne(i int, size int64) error {
+func (k *knownFiles) makeFile(i int, size int64) error {
 	path := k.sshd.Path(k.path(i))
 	file, err := os.Create(path)
 	if err != nil {
@@ -168,9 +168,9 @@ func (k *knownFiles) change(t *testing.T) (paths []string) {
 	t.Helper()
 	for i := range rescanChanged {
 		added := k.n + 1 + i
-		require.NoError(t, k.makeOne(added, 7))
+		require.NoError(t, k.makeFile(added, 7))
 		known := 1 + i*(k.n-1)/(rescanChanged-1) // the first to the last
-		require.NoError(t, k.makeOne(known, 11))
+		require.NoError(t, k.makeFile(known, 11))
 		paths = append(paths, k.sshd.Path(k.path(added)), k.sshd.Path(k.path(known)))
 	}
 	return paths

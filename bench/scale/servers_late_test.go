@@ -23,8 +23,8 @@ const (
 	// lateAfter is the delay after which a server that is due counts as late, see
 	// ingest.Server.
 	lateAfter = 30 * time.Second
-	// lookEvery is the interval of requests for late servers.
-	lookEvery = 2 * time.Second
+	// lateInterval is the interval of requests for late servers.
+	lateInterval = 2 * time.Second
 )
 
 // lateness records the late servers that the API has shown while the schedule ran.
@@ -58,7 +58,7 @@ func (f *fleet) watchLateness(t *testing.T) *lateness {
 	t.Cleanup(l.stop)
 	go func() {
 		defer close(ended)
-		for tick := time.Tick(lookEvery); ; {
+		for tick := time.Tick(lateInterval); ; {
 			select {
 			case <-stopping:
 				return

@@ -78,15 +78,15 @@ func (f *fleet) addServers(t *testing.T) {
 	t.Helper()
 	never := make(chan struct{})
 	t.Cleanup(func() { close(never) })
-	empty, slow, mute := services.StartFaultySFTP(t), services.StartFaultySFTP(t), services.StartFaultySFTP(t)
+	empty, slow, unresponsive := services.StartFaultySFTP(t), services.StartFaultySFTP(t), services.StartFaultySFTP(t)
 	slow.SetFaults(services.SFTPFaults{Before: func() { time.Sleep(slowAnswer) }})
-	mute.SetFaults(services.SFTPFaults{Before: func() { <-never }})
+	unresponsive.SetFaults(services.SFTPFaults{Before: func() { <-never }})
 	port := f.blackHole(t)
 	sshd := services.StartSSHD(t, services.SSHDOptions{})
 	for i := range f.size.servers {
 		switch name := fmt.Sprintf("server-%04d", i); {
 		case i < f.size.silent/2:
-			f.silent[f.add(t, mute, name, 0)] = true
+			f.silent[f.add(t, unresponsive, name, 0)] = true
 		case i < f.size.silent:
 			f.silent[f.add(t, empty, name, port)] = true
 		case i < f.size.silent+f.size.slow:
@@ -272,7 +272,7 @@ func (f *fleet) requireCauses(t *testing.T) {
 			}
 		}
 		return true
-	}, 4*time.Minute, time.Second, "silent servers have no cause on record")
+	}, 4*time.Minute, time.Second, "the cause of a silent server is not recorded")
 	for id := range f.silent {
 		server, err := f.Store.Server(f.Context(t), id)
 		require.NoError(t, err)

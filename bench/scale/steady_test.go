@@ -162,7 +162,7 @@ func (s *steady) finish(t *testing.T) {
 			}
 		}
 		return done[ingest.ModeMemory]+done[ingest.ModeStaged]+done[ingest.ModeDirect] == s.written
-	}, 5*sandbox.Timeout, time.Second, "not every file arrives")
+	}, 5*sandbox.Timeout, time.Second, "not every file is completed")
 	scale.Figure(t, "steady: files by transfer mode: %v", done)
 	for _, mode := range []ingest.Mode{ingest.ModeMemory, ingest.ModeStaged, ingest.ModeDirect} {
 		assert.Positive(t, done[mode], "no file was moved in mode %s", mode)

@@ -232,7 +232,7 @@ func (r *workersRound) requireLimit(t *testing.T) {
 		peaks = append(peaks, peakOf(t, r.Cluster, bench.ServerName(i), ingest.EventDownloadStarted, ingest.EventNotified))
 	}
 	scale.Figure(t, "files in flight at most, by server: %v, of %d allowed", peaks, r.load.parallel)
-	require.LessOrEqual(t, slices.Max(peaks), r.load.parallel, "a server's concurrency limit")
+	require.LessOrEqual(t, slices.Max(peaks), r.load.parallel, "more files in flight than the server's concurrency limit")
 }
 
 // shares counts the files that each worker moved.
@@ -240,9 +240,9 @@ func (r *workersRound) shares(t *testing.T) []int {
 	t.Helper()
 	shares := make([]int, len(r.processes))
 	for _, f := range r.Files(t) {
-		mover := r.mover(t, f.UUID)
-		at := slices.IndexFunc(r.processes, func(p *sandbox.Process) bool { return mover == p.Pid() })
-		require.GreaterOrEqual(t, at, 0, "file %s was moved by process %d", f.UUID, mover)
+		fetcher := r.fetcher(t, f.UUID)
+		at := slices.IndexFunc(r.processes, func(p *sandbox.Process) bool { return fetcher == p.Pid() })
+		require.GreaterOrEqual(t, at, 0, "file %s was moved by process %d", f.UUID, fetcher)
 		shares[at]++
 	}
 	return shares
@@ -260,9 +260,9 @@ func (r *workersRound) requireParts(t *testing.T, shares []int) {
 	}
 }
 
-// mover returns the id of the process that read the file: the process of its Download, or
+// fetcher returns the id of the process that read the file: the process of its Download, or
 // in memory mode of its first workflow task. The SDK identifies a worker by "PID@host@".
-func (r *workersRound) mover(t *testing.T, fileUUID string) (pid int) {
+func (r *workersRound) fetcher(t *testing.T, fileUUID string) (pid int) {
 	t.Helper()
 	var identity, step string
 	history := r.Temporal.GetWorkflowHistory(r.Context(t), ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)

@@ -114,7 +114,7 @@ func TestNoWorker(t *testing.T) {
 	require.Equal(t, exitRetryable, got.code)
 	require.Contains(t, got.errors, "no worker polls")
 	require.NotContains(t, got.out+got.errors, "Temporal does not answer")
-	require.Equal(t, 1, strings.Count(execute(t, ops, args("scan", "--wait")).errors, "no worker polls"), "noted once")
+	require.Equal(t, 1, strings.Count(execute(t, ops, args("scan", "--wait")).errors, "no worker polls"), "the note is printed once")
 }
 
 // privately serves the fake as the private API of break-glass.
@@ -231,7 +231,7 @@ func TestCompletion(t *testing.T) {
 		require.NotContains(t, got.out, "umbrella\t"+"ac")
 	}
 	require.NotContains(t, execute(t, world(), args("__complete", "server", "show", "ac")).out, "globex")
-	require.NotContains(t, execute(t, world(), args("__complete", "server", "show", "acme", "")).out, "globex", "one argument only")
+	require.NotContains(t, execute(t, world(), args("__complete", "server", "show", "acme", "")).out, "globex", "completion stops after one argument")
 
 	viewer := world()
 	viewer.logErr = ingest.Errorf(ingest.KindPermission, "the audit log requires the role admin")

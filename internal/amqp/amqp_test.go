@@ -378,7 +378,7 @@ func TestCancelStopsPromptly(t *testing.T) {
 	begun := time.Now()
 	_, err := b.pub.Publish(ctx, notification("/out/a.csv"))
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Less(t, time.Since(begun), patience/2, "it does not wait for the confirmation")
+	require.Less(t, time.Since(begun), patience/2, "a canceled publish does not wait for the confirmation")
 }
 
 func TestErrorsNeverShowThePassword(t *testing.T) {

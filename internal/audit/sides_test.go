@@ -53,7 +53,7 @@ func TestADiscrepancyHasTheStateOfEachSide(t *testing.T) {
 				require.Equal(t, ingest.StatusCompleted, found[0].Sides.Ledger.Status)
 			}
 			if name == "bytes" {
-				require.Equal(t, "y", found[0].Sides.Object.SHA256, "of the bytes, not of the metadata")
+				require.Equal(t, "y", found[0].Sides.Object.SHA256, "the digest is of the bytes, not of the metadata")
 			}
 		})
 	}

@@ -21,26 +21,29 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// oddFixture is a tree on a server with unusual behavior, and a pool with its credentials.
-type oddFixture struct {
+// behaviorFixture is a tree on a server with unusual behavior, and a pool with its credentials.
+type behaviorFixture struct {
 	*services.FaultyTree
 	server ingest.Server
 	pool   *sftp.Pool
 }
 
-func newOddFixture(t *testing.T, cfg sftp.Config) *oddFixture {
+func newBehaviorFixture(t *testing.T, cfg sftp.Config) *behaviorFixture {
 	t.Helper()
 	tree := services.StartFaultyTree(t)
-	return &oddFixture{
+	return &behaviorFixture{
 		FaultyTree: tree, server: tree.Server("acme", uuid.NewString()),
 		pool: newPool(t, cfg, secrets{Password: []byte(tree.Password)}),
 	}
 }
 
-func (b *oddFixture) open(t *testing.T) *sftp.Session { t.Helper(); return open(t, b.pool, b.server) }
+func (b *behaviorFixture) open(t *testing.T) *sftp.Session {
+	t.Helper()
+	return open(t, b.pool, b.server)
+}
 
 // listing returns the observations of a listing by path below /in.
-func (b *oddFixture) listing(t *testing.T, session *sftp.Session, request ingest.ListRequest) (map[string]ingest.Observation, ingest.Unread, error) {
+func (b *behaviorFixture) listing(t *testing.T, session *sftp.Session, request ingest.ListRequest) (map[string]ingest.Observation, ingest.Unread, error) {
 	t.Helper()
 	seen := make(map[string]ingest.Observation)
 	unread, err := session.List(deadline(t), request, func(o ingest.Observation) error {
@@ -50,7 +53,7 @@ func (b *oddFixture) listing(t *testing.T, session *sftp.Session, request ingest
 	return seen, unread, err
 }
 
-func (b *oddFixture) seen(t *testing.T) (map[string]ingest.Observation, ingest.Unread) {
+func (b *behaviorFixture) seen(t *testing.T) (map[string]ingest.Observation, ingest.Unread) {
 	t.Helper()
 	seen, unread, err := b.listing(t, b.open(t), ingest.ListRequest{})
 	require.NoError(t, err)
@@ -86,7 +89,7 @@ func TestIncompleteAttributes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newOddFixture(t, sftp.Config{})
+			b := newBehaviorFixture(t, sftp.Config{})
 			b.File("a.csv", "1234")
 			b.File("sub/deep/b.csv", "12")
 			b.Folder("sub/looks-like-a-file.csv")
@@ -113,7 +116,7 @@ func TestIncompleteAttributes(t *testing.T) {
 // lookups stop.
 func TestUnreportedSizes(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{})
+	b := newBehaviorFixture(t, sftp.Config{})
 	for i := range 300 {
 		b.File(fmt.Sprintf("%03d", i), "x")
 	}
@@ -141,7 +144,7 @@ func TestReadingWithoutStat(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newOddFixture(t, sftp.Config{})
+			b := newBehaviorFixture(t, sftp.Config{})
 			b.File("a.csv", "1234")
 			b.Folder("sub")
 			b.Link("link.csv", "/in/a.csv")
@@ -179,7 +182,7 @@ func TestStatusOfMissingPaths(t *testing.T) {
 	for _, missing := range []uint32{services.StatusNoSuchFile, services.StatusFailure, services.StatusPermission, 5, 10, 17} {
 		t.Run(fmt.Sprint(missing), func(t *testing.T) {
 			t.Parallel()
-			b := newOddFixture(t, sftp.Config{})
+			b := newBehaviorFixture(t, sftp.Config{})
 			b.File("a.csv", "1")
 			b.Folder("done")
 			b.SetFaults(services.TreeFaults{Missing: missing})
@@ -203,7 +206,7 @@ func TestStatusOfMissingPaths(t *testing.T) {
 // TestRefusedStatOfExistingFile checks that a refusal for an existing path stays one.
 func TestRefusedStatOfExistingFile(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{})
+	b := newBehaviorFixture(t, sftp.Config{})
 	b.File("a.csv", "1")
 	b.SetFaults(services.TreeFaults{Request: refuse(services.StatusPermission, "LSTAT", "STAT")})
 	_, err := b.open(t).Stat(deadline(t), "/in/a.csv")
@@ -218,7 +221,7 @@ func TestEndsOfFolders(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newOddFixture(t, sftp.Config{})
+			b := newBehaviorFixture(t, sftp.Config{})
 			for i := range 250 {
 				b.File(fmt.Sprintf("%03d", i), "x")
 			}
@@ -236,7 +239,7 @@ func TestEndsOfFolders(t *testing.T) {
 // sends EOF.
 func TestFailureWithinFolder(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{})
+	b := newBehaviorFixture(t, sftp.Config{})
 	for _, name := range []string{"1/a", "2/b", "2/c", "3/d"} {
 		b.File(name, "x")
 	}
@@ -259,7 +262,7 @@ func TestFailureWithinFolder(t *testing.T) {
 // affect the others.
 func TestBadFoldersDoNotEndListing(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{MaxEntriesPerFolder: 50})
+	b := newBehaviorFixture(t, sftp.Config{MaxEntriesPerFolder: 50})
 	for _, folder := range []string{"a", "closed", "endless", "failing", "garbage", "huge", "m", "z"} {
 		b.File(folder+"/f.csv", "1")
 	}
@@ -306,7 +309,7 @@ func TestBadFoldersDoNotEndListing(t *testing.T) {
 func TestLargeReplies(t *testing.T) {
 	t.Parallel()
 	const files = 12_000
-	b := newOddFixture(t, sftp.Config{})
+	b := newBehaviorFixture(t, sftp.Config{})
 	b.SetFaults(services.TreeFaults{Names: func(_ string, n int) []byte {
 		if n > 0 {
 			return nil
@@ -338,7 +341,7 @@ func TestPatternsPruneTheWalk(t *testing.T) {
 		"**/x.csv":        {"/in", "/in/a", "/in/a/b", "/in/a/b/c", "/in/a/d", "/in/q"},
 		"a/b/c/none/*.md": {"/in", "/in/a", "/in/a/b", "/in/a/b/c"},
 	} {
-		b := newOddFixture(t, sftp.Config{})
+		b := newBehaviorFixture(t, sftp.Config{})
 		for _, at := range []string{"x.csv", "a/x.csv", "a/b/x.csv", "a/b/c/x.csv", "a/d/x.csv", "q/x.csv"} {
 			b.File(at, "1")
 		}
@@ -363,7 +366,7 @@ func TestLoops(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newOddFixture(t, sftp.Config{})
+			b := newBehaviorFixture(t, sftp.Config{})
 			b.File("a.csv", "1")
 			b.Link("loop", "/in")
 			b.File("x/b.csv", "1")
@@ -384,7 +387,7 @@ func TestLoops(t *testing.T) {
 func TestSimilarFolders(t *testing.T) {
 	t.Parallel()
 	for _, plain := range []bool{false, true} {
-		b := newOddFixture(t, sftp.Config{})
+		b := newBehaviorFixture(t, sftp.Config{})
 		deep := strings.Repeat("d/", 20) + "f.csv"
 		b.File("a/a/a/f.csv", "1")
 		b.File(deep, "1")
@@ -397,7 +400,7 @@ func TestSimilarFolders(t *testing.T) {
 
 func TestFollowingLinks(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{})
+	b := newBehaviorFixture(t, sftp.Config{})
 	b.File("real/a.csv", "1234")
 	b.File("../outside/secret.csv", "x")
 	b.Link("file.csv", "/in/real/a.csv")
@@ -434,7 +437,7 @@ func TestFollowingLinks(t *testing.T) {
 
 func TestRootBelowHome(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{})
+	b := newBehaviorFixture(t, sftp.Config{})
 	b.File("../sub/a.csv", "1234") // the home folder is "/"
 	b.File("../sub/old/b.csv", "1")
 	b.server.RootPath, b.server.Include, b.server.Exclude = "~/sub", []string{"**/*.csv"}, []string{"old"}
@@ -458,7 +461,7 @@ func TestRootBelowHome(t *testing.T) {
 // because each attempt resumes at the folder of the last one.
 func TestListingResumes(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{})
+	b := newBehaviorFixture(t, sftp.Config{})
 	var want []string
 	for i := range 10 {
 		for j := range 5 {
@@ -502,7 +505,7 @@ func TestListingResumes(t *testing.T) {
 // TestServerAnswerTimeout checks that the server's AnswerTimeout overrides NoProgress.
 func TestServerAnswerTimeout(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{NoProgress: time.Hour})
+	b := newBehaviorFixture(t, sftp.Config{NoProgress: time.Hour})
 	b.server.AnswerTimeout = ingest.Duration(time.Second)
 	hold := make(chan struct{})
 	var once sync.Once
@@ -542,7 +545,7 @@ func heapPeak(fn func()) float64 {
 // TestMemoryIsBounded checks the memory for deep folders with long names, for many
 // entries, and for endless names and attributes.
 func TestMemoryIsBounded(t *testing.T) { //nolint:paralleltest // it measures the process's heap
-	b := newOddFixture(t, sftp.Config{MaxBytesPerFolder: 16 << 20})
+	b := newBehaviorFixture(t, sftp.Config{MaxBytesPerFolder: 16 << 20})
 	b.File("long/f", "1")
 	b.SetFaults(services.TreeFaults{Names: func(folder string, n int) []byte {
 		long := strings.Repeat("n", 1000)

@@ -16,12 +16,12 @@ type PasswordBudget interface {
 	// a password may be sent later.
 	ReservePassword(ctx context.Context, server ingest.Server) (id int64, err error)
 	// RecordPasswordResult records the result of the reserved password.
-	RecordPasswordResult(ctx context.Context, server ingest.Server, id int64, fate ingest.LoginResult) error
+	RecordPasswordResult(ctx context.Context, server ingest.Server, id int64, result ingest.LoginResult) error
 	// CheckKey returns an error of KindTransient while no key may be offered, because
 	// servers block addresses by counting refusals.
 	CheckKey(ctx context.Context, server ingest.Server) error
 	// RecordKeyResult records the result of an offered key if no password was sent after it.
-	RecordKeyResult(ctx context.Context, server ingest.Server, fate ingest.LoginResult) error
+	RecordKeyResult(ctx context.Context, server ingest.Server, result ingest.LoginResult) error
 }
 
 // Directory looks up jump hosts.

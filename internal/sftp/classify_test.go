@@ -15,8 +15,8 @@ import (
 	"stevedore/internal/test/services"
 )
 
-// withoutAside removes the entries with Aside set.
-func withoutAside(seen map[string]ingest.Observation) map[string]ingest.Observation {
+// withoutExcluded removes the entries with Aside set.
+func withoutExcluded(seen map[string]ingest.Observation) map[string]ingest.Observation {
 	maps.DeleteFunc(seen, func(_ string, o ingest.Observation) bool { return o.Ignored != "" })
 	return seen
 }
@@ -34,11 +34,11 @@ func TestListGlobs(t *testing.T) {
 	seen, _ := list(t, b.open(t), b.Root)
 	assert.Equal(t, ingest.IgnoredInProgress, seen["D.CSV.TMP"].Ignored, "regardless of the includes")
 	assert.NotContains(t, seen, "old/x.tmp", "excluded files in progress are not counted")
-	assert.ElementsMatch(t, []string{"a.csv", "in/d.csv", "in/done/h.csv"}, sortedPaths(withoutAside(seen)))
+	assert.ElementsMatch(t, []string{"a.csv", "in/d.csv", "in/done/h.csv"}, sortedPaths(withoutExcluded(seen)))
 
 	b.server.Include, b.server.Exclude = nil, []string{"in", "old", "done"}
 	seen, _ = list(t, b.open(t), b.Root)
-	assert.ElementsMatch(t, []string{"a.csv", "b.txt"}, sortedPaths(withoutAside(seen)))
+	assert.ElementsMatch(t, []string{"a.csv", "b.txt"}, sortedPaths(withoutExcluded(seen)))
 
 	b.server.Include = []string{"[a"}
 	_, err := b.open(t).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
@@ -75,7 +75,7 @@ func TestNamesInProgress(t *testing.T) {
 		}
 	}
 	assert.Equal(t, len(unfinished)-3, aside, "each is counted except those in folders that are not entered")
-	assert.ElementsMatch(t, real, sortedPaths(withoutAside(seen)))
+	assert.ElementsMatch(t, real, sortedPaths(withoutExcluded(seen)))
 
 	b.server.InProgressNames = []string{"*.busy", "Hold/"}
 	for _, name := range []string{"x.BUSY", "hold/y.csv"} {
@@ -140,7 +140,7 @@ func TestListPairsCompanions(t *testing.T) {
 	b.server.Exclude, b.server.Include = nil, []string{"**/*.csv", "**/*.md5"}
 	b.Write(t, "own/only.md5", nil)
 	seen, _ = list(t, b.open(t), b.Root)
-	assert.Contains(t, sortedPaths(withoutAside(seen)), "own/only.md5", "an include that names the extension makes it a delivery")
+	assert.Contains(t, sortedPaths(withoutExcluded(seen)), "own/only.md5", "an include that names the extension makes it a delivery")
 	assert.NotContains(t, sortedPaths(seen), "own/a.csv.md5", "it belongs to a file")
 }
 

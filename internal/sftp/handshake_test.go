@@ -69,7 +69,7 @@ func TestHostileHandshakes(t *testing.T) {
 	for name, test := range map[string]struct {
 		script  func(*rawSSH) error
 		kind    ingest.Kind
-		fate    ingest.LoginResult
+		result  ingest.LoginResult
 		message string
 	}{
 		"silent after the version":           {sequence(sendVersion, silently), ingest.KindTransient, "", "stopped replying"},
@@ -115,8 +115,8 @@ func TestHostileHandshakes(t *testing.T) {
 			assert.Less(t, len(err.Error()), 2000)
 			assert.NotContains(t, err.Error(), "\x1b")
 			assert.NotContains(t, err.Error(), "canary")
-			want := map[ingest.LoginResult]int{test.fate: 1}
-			if test.fate == "" {
+			want := map[ingest.LoginResult]int{test.result: 1}
+			if test.result == "" {
 				want = nil
 			}
 			assert.Equal(t, want, counted.results())

@@ -99,7 +99,7 @@ func TestKeyAndPassword(t *testing.T) {
 	creds.Password = nil
 	_, err = newPool(t, sftp.Config{Passwords: counted}, creds).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth, "accepted publickey", "add the missing password or key")
-	assert.Empty(t, counted.keyFates, "the key was accepted")
+	assert.Empty(t, counted.keyResults, "the key was accepted")
 }
 
 // TestRefusedKeysAreCounted checks that a login that ends with the refusal of the key
@@ -123,7 +123,7 @@ func TestRefusedKeysAreCounted(t *testing.T) {
 		_, err := pool.Open(deadline(t), server)
 		requireKind(t, err, ingest.KindAuth)
 	}
-	assert.Equal(t, []ingest.LoginResult{ingest.PasswordRefused, ingest.PasswordRefused}, counted.keyFates)
+	assert.Equal(t, []ingest.LoginResult{ingest.PasswordRefused, ingest.PasswordRefused}, counted.keyResults)
 	assert.LessOrEqual(t, offered, 2*4)
 	offered = 0
 	counted.keyErr = ingest.Errorf(ingest.KindTransient, "the key is blocked")
@@ -133,9 +133,9 @@ func TestRefusedKeysAreCounted(t *testing.T) {
 	counted.keyErr = nil
 
 	// A connection that ends after the key was offered may hide a refusal.
-	counted.keyFates = nil
+	counted.keyResults = nil
 	silent := serveRaw(t, sequence((*rawSSH).handshake, awaitMethod("publickey")))
 	_, err = newPool(t, sftp.Config{Passwords: counted}, secrets{PrivateKey: pemKey(t)}).Open(deadline(t), silent)
 	requireKind(t, err, ingest.KindTransient, "after the key was offered")
-	assert.Equal(t, []ingest.LoginResult{ingest.PasswordUnanswered}, counted.keyFates)
+	assert.Equal(t, []ingest.LoginResult{ingest.PasswordUnanswered}, counted.keyResults)
 }

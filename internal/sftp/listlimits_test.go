@@ -17,7 +17,7 @@ import (
 // which is within its own limit.
 func TestBytesOfAListingAreBounded(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{MaxBytes: 1 << 20})
+	b := newBehaviorFixture(t, sftp.Config{MaxBytes: 1 << 20})
 	for i := range 40 {
 		b.File(fmt.Sprintf("%02d/f", i), "1")
 	}
@@ -36,7 +36,7 @@ func TestBytesOfAListingAreBounded(t *testing.T) {
 // reported and that the rest of the listing is kept.
 func TestUnvisitedFoldersAreBounded(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{MaxBytesPerFolder: 64 << 10})
+	b := newBehaviorFixture(t, sftp.Config{MaxBytesPerFolder: 64 << 10})
 	for i := range 200 {
 		b.Folder(fmt.Sprintf("a/%0200d", i))
 		b.Folder(fmt.Sprintf("a/%0200d/%0200d", 0, i))

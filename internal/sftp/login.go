@@ -166,24 +166,24 @@ const settleTimeout = 20 * time.Second
 // settle records the result of the password, or of the key if no password was sent after
 // it. A login that the caller ended counts for the password, whose refusal may be delayed,
 // but not for the key, which locks no account.
-func (a *loginAttempt) settle(fate ingest.LoginResult) error {
+func (a *loginAttempt) settle(result ingest.LoginResult) error {
 	if a.budget == nil || !a.passwordSent && len(a.offeredKeys) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), settleTimeout)
 	defer cancel()
 	if !a.passwordSent {
-		abandoned := fate == ingest.PasswordUnanswered && a.ctx.Err() != nil
+		abandoned := result == ingest.PasswordUnanswered && a.ctx.Err() != nil
 		if abandoned || a.err != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
 			return nil // the key did not end the login
 		}
-		return a.budget.RecordKeyResult(ctx, a.server, fate)
+		return a.budget.RecordKeyResult(ctx, a.server, result)
 	}
-	return a.budget.RecordPasswordResult(ctx, a.server, a.reservation, fate)
+	return a.budget.RecordPasswordResult(ctx, a.server, a.reservation, result)
 }
 
-// fate returns the result for the credentials of an attempt that ended with err.
-func (a *loginAttempt) fate(err error) ingest.LoginResult {
+// result returns the result for the credentials of an attempt that ended with err.
+func (a *loginAttempt) result(err error) ingest.LoginResult {
 	passed := slices.Contains(a.state.PartialSuccessMethods, methodPassword) || slices.Contains(a.state.PartialSuccessMethods, methodInteractive)
 	switch {
 	case err == nil, passed, a.passwordExpired(err), a.factorPrompt != "" && !a.passwordRefused:

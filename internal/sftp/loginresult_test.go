@@ -26,12 +26,12 @@ import (
 // fakeBudget is a PasswordBudget that counts results. It sets no bound unless passwordErr
 // or keyErr is set.
 type fakeBudget struct {
-	mu          sync.Mutex
-	fates       map[ingest.LoginResult]int
-	passwordErr error
-	// keyFates are the results of keys in order.
-	keyFates []ingest.LoginResult
-	keyErr   error
+	mu              sync.Mutex
+	passwordResults map[ingest.LoginResult]int
+	passwordErr     error
+	// keyResults are the results of keys in order.
+	keyResults []ingest.LoginResult
+	keyErr     error
 }
 
 func (b *fakeBudget) CheckPassword(context.Context, ingest.Server) error { return b.passwordErr }
@@ -40,29 +40,29 @@ func (b *fakeBudget) ReservePassword(context.Context, ingest.Server) (int64, err
 	return 1, b.passwordErr
 }
 
-func (b *fakeBudget) RecordPasswordResult(_ context.Context, _ ingest.Server, _ int64, fate ingest.LoginResult) error {
+func (b *fakeBudget) RecordPasswordResult(_ context.Context, _ ingest.Server, _ int64, result ingest.LoginResult) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.fates == nil {
-		b.fates = map[ingest.LoginResult]int{}
+	if b.passwordResults == nil {
+		b.passwordResults = map[ingest.LoginResult]int{}
 	}
-	b.fates[fate]++
+	b.passwordResults[result]++
 	return nil
 }
 
 func (b *fakeBudget) CheckKey(context.Context, ingest.Server) error { return b.keyErr }
 
-func (b *fakeBudget) RecordKeyResult(_ context.Context, _ ingest.Server, fate ingest.LoginResult) error {
+func (b *fakeBudget) RecordKeyResult(_ context.Context, _ ingest.Server, result ingest.LoginResult) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.keyFates = append(b.keyFates, fate)
+	b.keyResults = append(b.keyResults, result)
 	return nil
 }
 
 func (b *fakeBudget) results() map[ingest.LoginResult]int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.fates
+	return b.passwordResults
 }
 
 // cuttingRelay is a TCP relay that breaks a connection after a number of bytes in one
@@ -173,7 +173,7 @@ func TestLoginErrors(t *testing.T) {
 	for name, test := range map[string]struct {
 		config  ssh.ServerConfig
 		kind    ingest.Kind
-		fate    ingest.LoginResult
+		result  ingest.LoginResult
 		message []string
 	}{
 		"wrong password": {
@@ -206,8 +206,8 @@ func TestLoginErrors(t *testing.T) {
 			_, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw-canary")}).Open(deadline(t), server)
 			requireKind(t, err, test.kind, test.message...)
 			assert.NotContains(t, err.Error(), "canary")
-			want := map[ingest.LoginResult]int{test.fate: 1}
-			if test.fate == "" {
+			want := map[ingest.LoginResult]int{test.result: 1}
+			if test.result == "" {
 				want = nil
 			}
 			assert.Equal(t, want, counted.results())
@@ -286,7 +286,7 @@ func TestKeyboardInteractivePrompts(t *testing.T) {
 		rounds  [][]question
 		want    [][]string
 		message string
-		fate    ingest.LoginResult
+		result  ingest.LoginResult
 	}{
 		"password":          {[][]question{{{"Password: ", false}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
 		"unnamed":           {[][]question{{{"u@host's secret: ", false}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
@@ -342,10 +342,10 @@ func TestKeyboardInteractivePrompts(t *testing.T) {
 			} else {
 				assert.NotContains(t, fmt.Sprint(got), "pw")
 			}
-			if test.fate == "" {
+			if test.result == "" {
 				assert.Empty(t, counted.results())
 			} else {
-				assert.Equal(t, map[ingest.LoginResult]int{test.fate: 1}, counted.results())
+				assert.Equal(t, map[ingest.LoginResult]int{test.result: 1}, counted.results())
 			}
 		})
 	}

@@ -34,7 +34,7 @@ func TestDeepTreesAreNoLoops(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(12) {
-				b, r := newOddFixture(t, sftp.Config{}), rand.New(rand.NewPCG(seed, 1))
+				b, r := newBehaviorFixture(t, sftp.Config{}), rand.New(rand.NewPCG(seed, 1))
 				var want []string
 				put := func(at, content string) {
 					if !b.Has(at) {
@@ -68,16 +68,16 @@ func TestDeepTreesAreNoLoops(t *testing.T) {
 func TestEndsOfChainsAreNoLoops(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat("d/", 15)
-	for name, end := range map[string]func(b *oddFixture) services.TreeFaults{
-		"a file of the name": func(b *oddFixture) services.TreeFaults { b.File(deep+"d", "x"); return services.TreeFaults{} },
-		"a copy of another size": func(b *oddFixture) services.TreeFaults {
+	for name, end := range map[string]func(b *behaviorFixture) services.TreeFaults{
+		"a file of the name": func(b *behaviorFixture) services.TreeFaults { b.File(deep+"d", "x"); return services.TreeFaults{} },
+		"a copy of another size": func(b *behaviorFixture) services.TreeFaults {
 			for i := range 15 {
 				b.File(strings.Repeat("d/", i)+"f", "12")
 			}
 			b.File(deep+"f", "123")
 			return services.TreeFaults{}
 		},
-		"may not be read": func(b *oddFixture) services.TreeFaults {
+		"may not be read": func(b *behaviorFixture) services.TreeFaults {
 			b.Folder(deep)
 			return services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
 				if r.Op == "OPENDIR" && r.Path == strings.TrimSuffix("/in/"+deep, "/") {
@@ -89,7 +89,7 @@ func TestEndsOfChainsAreNoLoops(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newOddFixture(t, sftp.Config{})
+			b := newBehaviorFixture(t, sftp.Config{})
 			ways := end(b)
 			ways.PlainPaths = true
 			b.SetFaults(ways)
@@ -109,7 +109,7 @@ func TestRandomLoopsEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for seed := range uint64(12) {
-				b, r := newOddFixture(t, sftp.Config{}), rand.New(rand.NewPCG(seed, 2))
+				b, r := newBehaviorFixture(t, sftp.Config{}), rand.New(rand.NewPCG(seed, 2))
 				folders, files := []string{""}, []string{}
 				for i := range 3 + r.IntN(4) {
 					at := path.Join(folders[r.IntN(len(folders))], fmt.Sprint("f", i))

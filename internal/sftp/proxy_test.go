@@ -219,7 +219,7 @@ func TestDraftsHaveTheirOwnBudget(t *testing.T) {
 		}, keys)
 		_, err := pool.Probe(deadline(t), target.server)
 		require.Error(t, err)
-		require.Equal(t, want, [2][]ingest.LoginResult{saved.keyFates, draft.keyFates}, "%v", err)
+		require.Equal(t, want, [2][]ingest.LoginResult{saved.keyResults, draft.keyResults}, "%v", err)
 		require.NoError(t, pool.Close())
 	}
 }

@@ -75,7 +75,7 @@ func TestUnusualListings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := newOddFixture(t, sftp.Config{})
+			b := newBehaviorFixture(t, sftp.Config{})
 			b.File("a.csv", "1234567")
 			b.File("sub/b.csv", "1")
 			b.SetFaults(services.TreeFaults{Names: tc.names})
@@ -117,7 +117,7 @@ func extended(pairs, bytes int) []byte {
 // TestNamesLikePaths checks that names that resemble a path of the folder are rejected.
 func TestNamesLikePaths(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{})
+	b := newBehaviorFixture(t, sftp.Config{})
 	odd := []string{"/in/../etc/passwd", "./../x", "/in//a", "/in/sub/a", "/inside", "//", "./", "/in/", "x/", "././a"}
 	body := join(uint32(len(odd)))
 	for _, name := range odd {
@@ -134,7 +134,7 @@ func TestNamesLikePaths(t *testing.T) {
 // TestExtremeTimes checks that implausible times are kept unchanged.
 func TestExtremeTimes(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{})
+	b := newBehaviorFixture(t, sftp.Config{})
 	times := []uint32{0, 1, 1<<31 - 1, 1 << 31, 1<<32 - 1}
 	body := join(uint32(len(times)))
 	for _, at := range times {
@@ -259,7 +259,7 @@ func (s *corruptingChannel) Write(p []byte) (int, error) {
 // not affect the others.
 func TestFolderBecomesFile(t *testing.T) {
 	t.Parallel()
-	b := newOddFixture(t, sftp.Config{})
+	b := newBehaviorFixture(t, sftp.Config{})
 	b.File("a/f.csv", "1")
 	b.File("b/f.csv", "1")
 	var once sync.Once

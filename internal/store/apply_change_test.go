@@ -25,7 +25,7 @@ func TestClaimRaisesTheFence(t *testing.T) {
 	late := ingest.Change{FileUUID: f.UUID, Fence: first.Fence, To: ingest.StatusDownloading, Events: []ingest.Event{{Type: ingest.EventDownloadStarted}}}
 	requireKind(t, ingest.KindFenced, b.Apply(t.Context(), late), "attempt 1 must stop")
 	assert.Equal(t, ingest.StatusReady, b.only(t).Status)
-	types, _ := b.story(t, f.UUID)
+	types, _ := b.eventTypes(t, f.UUID)
 	assert.NotContains(t, types, ingest.EventDownloadStarted)
 
 	late.Fence = second.Fence
@@ -68,7 +68,7 @@ func TestApplyIsAtomic(t *testing.T) {
 	requireKind(t, ingest.KindConflict, err, "is ready and cannot become uploaded")
 	now := b.only(t)
 	assert.Empty(t, now.Hash)
-	types, _ := b.story(t, f.UUID)
+	types, _ := b.eventTypes(t, f.UUID)
 	assert.NotContains(t, types, ingest.EventUploaded)
 	assert.Equal(t, f.UpdatedAt, now.UpdatedAt)
 }
@@ -136,7 +136,7 @@ func TestApplyIsIdempotent(t *testing.T) {
 	require.NoError(t, b.Apply(t.Context(), start))
 	start.Events[1].Key = "9"
 	require.NoError(t, b.Apply(t.Context(), start))
-	types, _ := b.story(t, f.UUID)
+	types, _ := b.eventTypes(t, f.UUID)
 	assert.Equal(t, []ingest.EventType{
 		ingest.EventDiscovered, ingest.EventSettled,
 		ingest.EventDownloadStarted, ingest.EventDownloadResumed, ingest.EventDownloadResumed,
@@ -180,7 +180,7 @@ func TestEventDetailsAcceptAnyText(t *testing.T) {
 	for range 2 {
 		require.NoError(t, b.Apply(t.Context(), ingest.Change{FileUUID: f.UUID, Events: []ingest.Event{event}}))
 	}
-	types, details := b.story(t, f.UUID)
+	types, details := b.eventTypes(t, f.UUID)
 	require.Len(t, types, 3)
 	assert.Equal(t, map[string]any{
 		"nul": "a\ufffdb", "backslash": `\u0000 \\u0000`, "bytes": "\ufffd", "step": "upload", "nested": []any{"\ufffd"},

@@ -61,7 +61,7 @@ func TestChangesWaitForLowerIDs(t *testing.T) {
 	later.add(t, "third")
 	require.Empty(t, b.changes(t, begin))
 	slow.commit(t)
-	require.Equal(t, []ingest.EventType{"first", "second"}, b.changes(t, begin), "although another one is open")
+	require.Equal(t, []ingest.EventType{"first", "second"}, b.changes(t, begin), "an open transaction with a higher id does not block")
 	later.commit(t)
 	require.Equal(t, []ingest.EventType{"first", "second", "third"}, b.changes(t, begin))
 }

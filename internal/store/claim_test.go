@@ -25,7 +25,7 @@ func TestTakeReturnsTheChangedFile(t *testing.T) {
 	assert.Equal(t, "host-1", taken.StagedOn)
 	assert.Equal(t, "acme", taken.ServerName)
 	assert.Equal(t, b.only(t), taken)
-	_, details := b.story(t, f.UUID)
+	_, details := b.eventTypes(t, f.UUID)
 	assert.Equal(t, map[string]any{"server": "acme"}, details)
 }
 
@@ -39,7 +39,7 @@ func TestTakeClaimsFilesInOtherStatusesOnly(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, ingest.StatusReady, taken.Status)
 	assert.Equal(t, f.Fence+1, taken.Fence)
-	types, _ := b.story(t, f.UUID)
+	types, _ := b.eventTypes(t, f.UUID)
 	assert.NotContains(t, types, ingest.EventDownloadStarted)
 
 	change.From = append(change.From, ingest.StatusReady)
@@ -71,7 +71,7 @@ func TestTakeWithAnotherSlotChangesNothing(t *testing.T) {
 		"repetition": {FileUUID: f.UUID, Slot: late.Number, NewRound: true, Events: []ingest.Event{{Type: ingest.EventSettled, Key: "k"}}},
 	} {
 		if name != "none" && len(d.reserve(t, 1).Slots)+d.reserve(t, 0).InUse == 0 {
-			t.Fatal("no slot")
+			t.Fatal("no slot is free")
 		}
 		before := b.only(t)
 		_, err := b.ClaimAndApply(t.Context(), change)
@@ -186,7 +186,7 @@ func TestModeAndChecksumAreKept(t *testing.T) {
 	assert.Equal(t, ingest.ModeDirect, done.Mode)
 	assert.Equal(t, "c-2", done.Checksum)
 	assert.Equal(t, "ab", done.Hash)
-	types, _ := b.story(t, f.UUID)
+	types, _ := b.eventTypes(t, f.UUID)
 	assert.Equal(t, []ingest.EventType{
 		ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventDownloaded, ingest.EventVerified,
 		ingest.EventUploadStart, ingest.EventUploaded, ingest.EventNotified,

@@ -38,12 +38,12 @@ func TestFault82_TheClockGoesBack(t *testing.T) {
 
 	due, err := b.DueServers(ctx, ingest.DueQuery{})
 	require.NoError(t, err)
-	require.Len(t, due, 1, "it is scanned")
+	require.Len(t, due, 1, "the server is due")
 	_, err = b.StartScan(ctx, b.server.UUID, "k")
 	require.NoError(t, err)
 	now, err := b.Server(ctx, b.server.UUID)
 	require.NoError(t, err)
-	assert.WithinDuration(t, time.Now(), now.LastScanAt, time.Minute, "and then counted from now")
+	assert.WithinDuration(t, time.Now(), now.LastScanAt, time.Minute, "the next interval begins now")
 
 	b.observe(t, seen("/settling", 1))
 	note, err := b.HoldChanges(ctx, b.server, ingest.Listed{Seen: 1})
@@ -52,7 +52,7 @@ func TestFault82_TheClockGoesBack(t *testing.T) {
 	b.pass(t, time.Minute)
 	b.observe(t, seen("/settling", 1))
 	promoted, _ := b.promote(t, 10*time.Second)
-	assert.EqualValues(t, 1, promoted, "it settles within its time")
+	assert.EqualValues(t, 1, promoted, "the file settles within the settle time")
 
 	r, err := b.ReserveSlots(ctx, b.server.UUID, d.fence, 10)
 	require.NoError(t, err)
@@ -88,7 +88,7 @@ func TestListingsAreSerialized(t *testing.T) {
 		require.NoError(t, b.db.QueryRow(ctx, waiting).Scan(&n))
 		return n == 1 || len(done) > 0
 	}, time.Minute, 5*time.Millisecond)
-	require.Empty(t, done, "it did not wait")
+	require.Empty(t, done, "the change must wait for the lock")
 	require.Empty(t, b.files(t))
 	// The other listing's results make its own comparison obsolete.
 	_, err = other.Exec(ctx, `INSERT INTO files (server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime)
@@ -96,5 +96,5 @@ func TestListingsAreSerialized(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, other.Commit(ctx))
 	require.NoError(t, <-done)
-	require.EqualValues(t, 1, b.only(t).Size, "it is the growing file of the other listing")
+	require.EqualValues(t, 1, b.only(t).Size, "the file of the other listing still grows")
 }

@@ -40,7 +40,7 @@ func TestACompanionThatCameFirstCoversAFileWithAnOldTime(t *testing.T) {
 			b.observe(t, accompanied(20, epoch, marker))
 			f := b.only(t)
 			assert.Empty(t, f.WaitsFor, "%d states before", states)
-			assert.False(t, f.SidecarStale, "the checksum file belongs to it")
+			assert.False(t, f.SidecarStale, "the checksum file belongs to the file")
 		}
 		promoted, _ := b.promote(t, 0)
 		assert.EqualValues(t, 1, promoted)

@@ -47,7 +47,7 @@ func TestConnectionsOfAllProcesses(t *testing.T) {
 	id, holders, err = b.OpenConnection(ctx, b.server, "test", 2)
 	require.NoError(t, err)
 	require.NotEmpty(t, id)
-	require.Len(t, holders, 1, "one expired, one is confirmed")
+	require.Len(t, holders, 1, "the unconfirmed connection has expired")
 }
 
 // TestLearnedConnections: the limit is shared and survives restarts; higher counts are tried

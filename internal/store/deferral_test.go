@@ -48,7 +48,7 @@ func TestDeferralsGrowUntilReset(t *testing.T) {
 	now := b.only(t)
 	assert.Zero(t, now.NotBefore)
 	assert.Zero(t, now.Deferrals)
-	require.Equal(t, 10*time.Second, b.deferFile(t, f.UUID, 1), "a new series")
+	require.Equal(t, 10*time.Second, b.deferFile(t, f.UUID, 1), "a new series of deferrals begins")
 }
 
 func TestAnOperatorActionEndsADeferral(t *testing.T) {

@@ -81,7 +81,7 @@ func TestSlotsAreReservedForTheOldestFiles(t *testing.T) {
 	require.NoError(t, b.ReleaseSlot(t.Context(), all[0], slots[0].Number))
 	require.NoError(t, b.ReleaseSlot(t.Context(), all[0], slots[0].Number), "again")
 	again := d.reserve(t, 10)
-	require.Equal(t, all[:1], slotFiles(again.Slots), "it is ready and the oldest")
+	require.Equal(t, all[:1], slotFiles(again.Slots), "the released file is the oldest ready one")
 	require.Greater(t, again.Slots[0].Number, slots[3].Number, "numbers are never reused")
 }
 
@@ -110,7 +110,7 @@ func TestSlotsAreReservedForUsableServersOnly(t *testing.T) {
 
 	b.setMaxParallel(t, 2)
 	lowered := d.reserve(t, 1)
-	require.Empty(t, lowered.Slots, "until fewer than 2 are in use")
+	require.Empty(t, lowered.Slots, "no slot while 2 are in use")
 	assert.Equal(t, 3, lowered.InUse)
 
 	_, err := b.ReserveSlots(t.Context(), uuid.NewString(), 1, 1)
@@ -241,7 +241,7 @@ func TestReservationsNeverExceedTheLimit(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				if err := errors.Join(b.noMoreThan(ctx, limit), finish(ctx, b, r.Slots, &done)); err != nil {
+				if err := errors.Join(b.requireSlotsWithin(ctx, limit), finish(ctx, b, r.Slots, &done)); err != nil {
 					return err
 				}
 				if !r.Waiting && r.InUse == 0 && len(r.Slots) == 0 {
@@ -257,8 +257,8 @@ func TestReservationsNeverExceedTheLimit(t *testing.T) {
 	require.Equal(t, files, n)
 }
 
-// noMoreThan checks the number of slots in one snapshot.
-func (b *testBundle) noMoreThan(ctx context.Context, limit int) error {
+// requireSlotsWithin checks the number of slots in one snapshot.
+func (b *testBundle) requireSlotsWithin(ctx context.Context, limit int) error {
 	var n int
 	err := b.db.QueryRow(ctx, "SELECT count(*) FROM slots WHERE server_uuid = $1", b.server.UUID).Scan(&n)
 	if err == nil && n > limit {

@@ -71,7 +71,7 @@ func TestBadChangesOfAGroupHarmNoOther(t *testing.T) {
 				}
 				require.NoError(t, errs[i], i)
 				assert.Equal(t, ingest.StatusDownloading, f.Status, i)
-				types, _ := b.story(t, f.UUID)
+				types, _ := b.eventTypes(t, f.UUID)
 				assert.Len(t, types, 3, i)
 			}
 			b.requireExact(t)
@@ -136,7 +136,7 @@ func TestALockedFileHoldsUpNoOther(t *testing.T) {
 	for range 4 {
 		require.NoError(t, <-results)
 	}
-	types, _ := b.story(t, all[0])
+	types, _ := b.eventTypes(t, all[0])
 	require.Equal(t, []ingest.EventType{ingest.EventDiscovered, ingest.EventSettled, "first", "second"}, types)
 }
 

@@ -36,14 +36,14 @@ func TestIgnoredEntriesAreRecorded(t *testing.T) {
 	busy.Ignored, alone.Ignored, alone.Of = ingest.IgnoredInProgress, ingest.IgnoredCompanion, "/in/b.csv"
 	note("one", busy)
 	note("one", alone) // in batches
-	assert.Empty(t, due("other", 0), "of another listing")
+	assert.Empty(t, due("other", 0), "the names are of another listing")
 	first := due("one", time.Hour)
 	require.Len(t, first, 1)
 	assert.Equal(t, "/in/b.csv", first[0].Of)
 	assert.Equal(t, alone.Size, first[0].Size)
 	assert.Less(t, first[0].For, time.Minute)
 	assert.ElementsMatch(t, []string{"in_progress /in/a.csv.part", "companion /in/b.csv.sha256"}, ignored())
-	assert.Empty(t, due("one", time.Hour), "it was tried")
+	assert.Empty(t, due("one", time.Hour), "the source was tried")
 	again := due("one", 0)
 	require.Len(t, again, 1)
 	assert.Greater(t, again[0].For, first[0].For)
@@ -112,13 +112,13 @@ func TestTakenWith(t *testing.T) {
 	files := b.files(t)
 	for i, f := range files {
 		b.walk(t, f.UUID, ingest.StatusDownloading, ingest.StatusUploaded, ingest.StatusCompleted)
-		assert.Equal(t, i == 0, of(own, "/in/a.csv").Taken == "", "its source is not deleted yet")
+		assert.Equal(t, i == 0, of(own, "/in/a.csv").Taken == "", "the source of the marker's file is not deleted yet")
 		require.NoError(t, b.Apply(t.Context(), ingest.Change{FileUUID: f.UUID, Events: ingest.SourceDone(f, "", nil).Events}))
 	}
 	assert.Equal(t, ingest.CompanionUse{Known: true, Recorded: true, Taken: files[0].UUID}, of(own, "/in/a.csv"))
 	assert.Equal(t, ingest.CompanionUse{Known: true, Recorded: true, Taken: files[1].UUID}, of(shared, ""))
 	own.Size++
-	assert.Equal(t, ingest.CompanionUse{Known: true, Taken: files[0].UUID}, of(own, "/in/a.csv"), "another version of it")
+	assert.Equal(t, ingest.CompanionUse{Known: true, Taken: files[0].UUID}, of(own, "/in/a.csv"), "the marker covers another version")
 	list := ingest.Companion{Path: "/in/SHA256SUMS"}
 	assert.Equal(t, ingest.CompanionUse{Known: true, Taken: files[1].UUID}, of(list, ""), "a companion that no file has used")
 	list.Path = "/in/deeper/SHA256SUMS"
@@ -148,7 +148,7 @@ func TestSourcesLeft(t *testing.T) {
 		assert.Equal(t, uuids(all), uuids(page.Items))
 		return len(all)
 	}
-	assert.Zero(t, left(ingest.FileFilter{}), "its server keeps sources")
+	assert.Zero(t, left(ingest.FileFilter{}), "the server keeps sources")
 	b.exec(t, "UPDATE sftp_servers SET after_ingest = 'delete'")
 	assert.Equal(t, 2, left(ingest.FileFilter{}))
 	assert.Equal(t, 2, left(ingest.FileFilter{Server: "acme", Statuses: []ingest.Status{ingest.StatusCompleted}, Order: ingest.OrderNewest}))

@@ -128,7 +128,7 @@ func TestKilledLogins(t *testing.T) {
 		return pause
 	}
 	b.sealPassword(t, "one")
-	assert.Greater(t, killed(), 19*time.Minute, "as for a server that only disconnects")
+	assert.Greater(t, killed(), 19*time.Minute, "the wait is that of a server that only disconnects")
 	id, err := b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
 	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordAccepted))
@@ -193,7 +193,7 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 
 	b.sealPassword(t, "two")
 	assert.Equal(t, 4, b.hourOf(t, ingest.PasswordUnanswered), "the connection ends without a message")
-	assert.Equal(t, 3, b.hourOf(t, ingest.PasswordUnanswered), "the hours after it")
+	assert.Equal(t, 3, b.hourOf(t, ingest.PasswordUnanswered), "logins in each further hour")
 	id, err := b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
 	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordUnanswered))
@@ -207,7 +207,7 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordAccepted))
 	first, later := b.hourOf(t, ingest.PasswordUnanswered), b.hourOf(t, ingest.PasswordUnanswered)
-	assert.Equal(t, []int{14, 6}, []int{first, later}, "it accepted the password before")
+	assert.Equal(t, []int{14, 6}, []int{first, later}, "the server accepted the password before")
 }
 
 // TestRefusedKeys: after three refusals, or one unanswered login, the key is not offered for

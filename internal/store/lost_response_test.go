@@ -147,7 +147,7 @@ func TestLostResponsesChangeNothing(t *testing.T) {
 	slots, err := b.Slots(ctx, b.server.UUID)
 	require.NoError(t, err)
 	require.Empty(t, slots)
-	types, _ := b.story(t, f.UUID)
+	types, _ := b.eventTypes(t, f.UUID)
 	assert.Equal(t, []ingest.EventType{
 		ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventDownloadResumed,
 		ingest.EventError, ingest.EventOperatorAction,

@@ -58,7 +58,7 @@ func TestMovedFilesAreHeld(t *testing.T) {
 			now = append(now, seen("/in/new.csv", 5))
 			b.observe(t, now...)
 			promoted, _ := b.promote(t, 0)
-			require.EqualValues(t, 1, promoted, "only the new file, before the check")
+			require.EqualValues(t, 1, promoted, "only the new file is promoted before the check")
 			assert.Contains(t, b.files(t)[8].WaitsFor, "a check whether it is /in/000000.csv, moved")
 
 			b.checkMoves(t, all[6].Path, all[7].Path)

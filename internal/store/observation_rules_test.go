@@ -125,7 +125,7 @@ func TestAMassOfMovedTimesIsHeld(t *testing.T) {
 				_ = n
 			}
 			assert.Zero(t, b.attention(t).Held.Files)
-			_, details := b.story(t, f.UUID)
+			_, details := b.eventTypes(t, f.UUID)
 			b.pass(t, time.Hour)
 			_, promoted, _ = b.listed(t, moved...)
 			if decision == ingest.ChangesTake {
@@ -319,11 +319,11 @@ func TestATimeThatFollowsTheClock(t *testing.T) {
 	require.Equal(t, ingest.StatusError, f.Status)
 	require.Equal(t, ingest.KindUnsettled, f.ErrorKind)
 	require.Contains(t, f.ErrorMessage, "the server reports the current time as its time; set `--identity size`")
-	types, _ := b.story(t, f.UUID)
+	types, _ := b.eventTypes(t, f.UUID)
 	for range 5 {
 		look()
 	}
-	after, _ := b.story(t, b.only(t).UUID)
+	after, _ := b.eventTypes(t, b.only(t).UUID)
 	require.Equal(t, types, after, "no further events")
 	stranded, err := b.UnchangedFiles(t.Context(), 0, 0, 10)
 	require.NoError(t, err)
@@ -361,7 +361,7 @@ func TestAFileThatGrowsForHours(t *testing.T) {
 	b.pass(t, time.Minute)
 	b.look(t, at("/a", 34, 34))
 	promoted, _ := b.promote(t, 10*time.Second)
-	require.EqualValues(t, 1, promoted, "it is complete")
+	require.EqualValues(t, 1, promoted, "the observed file is complete")
 }
 
 // foundChanged ends the ready file as changed while it was read.
@@ -408,9 +408,9 @@ func TestAFileThatChangesAtEachRead(t *testing.T) {
 			require.Equal(t, ingest.StatusError, f.Status)
 			require.Contains(t, f.ErrorMessage, fmt.Sprintf("it changed during each of %d attempts to read it", ingest.MaxFailedReads))
 			require.Contains(t, f.ErrorMessage, "(last attempt: the file grew)")
-			types, _ := b.story(t, f.UUID)
+			types, _ := b.eventTypes(t, f.UUID)
 			require.Zero(t, scan())
-			after, _ := b.story(t, b.files(t)[len(files)-1].UUID)
+			after, _ := b.eventTypes(t, b.files(t)[len(files)-1].UUID)
 			require.Equal(t, types, after)
 
 			again := func(unchanged time.Duration) (promoted int64) {
@@ -425,7 +425,7 @@ func TestAFileThatChangesAtEachRead(t *testing.T) {
 			require.Zero(t, again(50*time.Minute))
 			require.EqualValues(t, 1, again(time.Hour))
 			scan()
-			require.Zero(t, again(time.Hour), "twice as long")
+			require.Zero(t, again(time.Hour), "the delay has doubled")
 			require.EqualValues(t, 1, again(90*time.Minute))
 			require.Len(t, b.files(t), len(files))
 		})
@@ -528,7 +528,7 @@ func TestResent(t *testing.T) {
 			b.ingested(t, seen("/a", 10))
 			f := b.only(t)
 			b.listed(t, seen("/a", 10))
-			require.Zero(t, b.attention(t).Resent, "its source was not deleted")
+			require.Zero(t, b.attention(t).Resent, "the source was not deleted")
 			claimed, err := b.Claim(t.Context(), f.UUID)
 			require.NoError(t, err)
 			require.NoError(t, b.Apply(t.Context(), ingest.SourceDone(claimed, "", map[string]any{"action": "delete"})))
@@ -546,7 +546,7 @@ func TestResent(t *testing.T) {
 				_, promoted, settling := b.listed(t, seen("/a", 10))
 				require.Zero(t, promoted+settling, "once")
 				require.Zero(t, b.attention(t).Resent)
-				b.liesAboutDeleting(t)
+				b.pretendsToDelete(t)
 				return
 			}
 			require.Zero(t, promoted)
@@ -560,8 +560,8 @@ func TestResent(t *testing.T) {
 	}
 }
 
-// liesAboutDeleting: the server confirms the deletion of the file but still lists it.
-func (b *testBundle) liesAboutDeleting(t *testing.T) {
+// pretendsToDelete: the server confirms the deletion of the file but still lists it.
+func (b *testBundle) pretendsToDelete(t *testing.T) {
 	t.Helper()
 	const deliveries = 4 // the first, and three more without delay
 	next := func() int {

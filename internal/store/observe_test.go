@@ -21,7 +21,7 @@ func TestFirstObservation(t *testing.T) {
 	o := seen("/in/report.csv", 42)
 	o.Sidecar = ingest.Companion{Path: "/in/SHA256SUMS", Size: 3, ModTime: o.ModTime.UTC()}
 	require.Equal(t, ingest.ScanCounts{Seen: 1, New: 1}, b.observe(t, o))
-	require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, o), "seen again")
+	require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, o), "a known file is not new")
 
 	f := b.only(t)
 	assert.Equal(t, ingest.StatusDiscovered, f.Status)
@@ -34,7 +34,7 @@ func TestFirstObservation(t *testing.T) {
 	assert.Equal(t, "acme", f.ServerName)
 	assert.Zero(t, f.CompletedAt)
 	assert.WithinDuration(t, time.Now(), f.CreatedAt, time.Hour)
-	types, details := b.story(t, f.UUID)
+	types, details := b.eventTypes(t, f.UUID)
 	assert.Equal(t, []ingest.EventType{ingest.EventDiscovered}, types)
 	assert.Equal(t, map[string]any{"path": "/in/report.csv", "source": "schedule"}, details)
 
@@ -92,7 +92,7 @@ func TestGrowingFileRestartsSettlingAsTheSameFile(t *testing.T) {
 	b.pass(t, time.Minute)
 	b.observe(t, touched)
 	promoted, _ = b.promote(t, settle)
-	require.Zero(t, promoted, "another time is another version, too")
+	require.Zero(t, promoted, "another time is another version")
 
 	b.pass(t, time.Minute)
 	b.observe(t, touched)
@@ -100,7 +100,7 @@ func TestGrowingFileRestartsSettlingAsTheSameFile(t *testing.T) {
 	require.Equal(t, [2]int64{1, 0}, [2]int64{promoted, settling})
 	f := b.only(t)
 	assert.Equal(t, ingest.StatusReady, f.Status)
-	types, details := b.story(t, f.UUID)
+	types, details := b.eventTypes(t, f.UUID)
 	assert.Equal(t, []ingest.EventType{ingest.EventDiscovered, ingest.EventSettled}, types)
 	assert.Equal(t, map[string]any{"settle_sec": 10.0}, details)
 }
@@ -183,7 +183,7 @@ func TestVanishedFileReappears(t *testing.T) {
 			b.promote(t, 0)
 			vanish.To = ingest.StatusVanished
 			require.NoError(t, b.Apply(t.Context(), vanish))
-			types, _ := b.story(t, f.UUID)
+			types, _ := b.eventTypes(t, f.UUID)
 			assert.Equal(t, []ingest.EventType{
 				ingest.EventDiscovered, ingest.EventSettled, ingest.EventVanished,
 				ingest.EventDiscovered, ingest.EventSettled, ingest.EventVanished,
@@ -201,9 +201,9 @@ func TestServerRevertsToAnOlderVersion(t *testing.T) {
 	require.Equal(t, ingest.ScanCounts{Seen: 1}, b.observe(t, seen("/a", 10)))
 	files := b.files(t)
 	require.Len(t, files, 2)
-	assert.Equal(t, ingest.StatusDiscovered, files[0].Status, "it is the server's version")
+	assert.Equal(t, ingest.StatusDiscovered, files[0].Status, "the row has the server's version")
 	assert.Equal(t, ingest.StatusSuperseded, files[1].Status)
-	types, details := b.story(t, files[1].UUID)
+	types, details := b.eventTypes(t, files[1].UUID)
 	assert.Equal(t, []ingest.EventType{ingest.EventDiscovered, ingest.EventSuperseded}, types)
 	assert.Equal(t, map[string]any{"step": "discover"}, details)
 
@@ -227,7 +227,7 @@ func TestRejectedPathsAreRecordedOnce(t *testing.T) {
 	f := b.only(t)
 	assert.Equal(t, ingest.StatusRejected, f.Status)
 	assert.Zero(t, f.Size)
-	types, details := b.story(t, f.UUID)
+	types, details := b.eventTypes(t, f.UUID)
 	assert.Equal(t, []ingest.EventType{ingest.EventRejected}, types)
 	assert.Equal(t, map[string]any{"reason": "leaves\ufffdthe folder\ufffd"}, details)
 	promoted, settling := b.promote(t, 0)
@@ -260,7 +260,7 @@ func TestInvalidSizeIsRejected(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.Equal(t, ingest.ScanCounts{Seen: 1, Rejected: 1}, b.observe(t, seen("/a", -1)))
-	_, details := b.story(t, b.only(t).UUID)
+	_, details := b.eventTypes(t, b.only(t).UUID)
 	require.Equal(t, map[string]any{"reason": "invalid size -1"}, details)
 }
 

@@ -17,7 +17,7 @@ func TestOnlyAnOperatorReprocesses(t *testing.T) {
 	file := b.ready(t, "/a.csv")
 	action := ingest.OperatorAction{Action: ingest.ActionReprocess, Actor: "ann", Reason: "lost", Key: "k1", Verified: true}
 	err := b.Reprocess(ctx, file.UUID, action)
-	require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "it is not completed")
+	require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "only a completed file can be reprocessed")
 
 	b.exec(t, `UPDATE files SET status = 'downloading', file_hash = 'h1', minio_object_key = 'files/a', minio_bucket = 'b'`)
 	for _, status := range []string{"downloaded", "verified", "uploading", "uploaded", "completed"} {
@@ -26,7 +26,7 @@ func TestOnlyAnOperatorReprocesses(t *testing.T) {
 	claimed, err := b.Claim(ctx, file.UUID)
 	require.NoError(t, err)
 	err = b.Apply(ctx, ingest.Requeued(claimed, 0, "a late attempt", "late"))
-	require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "no step restarts it")
+	require.Equal(t, ingest.KindConflict, ingest.KindOf(err), "no step restarts a completed file")
 
 	require.NoError(t, b.Reprocess(ctx, file.UUID, action))
 	require.NoError(t, b.Reprocess(ctx, file.UUID, action), "the response was lost")
@@ -37,7 +37,7 @@ func TestOnlyAnOperatorReprocesses(t *testing.T) {
 	require.True(t, now.CompletedAt.IsZero())
 	err = b.Apply(ctx, ingest.SlotReleased(claimed))
 	require.Equal(t, ingest.KindFenced, ingest.KindOf(err), "attempts of the old round are fenced")
-	types, last := b.story(t, file.UUID)
+	types, last := b.eventTypes(t, file.UUID)
 	require.Equal(t, ingest.EventOperatorAction, types[len(types)-1])
 	require.Equal(t, "reprocess", last["action"])
 	require.NoError(t, now.Accept("h1"))

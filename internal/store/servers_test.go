@@ -359,7 +359,7 @@ func TestAnUnstartedFileIsSkippedOnce(t *testing.T) {
 	b.observe(t, seen("/settles", 1))
 	again, err := b.File(ctx, settles.UUID)
 	require.NoError(t, err)
-	require.Equal(t, ingest.StatusSkipped, again.Status, "it is not ingested again")
+	require.Equal(t, ingest.StatusSkipped, again.Status, "a skipped file is not ingested again")
 
 	begun := b.ready(t, "/begun")
 	b.walk(t, begun.UUID, ingest.StatusDownloading)

@@ -124,8 +124,8 @@ func (b *testBundle) walk(t *testing.T, fileUUID string, way ...ingest.Status) {
 	}
 }
 
-// story returns the types of the file's events in order, and the details of the last.
-func (b *testBundle) story(t *testing.T, fileUUID string) (types []ingest.EventType, last map[string]any) {
+// eventTypes returns the types of the file's events in order, and the details of the last.
+func (b *testBundle) eventTypes(t *testing.T, fileUUID string) (types []ingest.EventType, last map[string]any) {
 	t.Helper()
 	events, err := b.Events(t.Context(), fileUUID, 0, 1000)
 	require.NoError(t, err)

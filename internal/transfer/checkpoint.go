@@ -39,9 +39,9 @@ type checkpoint struct {
 	Digest string `json:"digest,omitempty"`
 }
 
-// sealed is the form of a checkpoint on disk. Its checksum detects a damaged hash
+// checksummed is the form of a checkpoint on disk. Its checksum detects a damaged hash
 // state, which would otherwise be accepted.
-type sealed struct {
+type checksummed struct {
 	Checkpoint json.RawMessage `json:"checkpoint"`
 	CRC32C     uint32          `json:"crc32c"`
 }
@@ -89,12 +89,12 @@ func (c checkpoint) encode() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the checkpoint: %w", err)
 	}
-	return json.Marshal(sealed{Checkpoint: body, CRC32C: crc32.Checksum(body, castagnoli)})
+	return json.Marshal(checksummed{Checkpoint: body, CRC32C: crc32.Checksum(body, castagnoli)})
 }
 
 // decode parses the result of encode, or returns errUnusable.
 func decode(text []byte) (checkpoint, error) {
-	var s sealed
+	var s checksummed
 	if err := json.Unmarshal(text, &s); err != nil {
 		return checkpoint{}, fmt.Errorf("%w: %w", errUnusable, err)
 	}

@@ -60,7 +60,7 @@ func (m *crashModel) attempt(rt *rapid.T, source io.ReaderAt, failpoint func(str
 // tear leaves a possible state after a power loss: any length between the
 // checkpoint's offset and the size, which no copy exceeds.
 func (m *crashModel) tear(rt *rapid.T) {
-	f := (&Staging{cfg: m.cfg}).mustFolder()
+	f := (&Staging{cfg: m.cfg}).requireFolder()
 	c, err := f.load()
 	if err != nil {
 		c.Offset = 0
@@ -77,7 +77,7 @@ func (m *crashModel) tear(rt *rapid.T) {
 	require.NoError(rt, data.Close())
 }
 
-func (s *Staging) mustFolder() folder {
+func (s *Staging) requireFolder() folder {
 	f, err := s.named(fileUUID)
 	if err != nil {
 		panic(err)
@@ -85,9 +85,9 @@ func (s *Staging) mustFolder() folder {
 	return f
 }
 
-// dieAt returns a failpoint that fails at the nth point and all later ones, so
+// crashAt returns a failpoint that fails at the nth point and all later ones, so
 // that no cleanup happens.
-func dieAt(n int64) func(string) error {
+func crashAt(n int64) func(string) error {
 	var seen atomic.Int64
 	return func(string) error {
 		if seen.Add(1) > n {
@@ -131,7 +131,7 @@ func TestFetchSurvivesAnyCrash(t *testing.T) {
 			var err error
 			switch rapid.SampledFrom([]string{"death", "fault"}).Draw(rt, "event") {
 			case "death":
-				err = m.attempt(rt, bytes.NewReader(m.want), dieAt(rapid.Int64Range(0, 30).Draw(rt, "point")))
+				err = m.attempt(rt, bytes.NewReader(m.want), crashAt(rapid.Int64Range(0, 30).Draw(rt, "point")))
 				if err != nil {
 					require.ErrorIs(rt, err, errDied)
 					deaths++

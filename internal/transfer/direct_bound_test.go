@@ -19,12 +19,12 @@ func TestDirectNeverRunsFarAheadOfItsCheckpoint(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			synctest.Test(t, func(t *testing.T) { neverFarAhead(t, slow.save, slow.part) })
+			synctest.Test(t, func(t *testing.T) { testDistanceToCheckpoint(t, slow.save, slow.part) })
 		})
 	}
 }
 
-func neverFarAhead(t *testing.T, slowSave, slowPart bool) {
+func testDistanceToCheckpoint(t *testing.T, slowSave, slowPart bool) {
 	want := content(100 * testPart)
 	release := make(chan struct{})
 	to := sink{before: func(_ context.Context, number int) error {

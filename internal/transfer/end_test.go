@@ -12,9 +12,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// wholeModes are all ways to read a file, from the beginning or, where possible,
+// wholeFileModes are all ways to read a file, from the beginning or, where possible,
 // from a checkpoint at its end. They return the digest.
-var wholeModes = map[string]func(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt) (string, error){
+var wholeFileModes = map[string]func(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt) (string, error){
 	"memory": func(ctx context.Context, _ *testing.T, of []byte, from io.ReaderAt) (string, error) {
 		_, digest, err := Memory{}.ReadWhole(ctx, from, int64(len(of)), 0, 0)
 		return digest, err
@@ -27,7 +27,7 @@ var wholeModes = map[string]func(ctx context.Context, t *testing.T, of []byte, f
 	},
 	"staged, resumed at the end": func(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt) (string, error) {
 		s, req := open(t, Config{ChunkSize: testChunk}), fetchOf(of)
-		req.Source = breaksAtTheEnd(of)
+		req.Source = failsAtEOF(of)
 		_, err := s.Fetch(ctx, req)
 		require.ErrorIs(t, err, errLine)
 		req.Source = from
@@ -51,7 +51,7 @@ var wholeModes = map[string]func(ctx context.Context, t *testing.T, of []byte, f
 	"direct, resumed at the end": func(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt) (string, error) {
 		var kept saved
 		req := directOf(of, &kept)
-		req.Source = breaksAtTheEnd(of)
+		req.Source = failsAtEOF(of)
 		_, err := newDirect(t, &sink{}).Copy(ctx, req)
 		require.ErrorIs(t, err, errLine)
 		return copyParts(ctx, t, of, from, kept.get())
@@ -61,8 +61,8 @@ var wholeModes = map[string]func(ctx context.Context, t *testing.T, of []byte, f
 // errLine is the error of a broken connection.
 var errLine = errors.New("the line broke")
 
-// breaksAtTheEnd returns all bytes, but fails instead of reporting the end.
-func breaksAtTheEnd(of []byte) io.ReaderAt {
+// failsAtEOF returns all bytes, but fails instead of reporting the end.
+func failsAtEOF(of []byte) io.ReaderAt {
 	return source{answer: func(p []byte, off int64) (int, error) {
 		if off == int64(len(of)) {
 			return 0, errLine
@@ -83,7 +83,7 @@ func copyParts(ctx context.Context, t *testing.T, of []byte, from io.ReaderAt, a
 // and also when only the end is left to read.
 func TestLongerFileIsNotTruncated(t *testing.T) {
 	t.Parallel()
-	for mode, read := range wholeModes {
+	for mode, read := range wholeFileModes {
 		for _, size := range []int{0, 1, testChunk, 7*testChunk + 3} {
 			if size == 0 && (mode == "direct" || mode == "direct, resumed at the end") {
 				continue // an upload in parts has some
@@ -101,7 +101,7 @@ func TestLongerFileIsNotTruncated(t *testing.T) {
 func TestEndIsReadOnce(t *testing.T) {
 	t.Parallel()
 	for name, end := range map[string]error{"EOF": io.EOF, "nothing": nil} {
-		for mode, read := range wholeModes {
+		for mode, read := range wholeFileModes {
 			for _, size := range []int{0, 1, testChunk, 7*testChunk + 3} {
 				if size == 0 && (mode == "direct" || mode == "direct, resumed at the end") {
 					continue
@@ -131,7 +131,7 @@ func TestEndIsReadOnce(t *testing.T) {
 func TestEndAddsNoRoundTrip(t *testing.T) {
 	t.Parallel()
 	want := content(3 * testChunk) // the content and its end fit the window
-	for mode, read := range wholeModes {
+	for mode, read := range wholeFileModes {
 		if mode != "memory" && mode != "staged" && mode != "direct" {
 			continue
 		}

@@ -106,7 +106,7 @@ func (m *move) take(ctx context.Context, bytes []byte) error {
 		n := copy(m.part.body[m.filled:], bytes)
 		m.filled, bytes = m.filled+n, bytes[n:]
 		if m.filled == len(m.part.body) && m.out != nil {
-			if err := m.handOn(ctx); err != nil {
+			if err := m.sendPart(ctx); err != nil {
 				return err
 			}
 		}
@@ -142,8 +142,8 @@ func (m *move) nextPart(ctx context.Context, offset int64) error {
 	return nil
 }
 
-// handOn passes the full part to the sender once it has a free slot.
-func (m *move) handOn(ctx context.Context) error {
+// sendPart passes the full part to the sender once it has a free slot.
+func (m *move) sendPart(ctx context.Context) error {
 	if err := m.await(ctx, m.out.tokens, nil, nil); err != nil {
 		return err
 	}

@@ -89,7 +89,7 @@ func TestStopEndsTheProcessAndItsChildren(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !gone(pid) || !gone(child) {
-		t.Errorf("pid %d or its child %d is still there", pid, child)
+		t.Errorf("pid %d or its child %d still runs", pid, child)
 	}
 }
 
@@ -115,13 +115,13 @@ func TestChildrenOfAKilledProcessAreEnded(t *testing.T) {
 					t.Fatalf("kill: %v", err)
 				}
 				if syscall.Kill(left, 0) != nil {
-					t.Fatal("the child went with its parent: this tests nothing")
+					t.Fatal("the child ended with its parent: the test proves nothing")
 				}
 				if err := do(m); err != nil {
 					t.Fatal(err)
 				}
 				if !gone(left) {
-					t.Errorf("the child %d is still there", left)
+					t.Errorf("the child %d still runs", left)
 				}
 			})
 		}
@@ -147,7 +147,7 @@ func TestAForeignGroupIsNotKilled(t *testing.T) {
 		t.Fatal(err)
 	}
 	if readStat(child).ended() {
-		t.Error("the stranger's child was killed")
+		t.Error("the child of a foreign process was killed")
 	}
 	if err := theirs.Stop("a"); err != nil || !gone(child) {
 		t.Errorf("its owner cannot end it: %v", err)
@@ -175,13 +175,13 @@ func TestStraysAreEnded(t *testing.T) {
 
 	start(t, m, sleeper("b"))
 	if !gone(unnoted.Process.Pid) {
-		t.Error("start: an earlier process of the name is still there")
+		t.Error("start: an earlier process of the name still runs")
 	}
 	if err := m.Stop("a"); err != nil || readStat(away).ended() {
-		t.Fatalf("the one that went away is gone already (%v): this tests nothing", err)
+		t.Fatalf("the detached process has already ended (%v): the test proves nothing", err)
 	}
 	if err := m.EndStrays(); err != nil || !gone(away) {
-		t.Errorf("the one that went away is still there: %v", err)
+		t.Errorf("the detached process still runs: %v", err)
 	}
 	if other.Pid("b") != stranger {
 		t.Error("another folder's process was ended")
@@ -232,7 +232,7 @@ func TestAReusedPidIsNotKilled(t *testing.T) {
 		}
 	}
 	if m.Pid("stranger") != stranger {
-		t.Error("the stranger was killed")
+		t.Error("a foreign process was killed")
 	}
 }
 

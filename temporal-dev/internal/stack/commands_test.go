@@ -68,16 +68,16 @@ func TestCommands(t *testing.T) { // alone: two stacks that choose well-known po
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
-	pidIn(t, filepath.Join(dev, "pids", "epmd"))
+	readPid(t, filepath.Join(dev, "pids", "epmd"))
 	if err := up.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = up.Wait()
 	if len(below(t, dev)) == 0 {
-		t.Error("nothing was left by the killed start: this tests nothing")
+		t.Error("the killed start left no process: the test proves nothing")
 	}
 	devstack(t, repo, "down")
-	noneBelow(t, dev)
+	requireNoProcesses(t, dev)
 
 	var outs [2]string
 	var wg sync.WaitGroup
@@ -97,7 +97,7 @@ func TestCommands(t *testing.T) { // alone: two stacks that choose well-known po
 		t.Errorf("the API is not ready: %v, %v", resp, err)
 	}
 
-	killByFile(t, dev, "worker")
+	killProcess(t, dev, "worker")
 	if out := devstack(t, repo, "up"); !strings.Contains(out, "worker     up in") || strings.Contains(out, "postgres   up in") {
 		t.Errorf("up after the death of the worker:\n%s", out)
 	}
@@ -111,7 +111,7 @@ func TestCommands(t *testing.T) { // alone: two stacks that choose well-known po
 		t.Fatal(err)
 	}
 	devstack(t, repo, "clean")
-	noneBelow(t, dev)
+	requireNoProcesses(t, dev)
 	if left, _ := filepath.Glob(filepath.Join(dev, "[^r]*")); len(left) != 1 || filepath.Base(left[0]) != "lock" {
 		t.Errorf("clean has left %v", left)
 	}
@@ -140,7 +140,7 @@ func TestAFailedDemoStopsItsProcesses(t *testing.T) {
 	if err == nil || !strings.Contains(string(out), "no set-up today") || !strings.Contains(string(out), "stopping postgres") {
 		t.Errorf("%v\n%s", err, out)
 	}
-	noneBelow(t, repo)
+	requireNoProcesses(t, repo)
 }
 
 // TestLocksAreExclusive: a lock stays exclusive when its file is removed.
@@ -155,7 +155,7 @@ func TestLocksAreExclusive(t *testing.T) {
 	short, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	if _, err := s.Lock(short); err == nil {
-		t.Fatal("two have the lock")
+		t.Fatal("two processes hold the lock")
 	}
 	stale, err := os.Open(name)
 	if err != nil {
@@ -174,7 +174,7 @@ func TestLocksAreExclusive(t *testing.T) {
 	}
 	unlock()
 	if locked(name) {
-		t.Error("still locked")
+		t.Error("the lock is still held")
 	}
 }
 
@@ -207,7 +207,7 @@ func TestAnIncompleteClusterIsCreatedAgain(t *testing.T) {
 		t.Fatalf("started %v, %v", started, err)
 	}
 	if _, err := os.Stat(half); !os.IsNotExist(err) {
-		t.Errorf("the half-made one is still there: %v", err)
+		t.Errorf("the incomplete cluster still exists: %v", err)
 	}
 }
 

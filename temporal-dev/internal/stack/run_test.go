@@ -30,7 +30,7 @@ func appears(t *testing.T, name string) string {
 	}
 }
 
-func pidIn(t *testing.T, name string) int {
+func readPid(t *testing.T, name string) int {
 	t.Helper()
 	pid, err := strconv.Atoi(appears(t, name))
 	if err != nil {
@@ -47,7 +47,7 @@ func ends(t *testing.T, what string, pid int) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s (pid %d) is still there", what, pid)
+			t.Fatalf("%s (pid %d) still runs", what, pid)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -75,7 +75,7 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 	}
 	_ = run.Wait()
 	for _, name := range []string{"command", "child", "away"} {
-		ends(t, name, pidIn(t, in(name)))
+		ends(t, name, readPid(t, in(name)))
 	}
 	deadline := time.Now().Add(time.Minute)
 	for {
@@ -83,11 +83,11 @@ func TestRunLeavesNothingBehind(t *testing.T) {
 			break
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s is still there, with %v", dir, below(t, dir))
+			t.Fatalf("%s still exists, with %v", dir, below(t, dir))
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
-	noneBelow(t, dir)
+	requireNoProcesses(t, dir)
 }
 
 // TestRunPassesTheExitCodeOn also checks that the environment is passed on.
@@ -127,7 +127,7 @@ func TestAnInterruptEndsAllOfTheCommand(t *testing.T) {
 				code, _ := s.runCommand(ctx, []string{"sh", "-c", stubborn + "sleep 600 & echo $! > " + in("child") + "; echo $$ > " + in("sh") + "; sleep 600; sleep 600"})
 				ended <- code
 			}()
-			sh, child := pidIn(t, in("sh")), pidIn(t, in("child"))
+			sh, child := readPid(t, in("sh")), readPid(t, in("child"))
 			cancel()
 			if code := <-ended; code == 0 {
 				t.Error("the exit code is 0")
@@ -147,7 +147,7 @@ func TestChildrenOfACommandAreEnded(t *testing.T) {
 	if code != 4 || err != nil {
 		t.Errorf("exit code %d, %v", code, err)
 	}
-	ends(t, "its child", pidIn(t, child))
+	ends(t, "its child", readPid(t, child))
 }
 
 // TestTheCommandHasTheTerminal runs itself on a pseudo-terminal: only the command
@@ -215,7 +215,7 @@ while :; do sleep 1; done`})
 		t.Fatal(err)
 	}
 	if ownTerminal() == nil {
-		t.Error("the terminal was not taken back")
+		t.Error("the terminal was not returned to the shell")
 	}
 	if err := os.WriteFile(filepath.Join(dir, "code"), []byte(strconv.Itoa(code)+"\n"), 0o644); err != nil {
 		t.Fatal(err)

@@ -69,7 +69,7 @@ func below(t *testing.T, dir string) (found []string) {
 	return found
 }
 
-func noneBelow(t *testing.T, dir string) {
+func requireNoProcesses(t *testing.T, dir string) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
 	for len(below(t, dir)) > 0 {
@@ -116,23 +116,23 @@ func TestUpRepairDown(t *testing.T) {
 
 	postgres := s.Pid("postgres")
 	for _, name := range []string{"minio", "rabbitmq"} {
-		killed := killByFile(t, dir, name)
+		killed := killProcess(t, dir, name)
 		if started, err := again.Up(ctx, false); err != nil || !started {
 			t.Fatalf("up after the death of %s: started %v, %v", name, started, err)
 		}
 		if now := again.Pid(name); now == killed || now == 0 || again.Pid("postgres") != postgres {
-			t.Errorf("not just %s, which had died, was started again", name)
+			t.Errorf("processes other than %s, which had died, were restarted", name)
 		}
 	}
 	listens(t, again.Pid("rabbitmq"), s.addr.AMQP)
 	if fmt.Sprint(again.Env()) != fmt.Sprint(s.Env()) {
 		t.Error("addresses changed")
 	}
-	killByFile(t, dir, "rabbitmq")
+	killProcess(t, dir, "rabbitmq")
 	if err := again.Down(); err != nil {
 		t.Fatal(err)
 	}
-	noneBelow(t, dir)
+	requireNoProcesses(t, dir)
 }
 
 // TestSearchAttributesAreThoseOfSetup: otherwise setup would add them late.
@@ -164,8 +164,8 @@ func writeAheadLog(t *testing.T, name string) {
 	}
 }
 
-// killByFile kills the process whose pid is in the file in pids.
-func killByFile(t *testing.T, dir, name string) int {
+// killProcess kills the process whose pid is in the file in pids.
+func killProcess(t *testing.T, dir, name string) int {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(dir, "pids", name))
 	if err != nil {
@@ -181,7 +181,7 @@ func killByFile(t *testing.T, dir, name string) int {
 	// The kernel takes a while to end a large process.
 	for deadline := time.Now().Add(time.Minute); alive(pid); {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s (pid %d) does not die", name, pid)
+			t.Fatalf("%s (pid %d) does not end", name, pid)
 		}
 		time.Sleep(10 * time.Millisecond)
 	}

@@ -59,7 +59,7 @@ func switchesRead(t *testing.T, root string) map[string]string {
 		slashed := filepath.ToSlash(path)
 		helper := strings.Contains(slashed, "/bench/") || strings.Contains(slashed, "/internal/test/services/") || strings.Contains(slashed, "/internal/test/sandbox/")
 		if strings.HasSuffix(path, "_test.go") || helper && strings.HasSuffix(path, ".go") {
-			return readIn(filepath.Dir(path), path, found)
+			return readSwitches(filepath.Dir(path), path, found)
 		}
 		return nil
 	})
@@ -76,8 +76,8 @@ func switchesRead(t *testing.T, root string) map[string]string {
 	return found
 }
 
-// readIn adds the variables that one file reads. Names may be constants of its package.
-func readIn(dir, path string, found map[string]string) error {
+// readSwitches adds the variables that one file reads. Names may be constants of its package.
+func readSwitches(dir, path string, found map[string]string) error {
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
 	if err != nil {
 		return err
