@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,7 +17,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// fixture is a ledger and an object store in memory.
+// fixture is a ledger and an object store in memory. TestLedgersConform and
+// TestObjectStoresConform compare it with the real ones.
 type fixture struct {
 	mu   sync.Mutex
 	rows []ingest.History
@@ -43,23 +45,35 @@ func (w *fixture) page(q ingest.HistoryQuery, ok func(ingest.File) bool) []inges
 	var page []ingest.History
 	for _, row := range w.rows {
 		if len(page) < q.Limit && ok(row.File) && (len(q.Servers) == 0 || slices.Contains(q.Servers, row.File.ServerUUID)) {
+			row.Events = slices.DeleteFunc(slices.Clone(row.Events), func(e ingest.StoredEvent) bool {
+				return row.File.Status != ingest.StatusCompleted || !slices.Contains(q.Events, e.Type)
+			})
 			page = append(page, row)
 		}
 	}
 	return page
 }
 
+// ended are the statuses of files without an object that are not audited.
+var ended = []ingest.Status{ingest.StatusSkipped, ingest.StatusVanished, ingest.StatusSuperseded, ingest.StatusRejected}
+
 func (w *fixture) HistoriesWithoutKey(_ context.Context, q ingest.HistoryQuery) ([]ingest.History, error) {
-	return w.page(q, func(f ingest.File) bool { return f.ObjectKey == "" && f.ID > q.AfterID }), nil
+	slices.SortStableFunc(w.rows, func(a, b ingest.History) int { return cmp.Compare(a.File.ID, b.File.ID) })
+	return w.page(q, func(f ingest.File) bool {
+		return f.ObjectKey == "" && !slices.Contains(ended, f.Status) && f.ID > q.AfterID
+	}), nil
 }
 
 func (w *fixture) HistoriesByKey(_ context.Context, q ingest.HistoryQuery) ([]ingest.History, error) {
-	slices.SortFunc(w.rows, func(a, b ingest.History) int { return cmp.Compare(a.File.ObjectKey, b.File.ObjectKey) })
+	slices.SortStableFunc(w.rows, func(a, b ingest.History) int { return cmp.Compare(a.File.ObjectKey, b.File.ObjectKey) })
 	q.Limit = min(q.Limit, 3) // to have ends of pages at every position
 	return w.page(q, func(f ingest.File) bool { return f.ObjectKey > q.AfterKey }), nil
 }
 
-func (w *fixture) HasObjectKey(_ context.Context, key string) (bool, error) { return w.late[key], nil }
+func (w *fixture) HasObjectKey(_ context.Context, key string) (bool, error) {
+	has := func(row ingest.History) bool { return key != "" && row.File.ObjectKey == key }
+	return w.late[key] || slices.ContainsFunc(w.rows, has), nil
+}
 
 func (w *fixture) File(_ context.Context, uuid string) (ingest.File, error) {
 	for _, row := range w.rows {
@@ -73,24 +87,26 @@ func (w *fixture) File(_ context.Context, uuid string) (ingest.File, error) {
 func (w *fixture) FilesSeen(_ context.Context, server string, seen []ingest.Observation) ([]ingest.File, error) {
 	w.largest = max(w.largest, len(seen))
 	var files []ingest.File
-	for _, o := range seen {
-		for _, row := range w.rows {
-			f := row.File
+	for _, row := range w.rows {
+		f := row.File
+		if slices.ContainsFunc(seen, func(o ingest.Observation) bool {
 			version := f.Size == o.Size && (f.ModTime.Equal(o.ModTime) || f.Timeless()) ||
 				f.ShownSize == o.Size && f.ShownTime.Equal(o.ModTime) || f.ErrorKind == ingest.KindUnsettled
-			if f.ServerUUID == server && f.RemotePath == o.Path &&
-				(version || f.Status == ingest.StatusDiscovered || f.Status == ingest.StatusRejected) {
-				files = append(files, f)
-			}
+			return f.ServerUUID == server && f.RemotePath == o.Path &&
+				(version || f.Status == ingest.StatusDiscovered || f.Status == ingest.StatusRejected)
+		}) {
+			files = append(files, f)
 		}
 	}
 	return files, nil
 }
 
-func (w *fixture) List(_ context.Context, _ string, fn func(ingest.Object) error) error {
-	keys := make([]string, 0, len(w.objects))
+func (w *fixture) List(_ context.Context, prefix string, fn func(ingest.Object) error) error {
+	var keys []string
 	for key := range w.objects {
-		keys = append(keys, key)
+		if strings.HasPrefix(key, prefix) {
+			keys = append(keys, key)
+		}
 	}
 	slices.Sort(keys)
 	if w.reversed {
