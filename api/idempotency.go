@@ -1,10 +1,13 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
@@ -33,8 +36,8 @@ var (
 // repeats returns the first response to a request that is sent again with the same
 // Idempotency-Key. Server errors and rate limits are not stored, because a retry may succeed.
 type repeats struct {
-	answers operations.Answers
-	log     *slog.Logger
+	requests operations.Requests
+	log      *slog.Logger
 	// digestKey keys digests of requests, whose bodies may hold passwords.
 	digestKey []byte
 }
@@ -51,27 +54,27 @@ func (r repeats) check(next echo.HandlerFunc) echo.HandlerFunc {
 			return err
 		}
 		ctx := c.Request().Context()
-		key := ingest.AnswerKey{Principal: answersOf(access.From(ctx)), Key: given}
-		known, begun, err := r.answers.BeginAnswer(ctx, key, digest)
+		key := ingest.RequestKey{Principal: requestsOf(access.From(ctx)), Key: given}
+		known, begun, err := r.requests.BeginRequest(ctx, key, digest)
 		switch {
 		case err != nil:
 			return err
 		case begun:
 			c.SetRequest(c.Request().WithContext(orchestrator.WithRequestKey(ctx, key.Principal+"\x00"+key.Key)))
 			return r.first(c, key, next)
-		case !hmac.Equal(known.RequestDigest, digest):
+		case !hmac.Equal(known.Digest, digest):
 			return errKeyReused
-		case known.Status == 0:
+		case known.Response == nil:
 			c.Response().Header().Set("Retry-After", "1")
 			return errKeyInUse
 		}
-		return replay(c, known)
+		return replay(c, known.Response)
 	}
 }
 
-// answersOf returns the owner of stored responses. It contains the token's id: a new token
+// requestsOf returns the owner of stored requests. It contains the token's id: a new token
 // with the name of a revoked one must not get the old responses.
-func answersOf(who ingest.Principal) string { return who.Name + "#" + who.TokenID }
+func requestsOf(who ingest.Principal) string { return who.Name + "#" + who.TokenID }
 
 // digest returns the digest of a request, so that its content is not stored.
 func (r repeats) digest(c echo.Context) ([]byte, error) {
@@ -86,14 +89,14 @@ func (r repeats) digest(c echo.Context) ([]byte, error) {
 }
 
 // first handles the request and stores the response.
-func (r repeats) first(c echo.Context, key ingest.AnswerKey, next echo.HandlerFunc) error {
+func (r repeats) first(c echo.Context, key ingest.RequestKey, next echo.HandlerFunc) error {
 	copied := &copyWriter{ResponseWriter: c.Response().Writer}
 	c.Response().Writer = copied
-	answer := ingest.Answer{}
+	var response []byte
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(c.Request().Context()), keepTimeout)
 		defer cancel()
-		if err := r.answers.KeepAnswer(ctx, key, answer); err != nil {
+		if err := r.requests.EndRequest(ctx, key, response); err != nil {
 			r.log.WarnContext(ctx, "cannot store a response", "error", err)
 		}
 	}()
@@ -101,23 +104,41 @@ func (r repeats) first(c echo.Context, key ingest.AnswerKey, next echo.HandlerFu
 		c.Error(err) // so that it is also copied
 	}
 	if status := c.Response().Status; status < http.StatusInternalServerError && status != http.StatusTooManyRequests {
-		answer = ingest.Answer{Status: status, Body: copied.body.Bytes(), Headers: map[string]string{}}
-		for _, name := range replayedHeaders {
-			if value := c.Response().Header().Get(name); value != "" {
-				answer.Headers[name] = value
-			}
-		}
+		response = encode(status, c.Response().Header(), copied.body.Bytes())
 	}
 	return nil
 }
 
-func replay(c echo.Context, known ingest.Answer) error {
-	for name, value := range known.Headers {
-		c.Response().Header().Set(name, value)
+// encode returns the response in the format of HTTP.
+func encode(status int, header http.Header, body []byte) []byte {
+	response := http.Response{
+		ProtoMajor: 1, ProtoMinor: 1, StatusCode: status, Header: http.Header{},
+		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
+	}
+	for _, name := range replayedHeaders {
+		if value := header.Get(name); value != "" {
+			response.Header.Set(name, value)
+		}
+	}
+	var encoded bytes.Buffer
+	_ = response.Write(&encoded) // a buffer does not fail
+	return encoded.Bytes()
+}
+
+func replay(c echo.Context, encoded []byte) error {
+	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(encoded)), nil)
+	if err != nil {
+		return fmt.Errorf("read a stored response: %w", err)
+	}
+	defer func() { _ = response.Body.Close() }() // in memory
+	for _, name := range replayedHeaders {
+		if value := response.Header.Get(name); value != "" {
+			c.Response().Header().Set(name, value)
+		}
 	}
 	c.Response().Header().Set("Idempotency-Replayed", "true")
-	c.Response().WriteHeader(known.Status)
-	_, err := c.Response().Write(known.Body)
+	c.Response().WriteHeader(response.StatusCode)
+	_, err = io.Copy(c.Response(), response.Body)
 	return err
 }
 

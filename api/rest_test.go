@@ -214,8 +214,8 @@ func TestRequestsThatFailedMayBeSentAgain(t *testing.T) {
 	b.engine.err = nil
 	require.Equal(t, 202, b.call("POST", "/files/scan", "", "Idempotency-Key", "k2").Code, "what failed on our side may be tried again")
 
-	key := ingest.AnswerKey{Principal: answersOf(ingest.Principal{Name: ingest.BootstrapToken, TokenID: ingest.TokenID(access.DigestOf(testToken))}), Key: "k3"}
-	_, begun, err := b.store.BeginAnswer(t.Context(), key, []byte("other"))
+	key := ingest.RequestKey{Principal: requestsOf(ingest.Principal{Name: ingest.BootstrapToken, TokenID: ingest.TokenID(access.DigestOf(testToken))}), Key: "k3"}
+	_, begun, err := b.store.BeginRequest(t.Context(), key, []byte("other"))
 	require.NoError(t, err)
 	require.True(t, begun)
 	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k3"), 422, codeKeyReused)

@@ -116,7 +116,7 @@ func newPrograms(d Deps) (web.Site, *access.Guard) {
 		guard{checked, spec}.check,
 		requireJSON,
 		checker{spec}.check,
-		repeats{answers: d.Operations, log: d.Log, digestKey: digestKey[:]}.check,
+		repeats{requests: d.Operations, log: d.Log, digestKey: digestKey[:]}.check,
 	)
 	openapi.RegisterHandlers(registered, openapi.NewStrictHandler(handlers{
 		ops: d.Operations, access: d.Access, startTimeout: d.StartTimeout, stopping: d.Stopping, guard: checked, now: d.Now, metrics: d.Metrics,

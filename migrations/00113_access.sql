@@ -73,23 +73,21 @@ CREATE TRIGGER audit_outcomes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 
 -- A repeated request gets the same response.
-CREATE TABLE api_answers (
+CREATE TABLE api_requests (
     principal       text NOT NULL,
     idempotency_key text NOT NULL,
     -- Keyed digest of method, path and body; bodies may hold passwords.
     request_digest  bytea NOT NULL,
     -- Null while the first request is in progress.
-    status          integer,
-    headers         jsonb NOT NULL DEFAULT '{}',
-    body            bytea NOT NULL DEFAULT '',
+    response        bytea,
     begun_at        timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (principal, idempotency_key)
 );
 
-CREATE INDEX api_answers_by_age ON api_answers (begun_at);
+CREATE INDEX api_requests_by_age ON api_requests (begun_at);
 
 -- +goose Down
-DROP TABLE api_answers;
+DROP TABLE api_requests;
 DROP TABLE audit_outcomes;
 DROP TABLE audit_log;
 DROP TABLE console_sessions;

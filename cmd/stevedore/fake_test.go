@@ -102,11 +102,11 @@ func (f *fakeOperations) Authenticate(context.Context, access.Digest) (ingest.Pr
 	return ingest.Principal{}, access.ErrRefused
 }
 
-func (f *fakeOperations) BeginAnswer(context.Context, ingest.AnswerKey, []byte) (ingest.Answer, bool, error) {
-	return ingest.Answer{}, true, nil
+func (f *fakeOperations) BeginRequest(context.Context, ingest.RequestKey, []byte) (ingest.FirstRequest, bool, error) {
+	return ingest.FirstRequest{}, true, nil
 }
 
-func (f *fakeOperations) KeepAnswer(context.Context, ingest.AnswerKey, ingest.Answer) error {
+func (f *fakeOperations) EndRequest(context.Context, ingest.RequestKey, []byte) error {
 	return nil
 }
 

@@ -1,19 +1,18 @@
 package ingest
 
-// AnswerKey is an idempotency key of an API request.
-type AnswerKey struct {
+// RequestKey identifies a request that may be repeated.
+type RequestKey struct {
 	// Principal is the caller, by name and token id. Keys of different principals are
 	// independent.
 	Principal string
-	Key       string
+	// Key is chosen by the caller.
+	Key string
 }
 
-// Answer is the stored response to a request with an idempotency key.
-type Answer struct {
-	// RequestDigest detects another request with the same key.
-	RequestDigest []byte
-	// Status is the HTTP status; 0 while the request is in progress.
-	Status  int
-	Headers map[string]string
-	Body    []byte
+// FirstRequest is the first request with a RequestKey.
+type FirstRequest struct {
+	// Digest detects another request with the same key.
+	Digest []byte
+	// Response is nil while the request is in progress.
+	Response []byte
 }

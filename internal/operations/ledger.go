@@ -13,7 +13,7 @@ type Ledger interface {
 	access.Recorder
 	credentials.Canaries
 	Events
-	Answers
+	Requests
 	ServerLedger
 	FileLedger
 	HistoryLedger

@@ -18,7 +18,7 @@ type Operations interface {
 	Audits
 	Monitor
 	Events
-	Answers
+	Requests
 }
 
 // Servers manages partners' servers.
@@ -144,11 +144,11 @@ type Events interface {
 	EventsAfter(ctx context.Context, afterID int64, limit int) ([]ingest.LedgerEvent, error)
 }
 
-// Answers stores responses by idempotency key.
-type Answers interface {
-	// BeginAnswer stores that a request is in progress, or returns its stored response;
-	// see package store.
-	BeginAnswer(ctx context.Context, key ingest.AnswerKey, digest []byte) (known ingest.Answer, begun bool, err error)
-	// KeepAnswer stores the response to a request; status 0 deletes it.
-	KeepAnswer(ctx context.Context, key ingest.AnswerKey, answer ingest.Answer) error
+// Requests stores responses, so that a repeated request gets the first one.
+type Requests interface {
+	// BeginRequest records that a request is in progress, or returns the first one with
+	// the key; see package store.
+	BeginRequest(ctx context.Context, key ingest.RequestKey, digest []byte) (first ingest.FirstRequest, begun bool, err error)
+	// EndRequest stores the response to a request; nil deletes the record.
+	EndRequest(ctx context.Context, key ingest.RequestKey, response []byte) error
 }

@@ -153,7 +153,7 @@ func notFound(format string, args ...any) error {
 // Service implements Operations. It is safe for concurrent use.
 type Service struct {
 	Events
-	Answers
+	Requests
 	d     Deps
 	trail access.AuditTrail
 }
