@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"crypto/ed25519"
-	"crypto/sha256"
-	"fmt"
 	"sync"
 	"testing"
 	"time"
@@ -122,23 +120,6 @@ func (p fakeProber) ProbeDraft(ctx context.Context, draft operations.Draft, samp
 	return p.Probe(ctx, draft.Server, sample)
 }
 
-// fakeSealer marks sealed values.
-type fakeSealer struct{ operations.Keyring }
-
-func (fakeSealer) SealAll(server ingest.Server, creds ingest.Credentials) (ingest.Server, error) {
-	if len(creds.Password) > 0 {
-		server.PasswordEncrypted = fmt.Appendf(nil, "sealed:password:%s:%x", server.UUID, sha256.Sum256(creds.Password))
-	}
-	if len(creds.PrivateKey) > 0 {
-		server.PrivateKeyEncrypted = fmt.Appendf(nil, "sealed:private_key:%s:%x", server.UUID, sha256.Sum256(creds.PrivateKey))
-	}
-	return server, nil
-}
-
-func (fakeSealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, nil }
-
-func (fakeSealer) Check(context.Context, credentials.Canaries) error { return nil }
-
 // realBundle is the API with a real ledger, a fake Temporal and fake partners'
 // servers.
 type realBundle struct {
@@ -146,6 +127,7 @@ type realBundle struct {
 	admin  *operations.Service
 	tokens *access.Service
 	store  *store.Store
+	keys   *credentials.Sealer
 	engine *fakeEngine
 	prober fakeProber
 }
@@ -159,11 +141,11 @@ func setupReal(t *testing.T) *realBundle {
 	require.NoError(t, err)
 	key, err := ssh.NewPublicKey(public)
 	require.NoError(t, err)
-	b := &realBundle{testBundle: setup(&fakeOperations{}), store: ledger, engine: &fakeEngine{}}
+	b := &realBundle{testBundle: setup(&fakeOperations{}), store: ledger, keys: services.Keyset(t), engine: &fakeEngine{}}
 	line := string(ssh.MarshalAuthorizedKey(key))
 	b.prober.presented = operations.ProbeResult{Fingerprint: ssh.FingerprintSHA256(key), KeyLine: line[:len(line)-1], Software: "SSH-2.0-x", Entries: 3}
 	ops := operations.New(operations.Deps{
-		Ledger: ledger, Keyring: operations.Provide[operations.Keyring](fakeSealer{}),
+		Ledger: ledger, Keyring: operations.Provide[operations.Keyring](b.keys),
 		Prober: b.prober, Orchestrator: b.engine, NewUUID: uuid.NewString,
 		Checks:   []operations.Check{{Part: "temporal", Run: func(context.Context) error { return b.engine.failure() }}},
 		Defaults: ingest.ServerDefaults{Settle: 10 * time.Second, ScanInterval: time.Minute},
@@ -175,10 +157,11 @@ func setupReal(t *testing.T) *realBundle {
 
 func (b *realBundle) server(t *testing.T, name string) ingest.Server {
 	t.Helper()
-	server, err := b.store.AddServer(t.Context(), ingest.Server{
-		Name: name, Host: "sftp.example.com", Username: "u", Active: true, Settle: time.Second, ScanInterval: time.Minute,
-		PasswordEncrypted: []byte("sealed"),
-	})
+	server, err := b.keys.SealAll(ingest.Server{
+		UUID: uuid.NewString(), Name: name, Host: "sftp.example.com", Port: 22, Username: "u", Active: true, Settle: time.Second, ScanInterval: time.Minute,
+	}, ingest.Credentials{Password: []byte("password")})
+	require.NoError(t, err)
+	server, err = b.store.AddServer(t.Context(), server)
 	require.NoError(t, err)
 	return server
 }

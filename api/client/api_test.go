@@ -92,22 +92,6 @@ func (e *engine) Act(_ context.Context, fileUUID, update string, d workflows.Ope
 	return nil
 }
 
-type sealer struct{ operations.Keyring }
-
-func (sealer) SealAll(server ingest.Server, creds ingest.Credentials) (ingest.Server, error) {
-	if len(creds.Password) > 0 {
-		server.PasswordEncrypted = append([]byte("sealed:"), creds.Password...)
-	}
-	if len(creds.PrivateKey) > 0 {
-		server.PrivateKeyEncrypted = append([]byte("sealed:"), creds.PrivateKey...)
-	}
-	return server, nil
-}
-
-func (sealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, nil }
-
-func (sealer) Check(context.Context, credentials.Canaries) error { return nil }
-
 // bundle is the API on a real ledger, and a client of it.
 type bundle struct {
 	*client.API
@@ -125,7 +109,7 @@ func setup(t *testing.T) *bundle {
 	log := slog.New(slog.DiscardHandler)
 	b := &bundle{ledger: ledger, engine: &engine{}}
 	b.admin = operations.New(operations.Deps{
-		Ledger: ledger, Keyring: operations.Provide[operations.Keyring](sealer{}), Orchestrator: b.engine, NewUUID: uuid.NewString,
+		Ledger: ledger, Keyring: operations.Provide[operations.Keyring](services.Keyset(t)), Orchestrator: b.engine, NewUUID: uuid.NewString,
 		Checks: []operations.Check{{Part: operations.PartWorker, Run: func(context.Context) error {
 			return ingest.Errorf(ingest.KindTransient, "no worker polls")
 		}}},

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
 	"stevedore/workflows"
@@ -289,23 +288,6 @@ func (l *fakeLedger) Record(_ context.Context, e ingest.AuditEntry) error {
 	return nil
 }
 
-// fakeSealer marks sealed values.
-type fakeSealer struct{ Keyring }
-
-func (fakeSealer) SealAll(server ingest.Server, creds ingest.Credentials) (ingest.Server, error) {
-	if n := len(creds.Password); n > 0 {
-		server.PasswordEncrypted = []byte("sealed:password:" + server.UUID + ":" + strings.Repeat("*", n))
-	}
-	if n := len(creds.PrivateKey); n > 0 {
-		server.PrivateKeyEncrypted = []byte("sealed:private_key:" + server.UUID + ":" + strings.Repeat("*", n))
-	}
-	return server, nil
-}
-
-func (fakeSealer) Reseal(_, to ingest.Server) (ingest.Server, error) { return to, nil }
-
-func (fakeSealer) Check(context.Context, credentials.Canaries) error { return nil }
-
 // fakeProber returns an error unless the presented key is pinned.
 type fakeProber struct {
 	presented ProbeResult
@@ -462,7 +444,7 @@ type bundle struct {
 func setup(servers ...ingest.Server) *bundle {
 	b := &bundle{ledger: &fakeLedger{servers: servers}, prober: &fakeProber{}, engine: &fakeEngine{}}
 	b.Service = New(Deps{
-		Ledger: b.ledger, Keyring: Provide[Keyring](fakeSealer{}), Prober: b.prober, Orchestrator: b.engine,
+		Ledger: b.ledger, Keyring: Provide[Keyring](testKeys), Prober: b.prober, Orchestrator: b.engine,
 		NewUUID: func() string { return "11111111-2222-4333-8444-555555555555" },
 	})
 	return b

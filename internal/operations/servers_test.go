@@ -44,8 +44,12 @@ func TestAddServerSealsCredentials(t *testing.T) {
 	require.Equal(t, "11111111-2222-4333-8444-555555555555", added.UUID)
 	require.True(t, added.Active)
 	require.Equal(t, 22, added.Port)
-	require.Equal(t, "sealed:password:"+added.UUID+":*******", string(added.PasswordEncrypted))
-	require.Contains(t, string(added.PrivateKeyEncrypted), "sealed:private_key:"+added.UUID)
+	stored, err := testKeys.Credentials(t.Context(), added)
+	require.NoError(t, err)
+	require.Equal(t, "hunter2", string(stored.Password))
+	key, err := ssh.ParsePrivateKey(stored.PrivateKey)
+	require.NoError(t, err)
+	require.Equal(t, line, strings.TrimSpace(string(ssh.MarshalAuthorizedKey(key.PublicKey()))))
 }
 
 func TestAddServerNamesEveryProblem(t *testing.T) {
