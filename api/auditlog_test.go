@@ -29,7 +29,7 @@ func TestTheAuditLogShowsOutcomesAndChanges(t *testing.T) {
 	edited := b.call(http.MethodPatch, "/api/v1/servers/acme", `{"port":2222,"include":["*.csv","*.txt"],"password":"secret-two"}`, "If-Match", "*")
 	require.Equal(t, http.StatusOK, edited.Code, edited.Body)
 	require.Equal(t, http.StatusOK, b.call(http.MethodPost, "/api/v1/servers/acme:pause", "").Code)
-	b.parked(t, b.server(t, "other"), "/in/a.csv")
+	b.failed(t, b.server(t, "other"), "/in/a.csv")
 	files, err := b.store.Files(t.Context(), ingest.FileFilter{Limit: 1})
 	require.NoError(t, err)
 	b.engine.fail(ingest.Errorf(ingest.KindConflict, "the file is busy"))

@@ -17,7 +17,7 @@ func TestMetricsOfARealLedger(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
 	server := b.server(t, "acme")
-	b.parked(t, server, "/out/canary-path.csv")
+	b.failed(t, server, "/out/canary-path.csv")
 	require.NoError(t, b.store.SuspendServer(t.Context(), server.UUID, "canary-message"))
 	require.Equal(t, 200, b.call("GET", "/api/v1/files", "").Code)
 	require.Equal(t, 404, b.call("GET", "/api/v1/canary-nothing", "").Code)

@@ -17,7 +17,7 @@ func TestOverviewOnARealLedger(t *testing.T) {
 	require.Contains(t, empty.Body.String(), `"servers":[]`)
 	require.Contains(t, empty.Body.String(), `"oldest_in_error":null`)
 
-	file := b.parked(t, b.server(t, "acme"), "/out/a.csv")
+	file := b.failed(t, b.server(t, "acme"), "/out/a.csv")
 	overview := decode[openapi.Overview](t, b.call("GET", "/api/v1/overview", "", "Authorization", "Bearer "+testToken))
 	require.Len(t, overview.Hours, 24)
 	require.Len(t, overview.Files, len(ingest.Statuses), "every status is there")

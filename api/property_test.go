@@ -109,8 +109,8 @@ func (d *driver) fixtures(t *testing.T) map[string]func() any {
 		return s, nil
 	})
 	require.NoError(t, err)
-	file := b.parked(t, scratch, "/in/\xff\u202e\x1b[31m<script>=cmd.csv")
-	completed := b.parked(t, scratch, "/in/completed.csv")
+	file := b.failed(t, scratch, "/in/\xff\u202e\x1b[31m<script>=cmd.csv")
+	completed := b.failed(t, scratch, "/in/completed.csv")
 	for _, to := range []ingest.Status{ingest.StatusUploaded, ingest.StatusCompleted} {
 		require.NoError(t, b.store.Apply(t.Context(), ingest.Change{FileUUID: completed.UUID, To: to}))
 	}

@@ -166,8 +166,8 @@ func (b *realBundle) server(t *testing.T, name string) ingest.Server {
 	return server
 }
 
-// parked records a file in status error.
-func (b *realBundle) parked(t *testing.T, server ingest.Server, path string) ingest.File {
+// failed records a file in status error.
+func (b *realBundle) failed(t *testing.T, server ingest.Server, path string) ingest.File {
 	t.Helper()
 	ctx := t.Context()
 	_, err := b.store.Observe(ctx, server.UUID, "manual", []ingest.Observation{{Path: path, Size: 1, ModTime: time.Unix(1_700_000_000, 0)}})

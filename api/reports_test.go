@@ -15,8 +15,8 @@ func TestFailuresAndFiltersByError(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
 	server := b.server(t, "acme")
-	file := b.parked(t, server, "/in/Invoice_1.csv")
-	b.parked(t, server, "/in/other.csv")
+	file := b.failed(t, server, "/in/Invoice_1.csv")
+	b.failed(t, server, "/in/other.csv")
 	list := decode[openapi.FailureList](t, b.call("GET", "/api/v1/failures?server=acme", ""))
 	require.False(t, list.More)
 	require.Len(t, list.Groups, 1)
@@ -39,7 +39,7 @@ func TestFailuresAndFiltersByError(t *testing.T) {
 func TestStatisticsOfPeriods(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
-	b.parked(t, b.server(t, "acme"), "/in/a")
+	b.failed(t, b.server(t, "acme"), "/in/a")
 	for query, want := range map[string][]any{"": {"hour", 24}, "?period=7d": {"day", 7}, "?period=30d&server=acme": {"day", 30}} {
 		answer := b.call("GET", "/api/v1/statistics"+query, "")
 		require.Equal(t, 200, answer.Code, answer.Body)

@@ -114,7 +114,7 @@ func TestFault70_ServerEditedOrDeletedMidTransfer(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
 	server := b.server(t, "acme")
-	file := b.parked(t, server, "/in/a.csv")
+	file := b.failed(t, server, "/in/a.csv")
 	require.Equal(t, 200, b.call("PATCH", "/api/v1/servers/acme", `{"host":"other.example.com","password":"p"}`, "If-Match", "*").Code)
 	problem := requireProblem(t, b.call("DELETE", "/api/v1/servers/acme", "", "If-Match", "*"), 409, codeConflict)
 	require.Contains(t, problem.Detail, "1 file(s)")
@@ -131,9 +131,9 @@ func TestFilesAreFilteredAndPaged(t *testing.T) {
 	acme, globex := b.server(t, "acme"), b.server(t, "globex")
 	hostile := "/in/'; DROP TABLE files; --<script>.csv"
 	for _, path := range []string{"/in/a.csv", "/in/deep/b.csv", "/out/c.txt", hostile} {
-		b.parked(t, acme, path)
+		b.failed(t, acme, path)
 	}
-	b.parked(t, globex, "/in/a.csv")
+	b.failed(t, globex, "/in/a.csv")
 	count := func(query string) int {
 		answer := b.call("GET", "/api/v1/files?"+query, "")
 		require.Equal(t, 200, answer.Code, "%s: %s", query, answer.Body)
@@ -169,7 +169,7 @@ func TestFilesAreFilteredAndPaged(t *testing.T) {
 			break
 		}
 		if page == 0 {
-			b.parked(t, globex, "/in/late.csv")
+			b.failed(t, globex, "/in/late.csv")
 		}
 		cursor = *answer.NextCursor
 	}
@@ -182,7 +182,7 @@ func TestDecisionsByREST(t *testing.T) {
 	server := b.server(t, "acme")
 	var files []ingest.File
 	for _, path := range []string{"/in/a.csv", "/in/b.csv", "/in/c.txt"} {
-		files = append(files, b.parked(t, server, path))
+		files = append(files, b.failed(t, server, path))
 	}
 	one := "/api/v1/files/" + files[0].UUID
 	require.Equal(t, 200, b.call("POST", one+":retry", `{"reason":"repaired","from":"download"}`, "Authorization", "Bearer "+testToken).Code)
@@ -248,7 +248,7 @@ func TestARepeatedNameRepeatsNoAnswer(t *testing.T) {
 func TestEqualConcurrentRequests(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
-	file := b.parked(t, b.server(t, "acme"), "/in/a.csv")
+	file := b.failed(t, b.server(t, "acme"), "/in/a.csv")
 	b.engine.blocked = make(chan struct{})
 	ask := func() *httptest.ResponseRecorder {
 		return b.call("POST", "/api/v1/files/"+file.UUID+":skip", `{"reason":"old"}`, "Idempotency-Key", "k1")
@@ -283,7 +283,7 @@ func TestChangesAreStreamedFromTheLastOneSeen(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
 	server := b.server(t, "acme")
-	file := b.parked(t, server, "/in/a.csv")
+	file := b.failed(t, server, "/in/a.csv")
 	events, err := b.store.EventsAfter(t.Context(), 0, 100)
 	require.NoError(t, err)
 	require.Len(t, events, 2)

@@ -104,7 +104,7 @@ type discovery struct {
 	seenAt   time.Time         // end of the last listing; the limit in finished counts from it
 	listDue  bool              // list as soon as possible
 	force    bool              // the next listing may try a suspended server
-	origin   ingest.ScanOrigin // origin of the next listing; zero if the interval requests it
+	origin   ingest.ScanOrigin // origin of the next listing; zero for listings at the interval
 	listErr  error             // error of this run's last listing; it ends the listings at the interval
 	relist   *timer            // runs while the dispatcher runs
 	settling int64             // files seen but not yet settled

@@ -179,8 +179,8 @@ func TestServerLife(t *testing.T) {
 
 func ptr[T any](value T) *T { return &value }
 
-// parked records files of a server and fails them.
-func (b *bundle) parked(t *testing.T, paths ...string) (ingest.Server, []ingest.File) {
+// failed records files of a server and fails them.
+func (b *bundle) failed(t *testing.T, paths ...string) (ingest.Server, []ingest.File) {
 	t.Helper()
 	ctx := t.Context()
 	server, err := b.ledger.AddServer(ctx, ingest.Server{
@@ -208,7 +208,7 @@ func TestFilesAndActions(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
 	const odd = "/in/\xff\u202e\x1b[31m<b>.csv"
-	_, files := b.parked(t, odd, "/in/b.csv", "/in/c.txt")
+	_, files := b.failed(t, odd, "/in/b.csv", "/in/c.txt")
 	params := openapi.ListFilesParams{Server: ptr("acme"), Status: &[]openapi.FileStatus{"error"}, Path: ptr("*.csv")}
 	list := func() (paths []string) {
 		for file, err := range b.ListFiles(ctx, params, 0) {
@@ -264,7 +264,7 @@ func TestFilesAndActions(t *testing.T) {
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
-	_, files := b.parked(t, "/in/a", "/in/b", "/in/c")
+	_, files := b.failed(t, "/in/a", "/in/b", "/in/c")
 	for i := range files[:2] {
 		require.NoError(t, b.ledger.Apply(ctx, ingest.Change{FileUUID: files[i].UUID, To: ingest.StatusDownloading}))
 		files[i].Status = ingest.StatusDownloading
@@ -286,7 +286,7 @@ func TestProgress(t *testing.T) {
 func TestScanIsAwaited(t *testing.T) {
 	t.Parallel()
 	b, ctx := setup(t), t.Context()
-	server, _ := b.parked(t, "/in/a")
+	server, _ := b.failed(t, "/in/a")
 	b.engine.servers = []activities.ServerRef{{UUID: server.UUID, Name: server.Name}}
 	accepted, err := b.StartScan(ctx, nil, openapi.ScanRequest{})
 	require.NoError(t, err)

@@ -506,10 +506,10 @@ func TestDecidingOnOneFile(t *testing.T) {
 	require.Equal(t, []string{"retry f1 from upload by ann: again"}, f.done)
 	notice := answer.Result().Cookies()[0]
 	require.Contains(t, get(c, "/files/f1", "Cookie", notice.Name+"="+notice.Value).Body.String(), "Retry requested.")
-	f.err = ingest.Errorf(ingest.KindConflict, "the file is not parked")
+	f.err = ingest.Errorf(ingest.KindConflict, "the file is not failed")
 	answer = post(c, "/files/f1/decide", url.Values{"action": {"skip"}, "reason": {"x"}})
 	require.Equal(t, http.StatusSeeOther, answer.Code)
-	require.Contains(t, answer.Result().Cookies()[0].Value, "not+parked")
+	require.Contains(t, answer.Result().Cookies()[0].Value, "not+failed")
 	f.done = nil
 	post(c, "/files/f1/decide", url.Values{"action": {"skip"}, "reason": {" "}})
 	require.Empty(t, f.done)

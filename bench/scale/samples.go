@@ -16,7 +16,7 @@ type Peers map[int]string
 
 // Sample is the resource usage of a process at one time.
 type Sample struct {
-	// At is the time since the first sample was due.
+	// At is the time since the first sample.
 	At time.Duration
 	// Values holds the values by kind: MemoryKind in MiB, other kinds as counts.
 	Values map[string]float64

@@ -46,7 +46,7 @@ func (u *Unmatched) Add(path string, o Omission) {
 
 // Note returns a sentence about the excluded entries of a listing with the
 // number of matched entries; empty when none is excluded. It warns when the globs
-// exclude everything, which is hardly intended.
+// exclude everything, which is probably a mistake.
 func (u Unmatched) Note(matched int64) string {
 	switch {
 	case u.Count == 0:

@@ -18,12 +18,12 @@ func TestFault82_TheClockGoesBack(t *testing.T) {
 	ctx := t.Context()
 	d := b.dispatcher(t)
 	b.ready(t, "/ready")
-	b.observe(t, seen("/settling", 1), seen("/deferred", 1), seen("/stranded", 1))
+	b.observe(t, seen("/settling", 1), seen("/deferred", 1), seen("/abandoned", 1))
 	for _, f := range b.files(t) {
 		switch f.RemotePath {
 		case "/deferred":
 			b.walk(t, f.UUID, ingest.StatusReady)
-		case "/stranded":
+		case "/abandoned":
 			b.walk(t, f.UUID, ingest.StatusReady, ingest.StatusDownloading)
 		}
 	}
@@ -60,10 +60,10 @@ func TestFault82_TheClockGoesBack(t *testing.T) {
 	in, err := b.NextDeferred(ctx, b.server.UUID)
 	require.NoError(t, err)
 	assert.Zero(t, in)
-	stranded, err := b.UnchangedFiles(ctx, 10*time.Minute, 0, 10)
+	abandoned, err := b.UnchangedFiles(ctx, 10*time.Minute, 0, 10)
 	require.NoError(t, err)
-	require.Len(t, stranded, 1)
-	assert.Equal(t, "/stranded", stranded[0].RemotePath)
+	require.Len(t, abandoned, 1)
+	assert.Equal(t, "/abandoned", abandoned[0].RemotePath)
 }
 
 // TestListingsAreSerialized: a listing waits for another one to commit, and is then compared

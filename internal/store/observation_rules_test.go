@@ -325,9 +325,9 @@ func TestATimeThatFollowsTheClock(t *testing.T) {
 	}
 	after, _ := b.eventTypes(t, b.only(t).UUID)
 	require.Equal(t, types, after, "no further events")
-	stranded, err := b.UnchangedFiles(t.Context(), 0, 0, 10)
+	abandoned, err := b.UnchangedFiles(t.Context(), 0, 0, 10)
 	require.NoError(t, err)
-	require.Empty(t, stranded, "an unsettled file has no workflow")
+	require.Empty(t, abandoned, "an unsettled file has no workflow")
 
 	b.set(t, func(s *ingest.Server) { s.Identity = ingest.IdentitySize })
 	for range 2 {

@@ -28,7 +28,7 @@ type known struct {
 	// deliveries it is the last.
 	version int64
 	status  ingest.Status
-	// delivery is the number of that delivery, closed the kind of error that closed it.
+	// delivery is the number of that delivery; closed is the kind of error that ended it.
 	delivery    int
 	closed      ingest.Kind
 	lastError   string

@@ -79,7 +79,7 @@ func TestFault26_NamesThatAreNotText(t *testing.T) {
 	h.RequireExactlyOnce(t)
 }
 
-func TestFault27_LongNamesAndTwins(t *testing.T) {
+func TestFault27_LongAndNormalizedNames(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
 	h.StartWorker(t)

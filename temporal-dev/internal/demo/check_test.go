@@ -64,7 +64,7 @@ func TestCheck(t *testing.T) {
 		"another size":                      {func(l *ledger) { l.rows[3].SizeBytes = 31 }, "0 completed rows"},
 		"no object":                         {func(l *ledger) { delete(l.objects, "k1") }, `object "k1" is not in the bucket`},
 		"no object from earlier":            {func(l *ledger) { delete(l.objects, "k0") }, `object "k0" is not in the bucket`},
-		"one object for two":                {func(l *ledger) { l.rows[3].ObjectKey = "k1" }, "object k1 belongs to 2 files"},
+		"two rows share an object":          {func(l *ledger) { l.rows[3].ObjectKey = "k1" }, "object k1 belongs to 2 files"},
 		"an object without a row":           {func(l *ledger) { l.objects["k9"] = true }, "object k9 belongs to 0 files"},
 		"an object of a passing version":    {func(l *ledger) { l.objects["k2"] = true }, "object k2 belongs to 0 files"},
 	} {
