@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // Deps are the dependencies of Activities. All interfaces are required.
@@ -82,4 +83,4 @@ func (a *Activities) apply(ctx context.Context, file ingest.File, change ingest.
 const HostHeartbeatInterval = 10 * time.Second
 
 // hostQueue returns the task queue of this worker's staging volume.
-func (a *Activities) hostQueue() string { return ingest.HostQueue(a.Staging.HostID()) }
+func (a *Activities) hostQueue() string { return temporalnames.HostQueue(a.Staging.HostID()) }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // ClaimHostInput names the file for which a host is needed.
@@ -35,7 +36,7 @@ func (a *Activities) ClaimHost(ctx context.Context, in ClaimHostInput) (Host, er
 		return Host{}, applicationError(err)
 	}
 	if file.StagedOn != "" && file.StagedOn != a.Staging.HostID() {
-		there := ingest.HostQueue(file.StagedOn)
+		there := temporalnames.HostQueue(file.StagedOn)
 		alive, err := a.alive(ctx, there)
 		if err != nil {
 			return Host{}, applicationError(err)
@@ -77,7 +78,7 @@ func (a *Activities) CheckHost(ctx context.Context, in CheckHostInput) (CheckHos
 // Temporal. One is enough: a saturated host does not poll, and a host may have lost its
 // connection to the ledger.
 func (a *Activities) alive(ctx context.Context, queue string) (bool, error) {
-	seen, err := a.Reconciliation.HostSeen(ctx, ingest.HostID(queue), a.HostFresh)
+	seen, err := a.Reconciliation.HostSeen(ctx, temporalnames.HostID(queue), a.HostFresh)
 	if err != nil || seen {
 		return seen, err
 	}

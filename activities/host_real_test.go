@@ -12,6 +12,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 )
 
@@ -44,7 +45,7 @@ func TestASaturatedHostIsAlive(t *testing.T) {
 	f := b.ready(t, "a.bin", sandbox.Random(5000))
 	require.NoError(t, b.Store.RecordHeartbeat(b.Context(t), "another"))
 	b.stagedOn(t, f, "another")
-	there := ingest.HostQueue("another")
+	there := temporalnames.HostQueue("another")
 
 	assert.True(t, value[activities.CheckHostResult](t, b, activities.NameCheckHost, activities.CheckHostInput{Queue: there}).Alive)
 	claim := activities.ClaimHostInput{FileUUID: f.UUID, Size: f.Size}
@@ -52,7 +53,7 @@ func TestASaturatedHostIsAlive(t *testing.T) {
 
 	b.acts.HostFresh = 0
 	assert.False(t, value[activities.CheckHostResult](t, b, activities.NameCheckHost, activities.CheckHostInput{Queue: there}).Alive)
-	assert.Equal(t, ingest.HostQueue(b.acts.Staging.HostID()), value[activities.Host](t, b, activities.NameClaimHost, claim).Queue)
+	assert.Equal(t, temporalnames.HostQueue(b.acts.Staging.HostID()), value[activities.Host](t, b, activities.NameClaimHost, claim).Queue)
 }
 
 // polled mocks Temporal with a host that polls.
@@ -68,7 +69,7 @@ func TestAPollingHostIsAlive(t *testing.T) {
 	b.acts.Workflows = polled{b.acts.Workflows}
 	f := b.ready(t, "a.bin", sandbox.Random(5000))
 	b.stagedOn(t, f, "another")
-	there := ingest.HostQueue("another")
+	there := temporalnames.HostQueue("another")
 	assert.True(t, value[activities.CheckHostResult](t, b, activities.NameCheckHost, activities.CheckHostInput{Queue: there}).Alive)
 	claim := activities.ClaimHostInput{FileUUID: f.UUID, Size: f.Size}
 	assert.Equal(t, there, value[activities.Host](t, b, activities.NameClaimHost, claim).Queue, "its bytes are not fetched again")

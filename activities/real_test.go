@@ -21,6 +21,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 	"stevedore/worker"
@@ -47,7 +48,7 @@ func newBenchOf(t *testing.T, box *sandbox.Sandbox) *bench {
 	b.sshd = services.StartSSHD(t, services.SSHDOptions{})
 	b.server = b.Register(t, b.sshd, "acme", func(s *ingest.Server) { s.Settle = 0 })
 	temporalClient, _ := services.Temporal(t)
-	acts, closeAll, err := worker.Activities(b.Context(t), b.Cfg, temporalClient, ingest.TaskQueue, slog.New(slog.DiscardHandler))
+	acts, closeAll, err := worker.Activities(b.Context(t), b.Cfg, temporalClient, temporalnames.TaskQueue, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	t.Cleanup(closeAll)
 	acts.TryLimit = sandbox.Timeout
@@ -98,7 +99,7 @@ func (b *bench) download(t *testing.T, f ingest.File) string {
 
 func (b *bench) verify(t *testing.T, f ingest.File) string {
 	return b.run(t, activities.NameVerifyHash, activities.VerifyHashInput{
-		FileUUID: f.UUID, HostQueue: ingest.HostQueue(b.acts.Staging.HostID()),
+		FileUUID: f.UUID, HostQueue: temporalnames.HostQueue(b.acts.Staging.HostID()),
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // SweepInput sets the minimum age of the data to remove: the owner of younger data may not
@@ -198,7 +199,7 @@ func (a *Activities) ListHosts(ctx context.Context, in ListHostsInput) (ListHost
 	hosts, err := a.Reconciliation.Hosts(ctx, in.Within)
 	var result ListHostsResult
 	for _, id := range hosts {
-		result.Queues = append(result.Queues, ingest.HostQueue(id))
+		result.Queues = append(result.Queues, temporalnames.HostQueue(id))
 	}
 	return result, applicationError(err)
 }

@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 )
 
@@ -77,7 +78,7 @@ func scanStart(t *testing.T, h *sandbox.Cluster) time.Time {
 // its workflow.
 func eventsOf(t *testing.T, h *sandbox.Cluster, f ingest.File) (ledger, history int) {
 	t.Helper()
-	flow, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(f.UUID), "")
+	flow, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), temporalnames.IngestWorkflowID(f.UUID), "")
 	require.NoError(t, err)
 	return len(h.Events(t, f.UUID)), int(flow.GetWorkflowExecutionInfo().GetHistoryLength())
 }

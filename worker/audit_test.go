@@ -16,6 +16,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/temporalnames"
 	"stevedore/workflows"
 )
 
@@ -25,11 +26,11 @@ func (h *cluster) audit(t *testing.T) (ingest.AuditRun, []ingest.Discrepancy) {
 	id := uuid.NewString()
 	require.NoError(t, h.Store.AddAuditRun(h.Context(t), ingest.AuditRun{UUID: id, Actor: "ann"}))
 	run, err := h.Temporal.ExecuteWorkflow(h.Context(t), client.StartWorkflowOptions{
-		ID: ingest.AuditWorkflowID(id), TaskQueue: h.Queue,
+		ID: temporalnames.AuditWorkflowID(id), TaskQueue: h.Queue,
 	}, workflows.NameAuditServers, workflows.AuditServersInput{RunUUID: id})
 	require.NoError(t, err)
 	_ = run.Get(h.Context(t), nil) // the result is in the ledger
-	h.record(t, "audit", ingest.AuditWorkflowID(id))
+	h.record(t, "audit", temporalnames.AuditWorkflowID(id))
 	ended, err := h.Store.AuditRun(h.Context(t), id)
 	require.NoError(t, err)
 	found, err := h.Store.ListDiscrepancies(h.Context(t), id, 0, 100)
@@ -133,7 +134,7 @@ func TestATerminatedAuditDoesNotBlockTheNext(t *testing.T) {
 	_, err = ops.StartAudit(h.Context(t), nil, false)
 	require.ErrorContains(t, err, "is running, and only one may run at a time")
 
-	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.AuditWorkflowID(first.UUID), "", "too long"))
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), temporalnames.AuditWorkflowID(first.UUID), "", "too long"))
 	second, err := ops.StartAudit(h.Context(t), nil, false)
 	require.NoError(t, err)
 	ended, err := ops.GetAudit(h.Context(t), first.UUID)
@@ -143,7 +144,7 @@ func TestATerminatedAuditDoesNotBlockTheNext(t *testing.T) {
 	<-auditor.begun
 	<-auditor.ended // the first attempt was cancelled
 
-	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.AuditWorkflowID(second.UUID), "", "too long"))
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), temporalnames.AuditWorkflowID(second.UUID), "", "too long"))
 	page, err := ops.ListAudits(h.Context(t), 0, 10)
 	require.NoError(t, err)
 	require.Len(t, page.Items, 2)

@@ -22,6 +22,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 	"stevedore/workflows"
@@ -52,10 +53,10 @@ func TestEverythingArrivesExactlyOnce(t *testing.T) {
 	signed := h.File(t, acme.Path("signed/payments.dat"), func(ingest.File) bool { return true })
 	assert.Equal(t, "payments.dat.sha256", sandbox.Detail(h.Events(t, signed.UUID), ingest.EventVerified, "source"))
 
-	h.record(t, "file_ingest", ingest.IngestWorkflowID(signed.UUID))
+	h.record(t, "file_ingest", temporalnames.IngestWorkflowID(signed.UUID))
 	large := h.File(t, acme.Path("large.bin"), func(ingest.File) bool { return true })
-	h.record(t, "file_ingest_large", ingest.IngestWorkflowID(large.UUID))
-	h.record(t, "discover_files", ingest.DiscoverWorkflowID(large.ServerUUID))
+	h.record(t, "file_ingest_large", temporalnames.IngestWorkflowID(large.UUID))
+	h.record(t, "discover_files", temporalnames.DiscoverWorkflowID(large.ServerUUID))
 
 	before := h.Files(t)
 	h.ScanAndWait(t)
@@ -142,7 +143,7 @@ func TestAFailedFileWaitsForAnOperator(t *testing.T) {
 		h.File(t, acme.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
 	}
 
-	id := ingest.IngestWorkflowID(failed.UUID)
+	id := temporalnames.IngestWorkflowID(failed.UUID)
 	value, err := h.Temporal.QueryWorkflow(h.Context(t), id, "", workflows.QueryStatus)
 	require.NoError(t, err)
 	var status workflows.IngestStatus
@@ -163,7 +164,7 @@ func TestAFailedFileWaitsForAnOperator(t *testing.T) {
 	assert.NotEqual(t, update.RunID(), last.GetRunID(), "a new workflow, which holds a slot, fetches it again")
 	h.RequireExactlyOnce(t)
 	h.recordRun(t, "file_ingest_failed", id, update.RunID())
-	h.record(t, "discover_files_failed", ingest.DiscoverWorkflowID(failed.ServerUUID))
+	h.record(t, "discover_files_failed", temporalnames.DiscoverWorkflowID(failed.ServerUUID))
 }
 
 // TestBrokenServersDelayNoOther scans one good server among broken ones of every kind. All
@@ -219,7 +220,7 @@ func TestBrokenServersDelayNoOther(t *testing.T) {
 		require.NoError(t, err)
 		assert.EqualError(t, run.Err, now.LastError)
 	}
-	h.record(t, "discover_files_broken", ingest.DiscoverWorkflowID(dead.UUID))
+	h.record(t, "discover_files_broken", temporalnames.DiscoverWorkflowID(dead.UUID))
 	for _, server := range summary.Servers {
 		if server.Name == "good" {
 			result, status := h.scanned(t, server.UUID)
@@ -233,12 +234,12 @@ func TestBrokenServersDelayNoOther(t *testing.T) {
 // its StevedoreStatus.
 func (h *cluster) scanned(t *testing.T, serverUUID string) (result workflows.DiscoverSummary, status string) {
 	t.Helper()
-	id := ingest.DiscoverWorkflowID(serverUUID)
+	id := temporalnames.DiscoverWorkflowID(serverUUID)
 	require.NoError(t, h.Temporal.GetWorkflow(h.Context(t), id, "").Get(h.Context(t), &result))
 	run, err := h.Temporal.DescribeWorkflow(h.Context(t), id, "")
 	require.NoError(t, err)
 	require.Equal(t, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, run.Status)
-	status, _ = run.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(ingest.SearchStatus))
+	status, _ = run.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(temporalnames.SearchStatus))
 	return result, status
 }
 
@@ -327,7 +328,7 @@ func TestTheSourceIsMovedAfterIngest(t *testing.T) {
 	acme.Write(t, "done/a.csv", []byte("of an earlier day"))
 	h.ScanAndWait(t)
 	file := h.File(t, acme.Path("in/a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
-	require.NoError(t, h.Temporal.GetWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "").Get(h.Context(t), nil))
+	require.NoError(t, h.Temporal.GetWorkflow(h.Context(t), temporalnames.IngestWorkflowID(file.UUID), "").Get(h.Context(t), nil))
 	assert.NoFileExists(t, acme.Path("in/a.csv"))
 	old, err := os.ReadFile(acme.Path("done/a.csv"))
 	require.NoError(t, err)
@@ -353,7 +354,7 @@ func TestASmallFileNeedsFewEvents(t *testing.T) {
 		h.ScanAndWait(t)
 		file := h.Completed(t, acme.Path(name))
 		h.AwaitIngest(t, file.UUID)
-		n := h.events(t, ingest.IngestWorkflowID(file.UUID))
+		n := h.events(t, temporalnames.IngestWorkflowID(file.UUID))
 		t.Logf("figure: a small file: %d history events", n)
 		least = min(least, n)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/workflows"
 )
@@ -40,7 +41,7 @@ type forgery func(h *cluster, file ingest.File) error
 
 func forgedSignal(t *testing.T, name string) forgery {
 	return func(h *cluster, file ingest.File) error {
-		return h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", name, workflows.OperatorAction{Actor: "ann", Reason: "forged"})
+		return h.Temporal.SignalWorkflow(h.Context(t), temporalnames.IngestWorkflowID(file.UUID), "", name, workflows.OperatorAction{Actor: "ann", Reason: "forged"})
 	}
 }
 
@@ -64,7 +65,7 @@ func forgedStart(t *testing.T, ask func(*workflows.FileIngestInput, *workflows.O
 		in := workflows.FileIngestInput{FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size}
 		ask(&in, &workflows.OperatorAction{Actor: "ann", Reason: "forged"})
 		run, err := h.Temporal.ExecuteWorkflow(h.Context(t), client.StartWorkflowOptions{
-			ID: ingest.IngestWorkflowID(file.UUID), TaskQueue: h.Queue,
+			ID: temporalnames.IngestWorkflowID(file.UUID), TaskQueue: h.Queue,
 		}, workflows.NameFileIngest, in)
 		if err != nil {
 			return err
@@ -136,7 +137,7 @@ func TestForgedActionsAreUnverified(t *testing.T) {
 	for _, signal := range []string{workflows.SignalRescan, workflows.SignalFileReady} {
 		before, err := h.Store.AuditLog(h.Context(t), ingest.AuditFilter{Limit: 100})
 		require.NoError(t, err)
-		_ = h.Temporal.SignalWorkflow(h.Context(t), ingest.DiscoverWorkflowID(h.Files(t)[0].ServerUUID), "", signal, map[string]any{"actor": "ann"})
+		_ = h.Temporal.SignalWorkflow(h.Context(t), temporalnames.DiscoverWorkflowID(h.Files(t)[0].ServerUUID), "", signal, map[string]any{"actor": "ann"})
 		after, err := h.Store.AuditLog(h.Context(t), ingest.AuditFilter{Limit: 100})
 		require.NoError(t, err)
 		assert.Len(t, after, len(before), "%s carries no operator action", signal)

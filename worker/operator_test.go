@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/workflows"
 )
@@ -26,7 +27,7 @@ func TestRenotifyKeepsTheMessageID(t *testing.T) {
 	first := h.AMQP.Messages(t)
 
 	run, err := h.Temporal.ExecuteWorkflow(h.Context(t), client.StartWorkflowOptions{
-		ID: ingest.IngestWorkflowID(file.UUID), TaskQueue: h.Queue,
+		ID: temporalnames.IngestWorkflowID(file.UUID), TaskQueue: h.Queue,
 	}, workflows.NameFileIngest, workflows.FileIngestInput{
 		FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size,
 		Renotify: &workflows.OperatorAction{Actor: "ann", Reason: "the consumer lost its queue"},
@@ -68,8 +69,8 @@ func TestASignalFromTheTemporalCLIActs(t *testing.T) {
 	h.StartWorker(t)
 	paths := failTwo(t, h)
 	a, b := h.Failed(t, paths[0]), h.Failed(t, paths[1])
-	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(a.UUID), "", workflows.UpdateRetry, nil))
-	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(b.UUID), "", workflows.UpdateSkip,
+	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), temporalnames.IngestWorkflowID(a.UUID), "", workflows.UpdateRetry, nil))
+	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), temporalnames.IngestWorkflowID(b.UUID), "", workflows.UpdateSkip,
 		map[string]string{"actor": "ann", "reason": "not needed"}))
 	h.Completed(t, paths[0])
 	h.File(t, paths[1], func(f ingest.File) bool { return f.Status == ingest.StatusSkipped })

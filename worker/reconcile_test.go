@@ -14,6 +14,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/workflows"
 )
@@ -61,8 +62,8 @@ func TestReconcileRequeuesFilesWithoutAWorkflow(t *testing.T) {
 	file := h.File(t, acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
 	<-reached
 	// Otherwise the dispatcher would requeue the file itself.
-	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.DiscoverWorkflowID(summary.Servers[0].UUID), "", "test"))
-	id := ingest.IngestWorkflowID(file.UUID)
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), temporalnames.DiscoverWorkflowID(summary.Servers[0].UUID), "", "test"))
+	id := temporalnames.IngestWorkflowID(file.UUID)
 	assert.Zero(t, h.reconcile(t).Requeued, "a file with a workflow is not requeued")
 	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), id, "", "test"))
 
@@ -86,7 +87,7 @@ func TestReconcileRestartsTheWorkflowOfAFailedFile(t *testing.T) {
 	h.StartWorker(t)
 	path := failTwo(t, h)[0]
 	file := h.Failed(t, path)
-	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", "test"))
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), temporalnames.IngestWorkflowID(file.UUID), "", "test"))
 	require.ErrorContains(t, h.SendUpdate(t, file.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann"}), "")
 
 	assert.EqualValues(t, 1, h.reconcile(t).Restarted)
@@ -105,7 +106,7 @@ func TestReconcileNotifiesUploadedFiles(t *testing.T) {
 	h.Scan(t)
 	file := h.File(t, acme.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusUploaded && f.ErrorMessage != "" })
 	stop() // a running attempt would publish as soon as the queue exists
-	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", "test"))
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), temporalnames.IngestWorkflowID(file.UUID), "", "test"))
 	h.AMQP.Declare(t)
 	h.StartWorker(t)
 	assert.EqualValues(t, 1, h.reconcile(t).Restarted)

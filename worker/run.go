@@ -18,6 +18,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/telemetry"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/transfer"
 )
 
@@ -46,7 +47,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 		return err
 	}
 	defer temporal.Close()
-	wiring := Wiring{TaskQueue: ingest.TaskQueue, Metrics: metrics}
+	wiring := Wiring{TaskQueue: temporalnames.TaskQueue, Metrics: metrics}
 	if wiring.Scrapes, err = listen(ctx, cfg.Worker.MetricsAddr); err != nil {
 		return err
 	}
@@ -149,16 +150,16 @@ func workers(cfg config.Config, temporal client.Client, acts *activities.Activit
 	registerShared(shared, acts)
 	all := []sdkworker.Worker{shared}
 	options.DisableWorkflowWorker = true
-	host := ingest.HostQueue(acts.Staging.HostID())
+	host := temporalnames.HostQueue(acts.Staging.HostID())
 	for _, kind := range []struct {
 		queue         string
 		maxConcurrent int
 		register      func(sdkworker.Registry, *activities.Activities)
 	}{
-		{ingest.TransferQueue(taskQueue), activities.TransferTasks(cfg.Worker.MaxDownloads), registerTransfers},
+		{temporalnames.TransferQueue(taskQueue), activities.TransferTasks(cfg.Worker.MaxDownloads), registerTransfers},
 		{host, activities.TransferTasks(cfg.Worker.MaxDownloads), registerHost},
-		{ingest.UploadQueue(host), cfg.Worker.MaxUploads, registerHost},
-		{ingest.CleanupQueue(host), maxCleanups, registerHost},
+		{temporalnames.UploadQueue(host), cfg.Worker.MaxUploads, registerHost},
+		{temporalnames.CleanupQueue(host), maxCleanups, registerHost},
 	} {
 		options.MaxConcurrentActivityExecutionSize = kind.maxConcurrent
 		w := sdkworker.New(temporal, kind.queue, options)

@@ -17,6 +17,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 )
 
@@ -94,7 +95,7 @@ func TestAStoppedListingIsHandedOff(t *testing.T) {
 	h.AwaitScans(t, scan)
 	h.RequireExactlyOnce(t)
 	failures, attempts := 0, int32(0)
-	history := h.Temporal.GetWorkflowHistory(h.Context(t), ingest.DiscoverWorkflowID(server.UUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := h.Temporal.GetWorkflowHistory(h.Context(t), temporalnames.DiscoverWorkflowID(server.UUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
 		require.NoError(t, err)
@@ -162,7 +163,7 @@ func TestAStoppedUploadIsHandedOff(t *testing.T) {
 	close(stopped)
 	assert.Less(t, stored.Load(), int64(parts), "the transfer was stopped in the middle")
 	file := h.File(t, acme.Path("large.bin"), func(f ingest.File) bool { return f.Status == ingest.StatusUploading })
-	described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(file.UUID), "")
+	described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), temporalnames.IngestWorkflowID(file.UUID), "")
 	require.NoError(t, err)
 	require.Len(t, described.GetPendingActivities(), 1)
 	assert.Equal(t, activities.TypeStopped, described.GetPendingActivities()[0].GetLastFailure().GetApplicationFailureInfo().GetType())

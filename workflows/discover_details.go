@@ -6,7 +6,7 @@ import (
 
 	"go.temporal.io/sdk/workflow"
 
-	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // state returns the state of the scan for users.
@@ -39,5 +39,5 @@ func (d *discovery) describe(ctx workflow.Context, state string) {
 			". The next scheduled scan retries it. To find the cause: " + code("stevedore server test "+d.name) + "."
 	}
 	workflow.SetCurrentDetails(ctx, text+"\n\nTo list the server now:"+
-		commands("temporal workflow signal --workflow-id "+ingest.DiscoverWorkflowID(d.in.ServerUUID)+" --name "+SignalRescan))
+		commands("temporal workflow signal --workflow-id "+temporalnames.DiscoverWorkflowID(d.in.ServerUUID)+" --name "+SignalRescan))
 }

@@ -22,6 +22,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/workflows"
 )
 
@@ -42,9 +43,9 @@ func newEnv(t *testing.T) *testsuite.TestWorkflowEnvironment {
 	var suite testsuite.WorkflowTestSuite
 	suite.SetLogger(sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler)))
 	env := suite.NewTestWorkflowEnvironment()
-	env.SetStartWorkflowOptions(client.StartWorkflowOptions{TaskQueue: ingest.TaskQueue})
+	env.SetStartWorkflowOptions(client.StartWorkflowOptions{TaskQueue: temporalnames.TaskQueue})
 	require.NoError(t, env.SetTypedSearchAttributesOnStart(temporal.NewSearchAttributes(
-		temporal.NewSearchAttributeKeyKeyword(ingest.SearchServer).ValueSet("acme"))))
+		temporal.NewSearchAttributeKeyKeyword(temporalnames.SearchServer).ValueSet("acme"))))
 	env.SetTestTimeout(stuck)
 	env.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: stuck})
 	env.SetWorkflowRunTimeout(24 * time.Hour)
@@ -81,7 +82,7 @@ func stepsOf(env *testsuite.TestWorkflowEnvironment) *[]string {
 	var steps []string
 	env.SetOnActivityStartedListener(func(info *activityInfo, _ context.Context, _ encoded) {
 		name := info.ActivityType.Name
-		if info.TaskQueue != ingest.TaskQueue {
+		if info.TaskQueue != temporalnames.TaskQueue {
 			name += "@" + info.TaskQueue
 		}
 		steps = append(steps, name)
@@ -95,7 +96,7 @@ func stepsOf(env *testsuite.TestWorkflowEnvironment) *[]string {
 // statusesOf records the values of the workflow's search attribute.
 func statusesOf(env *testsuite.TestWorkflowEnvironment) *[]ingest.Status {
 	var statuses []ingest.Status
-	key := temporal.NewSearchAttributeKeyKeyword(ingest.SearchStatus)
+	key := temporal.NewSearchAttributeKeyKeyword(temporalnames.SearchStatus)
 	env.OnUpsertTypedSearchAttributes(mock.Anything).Run(func(args mock.Arguments) {
 		status, _ := args.Get(0).(temporal.SearchAttributes).GetKeyword(key)
 		statuses = append(statuses, ingest.Status(status))

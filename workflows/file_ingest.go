@@ -9,6 +9,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // FileIngestInput names the file version.
@@ -260,7 +261,7 @@ func (f *fileIngest) discard(ctx workflow.Context) {
 		return
 	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue: ingest.CleanupQueue(f.host.Queue), ScheduleToCloseTimeout: time.Minute, RetryPolicy: &limitedRetry, Summary: "free the staged bytes",
+		TaskQueue: temporalnames.CleanupQueue(f.host.Queue), ScheduleToCloseTimeout: time.Minute, RetryPolicy: &limitedRetry, Summary: "free the staged bytes",
 	})
 	err := workflow.ExecuteActivity(ctx, do.DiscardStaged, activities.DiscardStagedInput{FileUUID: f.in.FileUUID}).Get(ctx, nil)
 	if err != nil {

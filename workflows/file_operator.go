@@ -10,6 +10,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // OperatorAction is an operator action on a failed file.
@@ -269,5 +270,5 @@ func (f *fileIngest) failureDetails() string {
 
 // workflowFlag returns the flag that selects this workflow in the temporal CLI.
 func (f *fileIngest) workflowFlag() string {
-	return "--workflow-id " + ingest.IngestWorkflowID(f.in.FileUUID)
+	return "--workflow-id " + temporalnames.IngestWorkflowID(f.in.FileUUID)
 }

@@ -6,6 +6,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // maxRestages bounds how often a file is fetched again because its staged bytes were
@@ -85,7 +86,7 @@ func (f *fileIngest) verify(ctx workflow.Context) error {
 		if err := f.setStatus(ctx, ingest.StatusDownloaded); err != nil {
 			return err
 		}
-		return f.onHost(ctx, ingest.UploadQueue(f.host.Queue), &unlimitedRetry, do.VerifyHash, purpose, in)
+		return f.onHost(ctx, temporalnames.UploadQueue(f.host.Queue), &unlimitedRetry, do.VerifyHash, purpose, in)
 	})
 }
 
@@ -93,7 +94,7 @@ func (f *fileIngest) upload(ctx workflow.Context) error {
 	if err := f.setStatus(ctx, ingest.StatusUploading); err != nil {
 		return err
 	}
-	return f.onHost(ctx, ingest.UploadQueue(f.host.Queue), &unlimitedRetry, do.Upload, "upload "+size(f.in.Size),
+	return f.onHost(ctx, temporalnames.UploadQueue(f.host.Queue), &unlimitedRetry, do.Upload, "upload "+size(f.in.Size),
 		activities.UploadInput{FileUUID: f.in.FileUUID})
 }
 

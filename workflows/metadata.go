@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // Keys of a workflow's memo.
@@ -33,9 +34,9 @@ const (
 
 // The custom search attributes, typed.
 var (
-	searchServer = temporal.NewSearchAttributeKeyKeyword(ingest.SearchServer)
-	searchStatus = temporal.NewSearchAttributeKeyKeyword(ingest.SearchStatus)
-	searchSize   = temporal.NewSearchAttributeKeyInt64(ingest.SearchSize)
+	searchServer = temporal.NewSearchAttributeKeyKeyword(temporalnames.SearchServer)
+	searchStatus = temporal.NewSearchAttributeKeyKeyword(temporalnames.SearchStatus)
+	searchSize   = temporal.NewSearchAttributeKeyInt64(temporalnames.SearchSize)
 )
 
 // FileMetadata is the metadata of a file's workflow in Temporal: summary, memo and search

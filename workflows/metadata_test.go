@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/workflows"
 )
 
@@ -54,12 +55,12 @@ func TestStartIngest(t *testing.T) {
 	start := workflows.StartIngest(ingest.File{
 		UUID: fileUUID, ServerName: "acme", RemotePath: "/out/\xff.csv", Size: 7, Status: ingest.StatusReady,
 	}, serverUUID)
-	assert.Equal(t, ingest.IngestWorkflowID(fileUUID), start.ID)
+	assert.Equal(t, temporalnames.IngestWorkflowID(fileUUID), start.ID)
 	assert.True(t, start.WorkflowExecutionErrorWhenAlreadyStarted)
 	assert.Equal(t, "`/out/\\xff.csv`", start.StaticSummary)
 	assert.Equal(t, serverUUID, start.Priority.FairnessKey)
-	server, _ := start.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(ingest.SearchServer))
-	status, _ := start.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(ingest.SearchStatus))
-	size, _ := start.TypedSearchAttributes.GetInt64(temporal.NewSearchAttributeKeyInt64(ingest.SearchSize))
+	server, _ := start.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(temporalnames.SearchServer))
+	status, _ := start.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(temporalnames.SearchStatus))
+	size, _ := start.TypedSearchAttributes.GetInt64(temporal.NewSearchAttributeKeyInt64(temporalnames.SearchSize))
 	assert.Equal(t, []any{"acme", "ready", int64(7)}, []any{server, status, size})
 }

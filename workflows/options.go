@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // heartbeatTimeout bounds the time until a transfer of a crashed worker is retried.
@@ -103,7 +104,7 @@ func withDispatcher(ctx workflow.Context) workflow.Context {
 // withTransfer is for a direct transfer: any worker of the queue can continue it.
 func withTransfer(ctx workflow.Context, policy *temporal.RetryPolicy) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:           ingest.TransferQueue(workflow.GetInfo(ctx).TaskQueueName),
+		TaskQueue:           temporalnames.TransferQueue(workflow.GetInfo(ctx).TaskQueueName),
 		StartToCloseTimeout: transferTimeout,
 		HeartbeatTimeout:    heartbeatTimeout,
 		RetryPolicy:         policy,

@@ -12,6 +12,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // ReconcileInput sets the minimum age of the items that reconciliation checks. Zero
@@ -157,7 +158,7 @@ func (r *reconciliation) sweepStaging(ctx workflow.Context) error {
 	}
 	sweeps := make([]workflow.Future, len(hosts.Queues))
 	for i, queue := range hosts.Queues {
-		queue = ingest.CleanupQueue(queue)
+		queue = temporalnames.CleanupQueue(queue)
 		sweeping := withSummary(withHostSweep(ctx, queue), "remove orphaned staged bytes on "+queue)
 		sweeps[i] = workflow.ExecuteActivity(sweeping, do.SweepStaging,
 			activities.SweepInput{Age: r.in.StagingAge})
@@ -249,7 +250,7 @@ func StartIngest(file ingest.File, serverUUID string) client.StartWorkflowOption
 
 func (s FileMetadata) start(fileUUID, serverUUID string) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
-		ID:                                       ingest.IngestWorkflowID(fileUUID),
+		ID:                                       temporalnames.IngestWorkflowID(fileUUID),
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		StaticSummary:                            s.Summary(),
 		Memo:                                     s.Memo(),

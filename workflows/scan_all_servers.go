@@ -9,7 +9,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"stevedore/activities"
-	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // ScanAllServersInput selects the servers to scan.
@@ -50,7 +50,7 @@ func ScanAllServers(ctx workflow.Context, in ScanAllServersInput) (summary ScanS
 func describeScan(ctx workflow.Context, s ScanSummary, doing, source string) {
 	var servers []string
 	for _, server := range s.Servers {
-		servers = append(servers, code(server.Name)+": "+code(ingest.DiscoverWorkflowID(server.UUID)))
+		servers = append(servers, code(server.Name)+": "+code(temporalnames.DiscoverWorkflowID(server.UUID)))
 	}
 	workflow.SetCurrentDetails(ctx, fmt.Sprintf("This scan **%s**. Source: %s.\n\n"+
 		"Scans of servers: %d started, %d already running (rescan requested), %d could not be started.",
@@ -61,7 +61,7 @@ func describeScan(ctx workflow.Context, s ScanSummary, doing, source string) {
 // queue.
 func StartDiscover(server activities.ServerRef) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
-		ID:                                       ingest.DiscoverWorkflowID(server.UUID),
+		ID:                                       temporalnames.DiscoverWorkflowID(server.UUID),
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		StaticSummary:                            summary(code(server.Name)),
 		Memo:                                     map[string]any{MemoServer: server.Name},

@@ -23,6 +23,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/temporalnames"
 	"stevedore/workflows"
 )
 
@@ -437,7 +438,7 @@ func TestAFileShowsItsReasonForWaiting(t *testing.T) {
 	require.Contains(t, page, "33%")
 	require.Contains(t, page, "1 MiB/s")
 	require.Contains(t, page, "2 s left")
-	require.Contains(t, page, "http://temporal/namespaces/x/workflows/"+url.PathEscape(ingest.IngestWorkflowID("f1")))
+	require.Contains(t, page, "http://temporal/namespaces/x/workflows/"+url.PathEscape(temporalnames.IngestWorkflowID("f1")))
 	require.Contains(t, page, `<a href="http://minio/browser/b/k" rel="noreferrer">`)
 	f.progress["f1"] = orchestrator.Progress{Step: ingest.StepUpload, Attempt: 2, Paused: true}
 	require.Contains(t, get(c, "/files/f1", "Accept-Language", "ru").Body.String(), "приостановлено в Temporal")

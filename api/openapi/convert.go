@@ -8,6 +8,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/temporalnames"
 )
 
 // List returns the items converted, never nil: JSON needs a list, not null.
@@ -35,7 +36,7 @@ func FromFile(f ingest.File) File {
 		WaitsFor: waitsFor(f), SourceLeft: orNull(ingest.DisplayPath(f.SourceLeft)), Notes: orEmpty(f.SourceNotes(time.Now())),
 		ErrorStep: orNull(string(f.ErrorStep)), ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
 		CreatedAt: f.CreatedAt.UTC(), UpdatedAt: f.UpdatedAt.UTC(), CompletedAt: timeOrNull(f.CompletedAt),
-		WorkflowID: ingest.IngestWorkflowID(f.UUID),
+		WorkflowID: temporalnames.IngestWorkflowID(f.UUID),
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"stevedore/bench/scale"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 )
@@ -44,7 +45,7 @@ func TestScaleBacklog(t *testing.T) {
 
 	worker := h.StartProcess(t, sandbox.ProcessOptions{})
 	summary := h.Scan(t)
-	watched := watchLimits(t, h, ingest.DiscoverWorkflowID(server.UUID), h.LastScan)
+	watched := watchLimits(t, h, temporalnames.DiscoverWorkflowID(server.UUID), h.LastScan)
 	h.AwaitScans(t, summary)
 	watched.require(t)
 
@@ -54,7 +55,7 @@ func TestScaleBacklog(t *testing.T) {
 	scale.Figure(t, "worker %d MiB at most", worker.PeakMemory(t)>>20)
 	require.LessOrEqual(t, worker.PeakMemory(t), int64(backlogMemory))
 	requireLimits(t, h, h.LastScan)
-	requireLimits(t, h, ingest.DiscoverWorkflowID(server.UUID))
+	requireLimits(t, h, temporalnames.DiscoverWorkflowID(server.UUID))
 	began := time.Now()
 	h.RequireExactlyOnce(t)
 	scale.Figure(t, "the check of all files took %.0f s", time.Since(began).Seconds())

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 )
@@ -113,7 +114,7 @@ func requireRoom(t *testing.T, bytes int64) {
 // historyOf returns the number of events of the file's workflow.
 func (h *huge) historyOf(t *testing.T, fileUUID string) int {
 	t.Helper()
-	flow, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(fileUUID), "")
+	flow, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), temporalnames.IngestWorkflowID(fileUUID), "")
 	require.NoError(t, err)
 	return int(flow.GetWorkflowExecutionInfo().GetHistoryLength())
 }
@@ -122,7 +123,7 @@ func (h *huge) historyOf(t *testing.T, fileUUID string) int {
 // otherwise takes 30 s. No worker may run: it would be considered gone too.
 func (h *huge) awaitDetection(t *testing.T, activity string) {
 	t.Helper()
-	id := ingest.IngestWorkflowID(h.Files(t)[0].UUID)
+	id := temporalnames.IngestWorkflowID(h.Files(t)[0].UUID)
 	before := h.attempt(t, id, activity)
 	h.setHeartbeat(t, id, activity, time.Second)
 	var now int32

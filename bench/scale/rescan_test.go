@@ -15,6 +15,7 @@ import (
 	"stevedore/bench"
 	"stevedore/bench/scale"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 	"stevedore/workflows"
@@ -79,7 +80,7 @@ func rescan(t *testing.T, h *sandbox.Cluster, worker *sandbox.Process, serverUUI
 	t.Helper()
 	cpu := rescanCPU(t, worker)
 	h.Scan(t)
-	id := ingest.DiscoverWorkflowID(serverUUID)
+	id := temporalnames.DiscoverWorkflowID(serverUUID)
 	require.NoError(t, h.Temporal.GetWorkflow(h.Context(t), id, "").Get(h.Context(t), &r.DiscoverSummary))
 	used := rescanCPU(t, worker)
 	described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), id, "")

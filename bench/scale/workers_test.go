@@ -16,6 +16,7 @@ import (
 	"stevedore/bench"
 	"stevedore/bench/scale"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 )
@@ -265,7 +266,7 @@ func (r *workersRound) requireParts(t *testing.T, shares []int) {
 func (r *workersRound) fetcher(t *testing.T, fileUUID string) (pid int) {
 	t.Helper()
 	var identity, step string
-	history := r.Temporal.GetWorkflowHistory(r.Context(t), ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := r.Temporal.GetWorkflowHistory(r.Context(t), temporalnames.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
 		require.NoError(t, err)

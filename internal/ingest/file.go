@@ -202,3 +202,10 @@ func truncate(s string, limit int) string {
 func ObjectKey(f File) string {
 	return "files/" + f.ModTime.UTC().Format("2006/01") + "/" + f.UUID + "/" + SafeName(f.Filename)
 }
+
+// summaryBytes is Temporal's limit for a workflow's static summary.
+const summaryBytes = 400
+
+// Summary returns the path escaped for display and cut to the length of a Temporal
+// summary.
+func Summary(path string) string { return truncate(DisplayPath(path), summaryBytes) }

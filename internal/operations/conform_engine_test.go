@@ -11,6 +11,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/services"
 	"stevedore/workflows"
 )
@@ -45,7 +46,7 @@ func requireNoWorkflow(t *testing.T, err error) {
 }
 
 func conformScan(t *testing.T, engine Orchestrator) {
-	ctx, id := t.Context(), ingest.ScanWorkflowID(uuid.NewString())
+	ctx, id := t.Context(), temporalnames.ScanWorkflowID(uuid.NewString())
 	_, err := engine.DescribeScan(ctx, id)
 	requireNoWorkflow(t, err)
 	_, err = engine.DescribeServer(ctx, uuid.NewString())
@@ -64,7 +65,7 @@ func conformScan(t *testing.T, engine Orchestrator) {
 	require.True(t, scan.ClosedAt.IsZero())
 	require.NoError(t, scan.Err)
 
-	other, err := engine.StartScan(ctx, ingest.ScanWorkflowID(uuid.NewString()), in, time.Hour)
+	other, err := engine.StartScan(ctx, temporalnames.ScanWorkflowID(uuid.NewString()), in, time.Hour)
 	require.NoError(t, err)
 	require.NotEqual(t, run, other)
 }

@@ -14,6 +14,7 @@ import (
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/temporalnames"
 	"stevedore/workflows"
 )
 
@@ -373,22 +374,22 @@ var errNoWorkflow = ingest.Wrap(ingest.KindMissing, errors.New("not found"), "Te
 
 func (e *fakeEngine) StartAudit(_ context.Context, runUUID string) error {
 	if e.startErr == nil {
-		e.begin(ingest.AuditWorkflowID(runUUID))
+		e.begin(temporalnames.AuditWorkflowID(runUUID))
 	}
 	return e.startErr
 }
 
 func (e *fakeEngine) AuditRunning(_ context.Context, runUUID string) (bool, error) {
-	err := e.describe(ingest.AuditWorkflowID(runUUID))
+	err := e.describe(temporalnames.AuditWorkflowID(runUUID))
 	return err == nil, err
 }
 
 func (e *fakeEngine) IngestProgress(_ context.Context, fileUUID string) (orchestrator.Progress, bool, error) {
-	return orchestrator.Progress{}, false, e.describe(ingest.IngestWorkflowID(fileUUID))
+	return orchestrator.Progress{}, false, e.describe(temporalnames.IngestWorkflowID(fileUUID))
 }
 
 func (e *fakeEngine) StartIngest(_ context.Context, file ingest.File, in workflows.FileIngestInput) error {
-	if e.decideErr == nil && !e.begin(ingest.IngestWorkflowID(file.UUID)) {
+	if e.decideErr == nil && !e.begin(temporalnames.IngestWorkflowID(file.UUID)) {
 		return ingest.Errorf(ingest.KindConflict, "its workflow is already running")
 	}
 	e.ingests = append(e.ingests, in)

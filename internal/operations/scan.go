@@ -10,6 +10,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/workflows"
 )
 
@@ -41,7 +42,7 @@ func (s *Service) StartScan(ctx context.Context, servers []string) (ScanRun, err
 	if err != nil {
 		return ScanRun{}, fmt.Errorf("start the scan: %w", err)
 	}
-	run.UUID, run.WorkflowID, run.Servers = when.uuid, ingest.ScanWorkflowID(when.uuid), len(asked)
+	run.UUID, run.WorkflowID, run.Servers = when.uuid, temporalnames.ScanWorkflowID(when.uuid), len(asked)
 	err = s.trail.Do(ctx, "scan.start", run.UUID, map[string]any{"servers": servers}, func(string) error {
 		run.RunID, err = s.d.Orchestrator.StartScan(ctx, run.WorkflowID, in, when.delay)
 		return err

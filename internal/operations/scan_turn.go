@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 const (
@@ -50,7 +51,7 @@ func (s *Service) takeTurn(ctx context.Context, servers []ingest.Server) (turn, 
 		return uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "scan %s %s %d %s", which, length, began.Unix(), strings.Join(names, " "))).String()
 	}
 	first := named("first")
-	_, err := s.d.Orchestrator.DescribeScan(ctx, ingest.ScanWorkflowID(first))
+	_, err := s.d.Orchestrator.DescribeScan(ctx, temporalnames.ScanWorkflowID(first))
 	switch {
 	case err == nil:
 		return turn{uuid: named("second"), delay: began.Add(length).Sub(now)}, nil

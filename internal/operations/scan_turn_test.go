@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // Per turn at most two scans of the same servers start: one immediately, and one after all
@@ -32,10 +33,10 @@ func TestRequestsForScansShareTurns(t *testing.T) {
 				return run.UUID
 			}
 			first := scan("a")
-			assert.Zero(t, b.engine.scans[ingest.ScanWorkflowID(first)])
+			assert.Zero(t, b.engine.scans[temporalnames.ScanWorkflowID(first)])
 			second := scan("a")
 			require.NotEqual(t, first, second, "the first may have passed what was put there since")
-			assert.Equal(t, tc.turn-500*time.Millisecond, b.engine.scans[ingest.ScanWorkflowID(second)])
+			assert.Equal(t, tc.turn-500*time.Millisecond, b.engine.scans[temporalnames.ScanWorkflowID(second)])
 			for range 50 {
 				assert.Equal(t, second, scan("a", "u1", "a"))
 			}
@@ -45,7 +46,7 @@ func TestRequestsForScansShareTurns(t *testing.T) {
 			now = now.Add(tc.turn)
 			third := scan("a")
 			assert.NotContains(t, []string{first, second}, third)
-			assert.Zero(t, b.engine.scans[ingest.ScanWorkflowID(third)])
+			assert.Zero(t, b.engine.scans[temporalnames.ScanWorkflowID(third)])
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/temporalnames"
 	"stevedore/workflows"
 )
 
@@ -58,7 +59,7 @@ const maxDescribes = 16
 
 // GetScan implements Scans.
 func (s *Service) GetScan(ctx context.Context, requestUUID string) (ScanStatus, error) {
-	id := ingest.ScanWorkflowID(requestUUID)
+	id := temporalnames.ScanWorkflowID(requestUUID)
 	scan, err := s.d.Orchestrator.DescribeScan(ctx, id)
 	if err != nil {
 		if ingest.KindOf(err) == ingest.KindMissing {

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/workflows"
 )
 
@@ -26,7 +27,7 @@ type Client struct {
 	// Connect returns the client, which it may cache. It is called by each method, so
 	// that operations that do not need Temporal work without it.
 	Connect func(ctx context.Context) (client.Client, error)
-	// TaskQueue is the workers' shared queue; default ingest.TaskQueue.
+	// TaskQueue is the workers' shared queue; default temporalnames.TaskQueue.
 	TaskQueue string
 	// Now is the clock for the age of polls; default time.Now.
 	Now func() time.Time
@@ -41,7 +42,7 @@ func (o Client) connect(ctx context.Context) (client.Client, error) {
 	return c, nil
 }
 
-func (o Client) queue() string { return cmp.Or(o.TaskQueue, ingest.TaskQueue) }
+func (o Client) queue() string { return cmp.Or(o.TaskQueue, temporalnames.TaskQueue) }
 
 // Execution is the state of a workflow.
 type Execution struct {
@@ -93,7 +94,7 @@ func (o Client) DescribeScan(ctx context.Context, workflowID string) (Execution,
 // is also set if the scan completed but could not list the server.
 func (o Client) DescribeServer(ctx context.Context, serverUUID string) (Execution, error) {
 	var summary workflows.DiscoverSummary
-	execution, err := o.describe(ctx, ingest.DiscoverWorkflowID(serverUUID), &summary)
+	execution, err := o.describe(ctx, temporalnames.DiscoverWorkflowID(serverUUID), &summary)
 	if failure := summary.Failure; failure != nil {
 		execution.Err = ingest.Errorf(failure.Kind, "%s", failure.Message)
 	}
@@ -192,7 +193,7 @@ func (o Client) Act(ctx context.Context, fileUUID, update string, d workflows.Op
 		return err
 	}
 	handle, err := c.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateName: update, UpdateID: updateID(ctx, fileUUID, update),
+		WorkflowID: temporalnames.IngestWorkflowID(fileUUID), UpdateName: update, UpdateID: updateID(ctx, fileUUID, update),
 		WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{d},
 	})
 	if err == nil {
@@ -221,7 +222,7 @@ func (o Client) Accepted(ctx context.Context, fileUUID, update string) (bool, er
 		return false, err
 	}
 	err = c.GetWorkflowUpdateHandle(client.GetWorkflowUpdateHandleOptions{
-		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateID: id,
+		WorkflowID: temporalnames.IngestWorkflowID(fileUUID), UpdateID: id,
 	}).Get(ctx, nil)
 	var unknown *serviceerror.NotFound
 	if errors.As(err, &unknown) {

@@ -16,6 +16,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/services"
 	"stevedore/workflows"
 )
@@ -62,7 +63,7 @@ func newFailedIngest(t *testing.T) *failedIngest {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		value, err := c.QueryWorkflow(ctx, ingest.IngestWorkflowID(p.file.UUID), "", workflows.QueryStatus)
+		value, err := c.QueryWorkflow(ctx, temporalnames.IngestWorkflowID(p.file.UUID), "", workflows.QueryStatus)
 		var status workflows.IngestStatus
 		if err == nil && value.Get(&status) == nil && status.Failure != nil {
 			return p
@@ -97,7 +98,7 @@ func TestARepeatedRequestIsOneAction(t *testing.T) {
 	require.ErrorIs(t, p.Act(orchestrator.WithRequestKey(ctx, "ann k2"), p.file.UUID, workflows.UpdateSkip, by), orchestrator.ErrActionPending)
 
 	close(p.resume)
-	require.NoError(t, p.client.GetWorkflow(ctx, ingest.IngestWorkflowID(p.file.UUID), "").Get(ctx, nil))
+	require.NoError(t, p.client.GetWorkflow(ctx, temporalnames.IngestWorkflowID(p.file.UUID), "").Get(ctx, nil))
 	accepted, err = p.Accepted(keyed, p.file.UUID, workflows.UpdateSkip)
 	require.NoError(t, err)
 	require.True(t, accepted, "after the end of the workflow")

@@ -11,6 +11,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/workflows"
 )
 
@@ -90,7 +91,7 @@ func (d Dispatcher) Wake(ctx context.Context, server ingest.Server) error {
 func (d Dispatcher) OpenIngests(ctx context.Context, fileUUIDs []string) ([]string, error) {
 	var open []string
 	for _, uuid := range fileUUIDs {
-		described, err := d.Temporal.DescribeWorkflowExecution(ctx, ingest.IngestWorkflowID(uuid), "")
+		described, err := d.Temporal.DescribeWorkflowExecution(ctx, temporalnames.IngestWorkflowID(uuid), "")
 		var notFound *serviceerror.NotFound
 		if errors.As(err, &notFound) {
 			continue

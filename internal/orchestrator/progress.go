@@ -12,6 +12,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/workflows"
 )
 
@@ -60,7 +61,7 @@ func (o Client) StartAudit(ctx context.Context, runUUID string) error {
 		return err
 	}
 	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: ingest.AuditWorkflowID(runUUID), TaskQueue: o.queue(), StaticSummary: "audit",
+		ID: temporalnames.AuditWorkflowID(runUUID), TaskQueue: o.queue(), StaticSummary: "audit",
 	}, workflows.NameAuditServers, workflows.AuditServersInput{RunUUID: runUUID})
 	return classify(err)
 }
@@ -71,7 +72,7 @@ func (o Client) AuditRunning(ctx context.Context, runUUID string) (bool, error) 
 	if err != nil {
 		return false, err
 	}
-	answer, err := c.DescribeWorkflowExecution(ctx, ingest.AuditWorkflowID(runUUID), "")
+	answer, err := c.DescribeWorkflowExecution(ctx, temporalnames.AuditWorkflowID(runUUID), "")
 	if err != nil {
 		return false, classify(err)
 	}
@@ -85,7 +86,7 @@ func (o Client) IngestProgress(ctx context.Context, fileUUID string) (Progress, 
 	if err != nil {
 		return Progress{}, false, err
 	}
-	answer, err := c.DescribeWorkflowExecution(ctx, ingest.IngestWorkflowID(fileUUID), "")
+	answer, err := c.DescribeWorkflowExecution(ctx, temporalnames.IngestWorkflowID(fileUUID), "")
 	if err != nil {
 		return Progress{}, false, classify(err)
 	}
@@ -104,7 +105,7 @@ func (o Client) progressOf(pending *workflowpb.PendingActivityInfo) Progress {
 		Running: pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED,
 		Paused:  pending.GetPaused(), Failure: causeOf(pending.GetLastFailure()),
 	}
-	if queue := pending.GetActivityOptions().GetTaskQueue().GetName(); queue != o.queue() && queue != ingest.TransferQueue(o.queue()) {
+	if queue := pending.GetActivityOptions().GetTaskQueue().GetName(); queue != o.queue() && queue != temporalnames.TransferQueue(o.queue()) {
 		progress.Host = queue
 	}
 	if next := pending.GetNextAttemptScheduleTime(); next != nil {

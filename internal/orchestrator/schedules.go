@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/workflows"
 )
 
@@ -33,9 +34,9 @@ const searchUsableTimeout = time.Minute
 
 func searchAttributes() map[string]enumspb.IndexedValueType {
 	return map[string]enumspb.IndexedValueType{
-		ingest.SearchServer: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
-		ingest.SearchStatus: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
-		ingest.SearchSize:   enumspb.INDEXED_VALUE_TYPE_INT,
+		temporalnames.SearchServer: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		temporalnames.SearchStatus: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+		temporalnames.SearchSize:   enumspb.INDEXED_VALUE_TYPE_INT,
 	}
 }
 
@@ -97,7 +98,7 @@ func (o Client) awaitUsable(ctx context.Context, namespace string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, searchUsableTimeout)
 	defer cancel()
-	query := fmt.Sprintf("%s = 'none' AND %s = 'none' AND %s = 0", ingest.SearchServer, ingest.SearchStatus, ingest.SearchSize)
+	query := fmt.Sprintf("%s = 'none' AND %s = 'none' AND %s = 0", temporalnames.SearchServer, temporalnames.SearchStatus, temporalnames.SearchSize)
 	for {
 		_, err := c.CountWorkflow(ctx, countRequest(namespace, query))
 		if err == nil {
@@ -132,7 +133,7 @@ const reconcileEvery = 10 * time.Minute
 // Scanning returns the schedule that scans due servers at the interval.
 func Scanning(every time.Duration) Recurring {
 	return Recurring{
-		ID: ingest.ScheduleID, WorkflowID: scheduledScanID, Workflow: workflows.NameScanAllServers, Every: every,
+		ID: temporalnames.ScheduleID, WorkflowID: scheduledScanID, Workflow: workflows.NameScanAllServers, Every: every,
 		Summary: "due servers",
 		Input:   workflows.ScanAllServersInput{Source: "schedule", Tick: every},
 	}
@@ -141,7 +142,7 @@ func Scanning(every time.Duration) Recurring {
 // Reconciling returns the schedule of reconciliations.
 func Reconciling() Recurring {
 	return Recurring{
-		ID: ingest.ReconcileScheduleID, WorkflowID: "reconcile/schedule", Workflow: workflows.NameReconcile, Every: reconcileEvery,
+		ID: temporalnames.ReconcileScheduleID, WorkflowID: "reconcile/schedule", Workflow: workflows.NameReconcile, Every: reconcileEvery,
 		Summary: "files without a workflow, orphaned bytes, missing objects",
 		Input:   workflows.ReconcileInput{},
 	}
@@ -201,7 +202,7 @@ func (r Recurring) options() client.ScheduleOptions {
 		Overlap:       enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
 		CatchupWindow: catchupWindow,
 		Action: &client.ScheduleWorkflowAction{
-			ID: r.WorkflowID, Workflow: r.Workflow, TaskQueue: ingest.TaskQueue, Args: []any{r.Input}, StaticSummary: r.Summary,
+			ID: r.WorkflowID, Workflow: r.Workflow, TaskQueue: temporalnames.TaskQueue, Args: []any{r.Input}, StaticSummary: r.Summary,
 		},
 	}
 }
@@ -211,7 +212,7 @@ func (r Recurring) options() client.ScheduleOptions {
 func (r Recurring) equals(schedule client.Schedule) bool {
 	action, ok := schedule.Action.(*client.ScheduleWorkflowAction)
 	return ok && schedule.Spec != nil && schedule.Policy != nil &&
-		action.TaskQueue == ingest.TaskQueue && action.StaticSummary == r.Summary && fmt.Sprint(action.Workflow) == r.Workflow &&
+		action.TaskQueue == temporalnames.TaskQueue && action.StaticSummary == r.Summary && fmt.Sprint(action.Workflow) == r.Workflow &&
 		len(schedule.Spec.Intervals) == 1 && schedule.Spec.Intervals[0].Every == r.Every && len(schedule.Spec.Calendars) == 0 &&
 		schedule.Policy.Overlap == enumspb.SCHEDULE_OVERLAP_POLICY_SKIP && schedule.Policy.CatchupWindow == catchupWindow
 }

@@ -20,6 +20,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/services"
 )
 
@@ -78,7 +79,7 @@ func TestScheduleChangesAndStaysPaused(t *testing.T) {
 	done, err := p.orchestrator().EnsureSchedule(ctx, orchestrator.Scanning(time.Hour))
 	require.NoError(t, err)
 	require.True(t, strings.HasPrefix(done, "created"), done)
-	schedule := temporal.ScheduleClient().GetHandle(ctx, ingest.ScheduleID)
+	schedule := temporal.ScheduleClient().GetHandle(ctx, temporalnames.ScheduleID)
 	require.NoError(t, schedule.Pause(ctx, client.SchedulePauseOptions{Note: "test"}))
 
 	done, err = p.orchestrator().EnsureSchedule(ctx, orchestrator.Scanning(2*time.Hour))

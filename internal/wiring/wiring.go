@@ -20,6 +20,7 @@ import (
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/sftp"
 	"stevedore/internal/store"
+	"stevedore/internal/temporalnames"
 )
 
 // maxConns bounds the database connections of a process. Workers have their own limit.
@@ -27,7 +28,7 @@ const maxConns = 4
 
 // Options are the settings that differ between processes. The zero value is for commands.
 type Options struct {
-	// TaskQueue is the workers' shared queue; default ingest.TaskQueue.
+	// TaskQueue is the workers' shared queue; default temporalnames.TaskQueue.
 	TaskQueue string
 	// StatementTimeout bounds each database statement; 0 means no bound, for audits and
 	// setup.
@@ -100,7 +101,7 @@ func New(cfg config.Config, log *slog.Logger, options Options) (*Parts, error) {
 		temporal: newLazy(func(ctx context.Context) (client.Client, error) {
 			return orchestrator.DialMeasured(ctx, cfg, log, options.Metrics)
 		}),
-		namespace: orchestrator.Namespace(cfg), taskQueue: cmp.Or(options.TaskQueue, ingest.TaskQueue),
+		namespace: orchestrator.Namespace(cfg), taskQueue: cmp.Or(options.TaskQueue, temporalnames.TaskQueue),
 	}, err
 }
 

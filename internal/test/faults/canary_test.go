@@ -34,6 +34,7 @@ import (
 	"stevedore/internal/credentials"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 	"stevedore/internal/wiring"
@@ -304,11 +305,11 @@ func (c *canaries) readTemporal(t *testing.T) {
 	require.NoError(t, err)
 	for _, server := range servers {
 		if !server.LastScanAt.IsZero() {
-			ids = append(ids, ingest.DiscoverWorkflowID(server.UUID))
+			ids = append(ids, temporalnames.DiscoverWorkflowID(server.UUID))
 		}
 	}
 	for _, file := range c.h.Files(t) {
-		ids = append(ids, ingest.IngestWorkflowID(file.UUID))
+		ids = append(ids, temporalnames.IngestWorkflowID(file.UUID))
 	}
 	for _, id := range ids {
 		description, err := c.h.Temporal.DescribeWorkflowExecution(c.h.Context(t), id, "")

@@ -16,6 +16,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 	"stevedore/workflows"
@@ -202,7 +203,7 @@ func (s *chaosRun) retry(t *testing.T, f ingest.File) {
 // scan starts a scan like the schedule. It may fail; the next one follows.
 func (s *chaosRun) scan(t *testing.T) {
 	_, _ = s.Temporal.ExecuteWorkflow(s.Context(t), client.StartWorkflowOptions{
-		ID: ingest.ScanWorkflowID(uuid.NewString()), TaskQueue: s.Queue,
+		ID: temporalnames.ScanWorkflowID(uuid.NewString()), TaskQueue: s.Queue,
 	}, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "schedule"})
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 )
 
@@ -137,7 +138,7 @@ func firstTime[T any](fn func(T)) (do func(T), calls *atomic.Int32) {
 // runningStep returns the pending step of the file in Temporal, with its attempt and last
 // failure. It is zero without one.
 func runningStep(t *testing.T, h *sandbox.Cluster, fileUUID string) (attempt int32, failure string) {
-	described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(fileUUID), "")
+	described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), temporalnames.IngestWorkflowID(fileUUID), "")
 	if err != nil {
 		return 0, ""
 	}

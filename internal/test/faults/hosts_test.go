@@ -13,6 +13,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 	"stevedore/workflows"
@@ -82,7 +83,7 @@ func TestASaturatedHostIsNotConsideredDead(t *testing.T) {
 	for _, f := range h.Files(t) {
 		h.AwaitIngest(t, f.UUID)
 		asked += timesScheduled(t, h, f.UUID, activities.NameCheckHost)
-		answer, err := h.Temporal.QueryWorkflow(h.Context(t), ingest.IngestWorkflowID(f.UUID), "", workflows.QueryStatus)
+		answer, err := h.Temporal.QueryWorkflow(h.Context(t), temporalnames.IngestWorkflowID(f.UUID), "", workflows.QueryStatus)
 		require.NoError(t, err)
 		var status workflows.IngestStatus
 		require.NoError(t, answer.Get(&status))
@@ -94,7 +95,7 @@ func TestASaturatedHostIsNotConsideredDead(t *testing.T) {
 
 // timesScheduled returns how often the file's workflow scheduled an activity.
 func timesScheduled(t *testing.T, h *sandbox.Cluster, fileUUID, name string) (n int) {
-	history := h.Temporal.GetWorkflowHistory(h.Context(t), ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := h.Temporal.GetWorkflowHistory(h.Context(t), temporalnames.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
 		require.NoError(t, err)
@@ -182,7 +183,7 @@ func TestFault59_TemporalUnavailable(t *testing.T) {
 
 // attempts returns the number of attempts of a step of the file.
 func attempts(t *testing.T, h *sandbox.Cluster, fileUUID, step string) (tried int32) {
-	history := h.Temporal.GetWorkflowHistory(h.Context(t), ingest.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := h.Temporal.GetWorkflowHistory(h.Context(t), temporalnames.IngestWorkflowID(fileUUID), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	scheduled := map[int64]string{}
 	for history.HasNext() {
 		event, err := history.Next()

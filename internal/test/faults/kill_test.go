@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 	"stevedore/workflows"
@@ -109,7 +110,7 @@ func killDuringFailure(t *testing.T, point string, size int, change func(*ingest
 	}
 	failed := h.Failed(t, acme.Path("a.bin"))
 	acme.Write(t, "a.bin.sha256", []byte(sandbox.Digest(content)+"  a.bin\n"))
-	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(failed.UUID), "", workflows.UpdateRetry,
+	require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), temporalnames.IngestWorkflowID(failed.UUID), "", workflows.UpdateRetry,
 		workflows.OperatorAction{From: ingest.FirstStep(failed.Mode), Actor: "ann", Reason: "a new checksum"}))
 	if strings.HasSuffix(point, "ready") {
 		first.RequireCrashed(t)

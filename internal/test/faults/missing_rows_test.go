@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 )
@@ -46,7 +47,7 @@ func TestFault73_BytesWithoutARowAreKept(t *testing.T) {
 			_, err := h.S3.Core.NewMultipartUpload(h.Context(t), h.S3.Bucket, stray, minio.PutObjectOptions{})
 			require.NoError(t, err)
 			if !hasWorkflow {
-				require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", "the test's"))
+				require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), temporalnames.IngestWorkflowID(file.UUID), "", "the test's"))
 			}
 
 			proxy.inject(nil, nil)

@@ -21,6 +21,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 	"stevedore/internal/wiring"
@@ -80,7 +81,7 @@ func TestADeadWorkerIsReported(t *testing.T) {
 
 	scan := uuid.NewString()
 	_, err = orchestrator.Client{Connect: func(context.Context) (client.Client, error) { return h.Temporal, nil }, TaskQueue: h.Queue}.
-		StartScan(h.Context(t), ingest.ScanWorkflowID(scan), workflows.ScanAllServersInput{Source: ingest.SourceManual}, 0)
+		StartScan(h.Context(t), temporalnames.ScanWorkflowID(scan), workflows.ScanAllServersInput{Source: ingest.SourceManual}, 0)
 	require.NoError(t, err)
 	require.True(t, has("/api/v1/scans/"+scan, "")(), "the heartbeat is fresh")
 	sandbox.Eventually(t, has("/api/v1/scans/"+scan, noWorker), 30*time.Second, 500*time.Millisecond, "the scan reports it")

@@ -11,7 +11,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/workflows"
 )
@@ -55,7 +55,7 @@ func TestFault61_AScheduleOverlaps(t *testing.T) {
 		Spec:    client.ScheduleSpec{Intervals: []client.ScheduleIntervalSpec{{Every: time.Second}}},
 		Overlap: enumspb.SCHEDULE_OVERLAP_POLICY_SKIP,
 		Action: &client.ScheduleWorkflowAction{
-			ID: ingest.ScanWorkflowID(uuid.NewString()), TaskQueue: h.Queue, Workflow: workflows.NameScanAllServers,
+			ID: temporalnames.ScanWorkflowID(uuid.NewString()), TaskQueue: h.Queue, Workflow: workflows.NameScanAllServers,
 			Args: []any{workflows.ScanAllServersInput{Source: "schedule"}},
 		},
 	})

@@ -13,6 +13,7 @@ import (
 
 	"stevedore/activities"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 	"stevedore/workflows"
@@ -131,7 +132,7 @@ func TestFault72_AForeignObjectIsNotAdopted(t *testing.T) {
 			h.Scan(t)
 			file := h.Failed(t, acme.Path("a.bin"))
 			require.Equal(t, ingest.KindConflict, file.ErrorKind, file.ErrorMessage)
-			require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), ingest.IngestWorkflowID(file.UUID), "", workflows.UpdateRetry,
+			require.NoError(t, h.Temporal.SignalWorkflow(h.Context(t), temporalnames.IngestWorkflowID(file.UUID), "", workflows.UpdateRetry,
 				workflows.OperatorAction{From: ingest.FirstStep(file.Mode), Actor: "ann", Reason: "once more"}))
 			sandbox.Eventually(t, func() bool { return sandbox.Count(h.Events(t, file.UUID), ingest.EventError) == 2 }, sandbox.Timeout, tick, "the second try does not fail")
 			assert.Equal(t, ingest.KindConflict, h.Failed(t, acme.Path("a.bin")).ErrorKind)

@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 )
@@ -158,7 +159,7 @@ func historyLengths(t *testing.T, h *sandbox.Cluster) map[string]int64 {
 	t.Helper()
 	lengths := map[string]int64{}
 	for _, f := range h.Files(t) {
-		described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(f.UUID), "")
+		described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), temporalnames.IngestWorkflowID(f.UUID), "")
 		var missing *serviceerror.NotFound
 		if errors.As(err, &missing) {
 			continue
@@ -171,7 +172,7 @@ func historyLengths(t *testing.T, h *sandbox.Cluster) map[string]int64 {
 
 func hasWorkflow(t *testing.T, h *sandbox.Cluster, fileUUID string) bool {
 	t.Helper()
-	_, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(fileUUID), "")
+	_, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), temporalnames.IngestWorkflowID(fileUUID), "")
 	var missing *serviceerror.NotFound
 	if errors.As(err, &missing) {
 		return false

@@ -8,6 +8,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/worker"
 	"stevedore/workflows"
@@ -60,7 +61,7 @@ func TestFault79_UpgradedInFlight(t *testing.T) {
 // runOf returns the current run of the file's workflow.
 func runOf(t *testing.T, h *sandbox.Cluster, fileUUID string) string {
 	t.Helper()
-	described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), ingest.IngestWorkflowID(fileUUID), "")
+	described, err := h.Temporal.DescribeWorkflowExecution(h.Context(t), temporalnames.IngestWorkflowID(fileUUID), "")
 	require.NoError(t, err)
 	return described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
 }
@@ -68,7 +69,7 @@ func runOf(t *testing.T, h *sandbox.Cluster, fileUUID string) string {
 // buildsOf returns the builds that have executed a run of the file's workflow, in order.
 func buildsOf(t *testing.T, h *sandbox.Cluster, fileUUID, run string) (builds []string) {
 	t.Helper()
-	history := h.Temporal.GetWorkflowHistory(h.Context(t), ingest.IngestWorkflowID(fileUUID), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	history := h.Temporal.GetWorkflowHistory(h.Context(t), temporalnames.IngestWorkflowID(fileUUID), run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for history.HasNext() {
 		event, err := history.Next()
 		require.NoError(t, err)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/services"
 )
 
@@ -19,7 +19,7 @@ func TestRecipesForBrokenServers(t *testing.T) {
 	gone.Kill(t)
 	h.ScanAndWait(t)
 
-	id := ingest.DiscoverWorkflowID(server.UUID)
+	id := temporalnames.DiscoverWorkflowID(server.UUID)
 	p.until(t, "list-broken", regexp.MustCompile(`Completed +`+id).MatchString)
 	assert.NotContains(t, p.run(t, "list-faults"), "DiscoverFiles")
 	result := p.run(t, "scan-result", "SERVER_UUID", server.UUID)

@@ -14,6 +14,7 @@ import (
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/sandbox"
 	"stevedore/internal/test/services"
 	"stevedore/workflows"
@@ -30,7 +31,7 @@ func newInstallation(t *testing.T) (*sandbox.Cluster, *person, orchestrator.Clie
 // which may be nil.
 func newInstallationWith(t *testing.T, wrap func(activities.Deps) activities.Deps) (*sandbox.Cluster, *person, orchestrator.Client) {
 	t.Helper()
-	h := &sandbox.Cluster{Sandbox: sandbox.New(t), Queue: ingest.TaskQueue}
+	h := &sandbox.Cluster{Sandbox: sandbox.New(t), Queue: temporalnames.TaskQueue}
 	var namespace string
 	h.Temporal, namespace = services.TemporalNamespace(t)
 	engine := orchestrator.Client{Connect: operations.Provide[client.Client](h.Temporal)}
@@ -98,14 +99,14 @@ func TestRecipesForSchedulesAndLostWorkflows(t *testing.T) {
 	// Without a running dispatcher, a reconciliation requeues the file, also after a
 	// cancellation. A dispatcher of a terminated scan ends at its next heartbeat; the
 	// fence guarantees that.
-	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), ingest.DiscoverWorkflowID(first.ServerUUID), "", "test"))
+	require.NoError(t, h.Temporal.TerminateWorkflow(h.Context(t), temporalnames.DiscoverWorkflowID(first.ServerUUID), "", "test"))
 	_, err = h.Store.RegisterDispatcher(h.Context(t), first.ServerUUID)
 	require.NoError(t, err)
 	p.run(t, "terminate", "FILE_UUID", first.UUID)
 	p.run(t, "cancel", "FILE_UUID", second.UUID)
 	cancelled := h.Failed(t, second.RemotePath)
 	assert.EqualValues(t, "cancelled", cancelled.ErrorKind)
-	assert.Error(t, h.Temporal.GetWorkflow(h.Context(t), ingest.IngestWorkflowID(second.UUID), "").Get(h.Context(t), nil))
+	assert.Error(t, h.Temporal.GetWorkflow(h.Context(t), temporalnames.IngestWorkflowID(second.UUID), "").Get(h.Context(t), nil))
 	p.run(t, "reconcile-trigger")
 	p.until(t, "list-reconciles", has("reconcile/schedule", "Completed"))
 	p.until(t, "reconcile-now", func(string) bool {

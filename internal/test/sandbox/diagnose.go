@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 )
 
 // logTimeout bounds the collection of diagnostics of a failed test.
@@ -43,7 +44,7 @@ func (h *Cluster) logScans(t testing.TB) {
 	defer cancel()
 	servers, _ := h.Store.Servers(ctx, "", 20)
 	for _, s := range servers {
-		h.logWorkflow(ctx, t, ingest.DiscoverWorkflowID(s.UUID))
+		h.logWorkflow(ctx, t, temporalnames.DiscoverWorkflowID(s.UUID))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"stevedore/activities"
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
+	"stevedore/internal/temporalnames"
 	"stevedore/internal/test/services"
 	"stevedore/worker"
 	"stevedore/workflows"
@@ -81,7 +82,7 @@ func (h *Cluster) Scan(t testing.TB) workflows.ScanSummary {
 // whose worker is killed meanwhile.
 func (h *Cluster) ScanAsync(t testing.TB) (summary func() workflows.ScanSummary) {
 	t.Helper()
-	h.LastScan = ingest.ScanWorkflowID(uuid.NewString())
+	h.LastScan = temporalnames.ScanWorkflowID(uuid.NewString())
 	run := h.start(t, h.LastScan, workflows.NameScanAllServers, workflows.ScanAllServersInput{Force: true, Source: "manual"})
 	return func() (summary workflows.ScanSummary) {
 		t.Helper()
@@ -94,7 +95,7 @@ func (h *Cluster) ScanAsync(t testing.TB) (summary func() workflows.ScanSummary)
 func (h *Cluster) AwaitScans(t testing.TB, summary workflows.ScanSummary) {
 	t.Helper()
 	for _, s := range summary.Servers {
-		_ = h.Temporal.GetWorkflow(h.Context(t), ingest.DiscoverWorkflowID(s.UUID), "").Get(h.Context(t), nil)
+		_ = h.Temporal.GetWorkflow(h.Context(t), temporalnames.DiscoverWorkflowID(s.UUID), "").Get(h.Context(t), nil)
 	}
 }
 
@@ -107,7 +108,7 @@ func (h *Cluster) ScanAndWait(t testing.TB) {
 // AwaitIngest waits until the file's workflow has ended.
 func (h *Cluster) AwaitIngest(t testing.TB, fileUUID string) {
 	t.Helper()
-	require.NoError(t, h.Temporal.GetWorkflow(h.Context(t), ingest.IngestWorkflowID(fileUUID), "").Get(h.Context(t), nil))
+	require.NoError(t, h.Temporal.GetWorkflow(h.Context(t), temporalnames.IngestWorkflowID(fileUUID), "").Get(h.Context(t), nil))
 }
 
 // start starts a workflow. It retries all errors, because an overloaded server returns
@@ -151,7 +152,7 @@ func (h *Cluster) Failed(t testing.TB, path string) ingest.File {
 func (h *Cluster) SendUpdate(t testing.TB, fileUUID, update string, d workflows.OperatorAction) error {
 	t.Helper()
 	handle, err := h.Temporal.UpdateWorkflow(h.Context(t), client.UpdateWorkflowOptions{
-		WorkflowID: ingest.IngestWorkflowID(fileUUID), UpdateName: update,
+		WorkflowID: temporalnames.IngestWorkflowID(fileUUID), UpdateName: update,
 		WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{d},
 	})
 	if err != nil {

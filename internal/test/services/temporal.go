@@ -16,8 +16,8 @@ import (
 	sdklog "go.temporal.io/sdk/log"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
+	"stevedore/internal/temporalnames"
 )
 
 // temporalTimeout is long because the server shares the machine with all tests.
@@ -54,9 +54,9 @@ func addSearchAttributes(ctx context.Context, t testing.TB, c client.Client) {
 		_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
 			Namespace: client.DefaultNamespace,
 			SearchAttributes: map[string]enumspb.IndexedValueType{
-				ingest.SearchServer: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
-				ingest.SearchStatus: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
-				ingest.SearchSize:   enumspb.INDEXED_VALUE_TYPE_INT,
+				temporalnames.SearchServer: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+				temporalnames.SearchStatus: enumspb.INDEXED_VALUE_TYPE_KEYWORD,
+				temporalnames.SearchSize:   enumspb.INDEXED_VALUE_TYPE_INT,
 			},
 		})
 		if err != nil && strings.Contains(err.Error(), "already exist") {
@@ -84,7 +84,7 @@ func TemporalNamespace(t testing.TB) (c client.Client, namespace string) {
 	registerNamespace(ctx, t, c, namespace)
 	// The caches of Temporal's services see a new namespace one after another.
 	retryUntilDone(ctx, t, "use namespace "+namespace, func() error {
-		_, err := c.DescribeTaskQueue(ctx, ingest.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
+		_, err := c.DescribeTaskQueue(ctx, temporalnames.TaskQueue, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
 		return err
 	})
 	return c, namespace

@@ -1,8 +1,10 @@
-package ingest
+// Package temporalnames has the names by which all processes find task queues, schedules,
+// workflows and search attributes in Temporal.
+package temporalnames
 
 import "strings"
 
-// Names shared by all code that starts, signals or finds workflows.
+// Task queue, schedules and search attributes.
 const (
 	// TaskQueue is the task queue of workflows and of activities that need no staging.
 	TaskQueue = "stevedore"
@@ -53,10 +55,3 @@ func AuditWorkflowID(runUUID string) string { return "audit/" + runUUID }
 
 // ScanWorkflowID returns the workflow id of a scan requested through the API.
 func ScanWorkflowID(requestUUID string) string { return "scan/" + requestUUID }
-
-// summaryBytes is Temporal's limit for a workflow's static summary.
-const summaryBytes = 400
-
-// Summary returns the path escaped for display and cut to the length of a Temporal
-// summary.
-func Summary(path string) string { return truncate(DisplayPath(path), summaryBytes) }
