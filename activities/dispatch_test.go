@@ -17,8 +17,8 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// fakeStarts mocks Temporal for a dispatcher. Started files run until the test ends them, or
-// as onStart defines.
+// fakeStarts is Temporal for a dispatcher. Started files are open until the test ends them, or
+// done when onStart returns. TestWorkflowsConform compares it with Temporal.
 type fakeStarts struct {
 	activities.Workflows
 	mu      sync.Mutex
@@ -37,6 +37,10 @@ func (s *fakeStarts) StartIngest(_ context.Context, _ ingest.Server, slot ingest
 	if s.onStart != nil {
 		return true, s.onStart(slot)
 	}
+	if s.open == nil {
+		s.open = map[string]bool{}
+	}
+	s.open[slot.File.UUID] = true
 	return true, nil
 }
 

@@ -103,7 +103,8 @@ func TestAnUnfinishedTryCountsItsFiles(t *testing.T) {
 	assert.Equal(t, ingest.ScanCounts{Seen: 4, New: 4}, scan.ScanCounts)
 }
 
-// fakeScans mocks Temporal for a pass.
+// fakeScans is Temporal for a pass; it refuses server-003. TestWorkflowsConform compares it with
+// Temporal.
 type fakeScans struct {
 	activities.Workflows
 	mu    sync.Mutex

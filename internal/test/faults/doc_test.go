@@ -1,6 +1,6 @@
-// Package faults injects faults into real services during ingests and audits the result.
-// docs/faults.md lists the faults with the numbers in the tests' names. Long tests run
-// under `make chaos` only.
+// Package faults breaks real services during ingests, in a sandbox, and checks that no file is
+// lost or stored twice. docs/faults.md lists the faults by the numbers in the tests' names. Long
+// tests run under `make chaos` only.
 package faults_test
 
 import (

@@ -1,5 +1,6 @@
-// Package sandbox provides a test with an isolated environment on real services: ledger, keyset,
-// bucket, queue, task queue, SFTP servers and workers. It audits the results at the end.
+// Package sandbox is for tests of whole ingests: it runs workers on a ledger, keyset, bucket,
+// queue, task queue and SFTP servers of the test's own. RequireExactlyOnce ends a test: each file
+// was stored and notified exactly once, and no connection is left.
 package sandbox
 
 import (

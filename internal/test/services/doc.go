@@ -1,6 +1,8 @@
-// Package services creates isolated resources on real services for a test: a database,
-// bucket, queue, task queue or server, removed when the test ends. The addresses of the
-// services come from the environment.
+// Package services provides a test with services of its own: a database, bucket, queue, task
+// queue, SFTP server or keyset, removed when the test ends. The services are real
+// ones, whose addresses `make test` sets in the environment, and doubles that inject faults.
+// docs/decisions/0052-doubles-pass-the-suite.md lists the suite that compares each double with
+// the real service.
 //
 // SFTP servers for tests:
 //
