@@ -1,6 +1,7 @@
 package credentials_test
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"testing"
@@ -78,7 +79,7 @@ type canaries struct{ kept []byte }
 func (c *canaries) KeysetCanary(context.Context) ([]byte, error) { return c.kept, nil }
 
 func (c *canaries) KeepKeysetCanary(_ context.Context, earlier, sealed []byte) ([]byte, error) {
-	if string(earlier) == string(c.kept) {
+	if c.kept == nil || bytes.Equal(earlier, c.kept) {
 		c.kept = sealed
 	}
 	return c.kept, nil

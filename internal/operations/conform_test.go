@@ -314,7 +314,7 @@ func (l conformLedger) conformCanary(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, value)
 	for _, c := range []struct{ earlier, sealed, kept string }{
-		{"", "a", "a"}, {"", "b", "a"}, {"b", "c", "a"}, {"a", "d", "d"}, {"a", "e", "d"},
+		{"gone", "a", "a"}, {"", "b", "a"}, {"b", "c", "a"}, {"a", "d", "d"}, {"a", "e", "d"},
 	} {
 		kept, err := l.KeepKeysetCanary(ctx, []byte(c.earlier), []byte(c.sealed))
 		require.NoError(t, err)
