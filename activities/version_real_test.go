@@ -275,9 +275,9 @@ func TestAListingNotesUnusualTimes(t *testing.T) {
 		"none.csv": "no modification time", "future.csv": "in the future",
 	} {
 		f := b.File(t, b.sshd.Path(name), func(f ingest.File) bool { return f.Status == ingest.StatusReady })
-		notes := f.SourceNotes(time.Now())
+		notes := f.Notes(time.Now())
 		require.Len(t, notes, 1)
-		assert.Contains(t, notes[0], note)
+		assert.Contains(t, notes[0].String(), note)
 	}
 }
 

@@ -79,18 +79,6 @@ func (p auditLogPage) targetHref(e ingest.AuditEntry) string {
 	return ""
 }
 
-// outcomeOf returns the badge of an entry's outcome.
-func outcomeOf(e ingest.AuditEntry) badge {
-	switch e.Outcome {
-	case ingest.ActionDone:
-		return badge{"good", "✓", "done"}
-	case ingest.ActionFailed:
-		return badge{"bad", "✕", "failed"}
-	default:
-		return badge{"idle", "?", "unknown"}
-	}
-}
-
 // entryDetails returns the changes of an entry and its other details, by name.
 func entryDetails(e ingest.AuditEntry) (list []ingest.DetailText) {
 	for _, change := range e.Changes() {

@@ -46,36 +46,21 @@ func (c *Console) audit(r *http.Request, v *view) (answer, error) {
 	return answer{title: v.T("Audits"), body: auditView(v, run, page)}, nil
 }
 
-// auditHealth returns the badge of an audit.
-func auditHealth(r ingest.AuditRun) badge {
-	switch {
-	case r.State == ingest.AuditRunning:
-		return badge{"idle", "…", "running"}
-	case r.State == ingest.AuditFailed:
-		return badge{"bad", "✕", "failed"}
-	case r.Discrepancies() > 0:
-		return badge{"warn", "!", "completed, with discrepancies"}
-	default:
-		return badge{"good", "✓", "completed, no discrepancies"}
-	}
-}
+// auditDiffers is the state of a completed audit that found discrepancies.
+const auditDiffers ingest.AuditState = "differs"
 
-// markWord labels a mark.
-func markWord(mark ingest.AuditMark) string {
-	switch mark {
-	case "-":
-		return "missing"
-	case "+":
-		return "extra"
-	default:
-		return "differs"
+// auditState returns the state of an audit.
+func auditState(r ingest.AuditRun) ingest.AuditState {
+	if r.State == ingest.AuditCompleted && r.Discrepancies() > 0 {
+		return auditDiffers
 	}
+	return r.State
 }
 
 // auditRow returns the row of an audit.
 func (v *view) auditRow(run ingest.AuditRun) row {
 	return row{href: "/audits/" + run.UUID, busy: run.State == ingest.AuditRunning, cells: []cell{
-		{v.T("State"), "", badgeOf(v, auditHealth(run))},
+		{v.T("State"), "", badgeOf(v, auditState(run))},
 		{v.T("Started"), "", linkTo("/audits/"+run.UUID, when(run.StartedAt))},
 		{v.T("Requested by"), "", text(ingest.DisplayPath(run.Actor))},
 		v.number(v.T("On servers"), run.Sources),
@@ -88,29 +73,13 @@ func (v *view) auditRow(run ingest.AuditRun) row {
 // discrepancyRow returns the row of a discrepancy.
 func (v *view) discrepancyRow(d ingest.Discrepancy) row {
 	return row{id: fmt.Sprintf("d-%d", d.Seq), cells: []cell{
-		{v.T("Type"), "", badgeOf(v, badge{"warn", string(d.Mark), markWord(d.Mark)})},
+		{v.T("Type"), "", badgeOf(v, d.Mark)},
 		{v.T("File or object"), "path", discrepancyItem(v, d)},
 		{v.T("Source"), "side", sideView(v, d.Sides.Source)},
 		{v.T("Ledger"), "side", sideView(v, d.Sides.Ledger)},
 		{v.T("Object"), "side", sideView(v, d.Sides.Object)},
 		{v.T("Notification"), "side", sideView(v, d.Sides.Notification)},
 	}}
-}
-
-// markOf returns the badge of one place.
-func markOf(s ingest.SideState) badge {
-	switch s {
-	case ingest.SideSame:
-		return badge{"good", "=", "present"}
-	case ingest.SideMissing:
-		return badge{"bad", "−", "missing"}
-	case ingest.SideExtra:
-		return badge{"warn", "+", "extra"}
-	case ingest.SideWrong:
-		return badge{"warn", "!", "differs"}
-	default:
-		return badge{"idle", "?", "not compared"}
-	}
 }
 
 // sideFacts returns the attributes of one place except checksum and time.

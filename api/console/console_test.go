@@ -441,7 +441,7 @@ func TestAFileShowsItsReasonForWaiting(t *testing.T) {
 	require.Contains(t, page, "http://temporal/namespaces/x/workflows/"+url.PathEscape(temporalnames.IngestWorkflowID("f1")))
 	require.Contains(t, page, `<a href="http://minio/browser/b/k" rel="noreferrer">`)
 	f.progress["f1"] = orchestrator.Progress{Step: ingest.StepUpload, Attempt: 2, Paused: true}
-	require.Contains(t, get(c, "/files/f1", "Accept-Language", "ru").Body.String(), "приостановлено в Temporal")
+	require.Contains(t, get(c, "/files/f1", "Accept-Language", "ru").Body.String(), "приостановлена в Temporal")
 }
 
 func TestFiltersAreKeptInTheAddress(t *testing.T) {
@@ -795,7 +795,7 @@ func TestSettingsAreTestedBeforeTheyAreSaved(t *testing.T) {
 	require.Equal(t, http.StatusOK, page.Code)
 	require.Equal(t, []string{"test settings true"}, f.done)
 	require.Equal(t, "canary", string(f.added.Credentials.Password))
-	for _, text := range []string{"SHA256:abc", "ssh-ed25519 AAAAkey", "a.csv", "Excluded by patterns: 3, e.g. b.tmp", "Unreadable folders: 1", `value="acme"`, "name of a file in progress, *.tmp", "waits for c.csv.done"} {
+	for _, text := range []string{"SHA256:abc", "ssh-ed25519 AAAAkey", "a.csv", "excluded by the patterns: 3, e.g. b.tmp", "Unreadable folders: 1", `value="acme"`, "name of a file in progress, *.tmp", "waits for c.csv.done"} {
 		require.Contains(t, page.Body.String(), text)
 	}
 	require.NotContains(t, page.Body.String(), "canary")
@@ -834,7 +834,7 @@ func TestScanShowsExcludedFiles(t *testing.T) {
 	f, c := full(ingest.RoleViewer)
 	f.scans[0].Excluded.Example, f.scans[0].RequestedBy = "b.tmp", "ann"
 	page := get(c, "/scans/1").Body.String()
-	for _, text := range []string{"Excluded by the patterns", "<code>b.tmp</code>", "ann", `<strong>3</strong>`} {
+	for _, text := range []string{"the patterns exclude everything: 3 entries, e.g. b.tmp", "ann"} {
 		require.Contains(t, page, text)
 	}
 	require.Equal(t, http.StatusNotFound, get(c, "/scans/x").Code)

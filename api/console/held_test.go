@@ -26,12 +26,12 @@ func TestHeldChanges(t *testing.T) {
 	f, c := full(ingest.RoleOperator)
 	f.servers[0].LastError, f.servers[0].HostKeys, f.servers[0].LastScanAt = "", []string{"key"}, noon
 	f.servers[0].Attention = ingest.Attention{
-		Held: ingest.HeldChanges{Files: 300, Parts: []ingest.HeldPart{{Shift: time.Hour, Files: 299}, {Others: true, Files: 1}, {Moved: true, Files: 2}}}, HeldReason: "300 known files look new <script>", Resent: 2, Note: "a note <script>",
+		Held: ingest.HeldChanges{Files: 300, Parts: []ingest.HeldPart{{Shift: time.Hour, Files: 299}, {Others: true, Files: 1}, {Moved: true, Files: 2}}}, HeldReason: "300 known files look new <script>", Resent: 2, LastScan: ingest.Scan{Note: "a note <script>"},
 	}
 	page := get(c, "/servers/acme").Body.String()
 	for _, text := range []string{
-		"300 changed files are held", "300 known files look new &lt;script&gt;", "2 unchanged files reappeared",
-		"Note of the last scan: a note &lt;script&gt;", `action="/servers/acme/changes"`,
+		"300 changed files are held", "300 known files look new &lt;script&gt;", "unchanged, after they were deleted or moved: 2",
+		"note of the scan: a note &lt;script&gt;", `action="/servers/acme/changes"`,
 		`<option value="1h0m0s">299: 1h0m0s</option>`, `<option value="others">1: others</option>`, `<option value="moved">2: moved</option>`,
 	} {
 		assert.Contains(t, page, text)

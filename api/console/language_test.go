@@ -21,7 +21,8 @@ import (
 )
 
 var (
-	usedText = regexp.MustCompile(`(?:\bT\(|\bnewError\([^"\n]*)"((?:[^"\\]|\\.)*)"`)
+	usedText = regexp.MustCompile(`(?:\bT\(|\bNotef\(|\bcount\([^"\n]*|\bFormat:\s+|\bnewError\([^"\n]*)"((?:[^"\\]|\\.|" ?\+\s+")*)"`)
+	joint    = regexp.MustCompile(`" ?\+\s+"`)
 	verb     = regexp.MustCompile(`%[%a-z]`)
 )
 
@@ -30,7 +31,7 @@ func used(t *testing.T) map[string]bool {
 	t.Helper()
 	keys := map[string]bool{}
 	var sources []string
-	for _, pattern := range []string{"*.go", "*.templ"} {
+	for _, pattern := range []string{"*.go", "*.templ", "../../internal/ingest/note.go", "../../internal/orchestrator/progress.go"} {
 		found, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		sources = append(sources, found...)
@@ -42,7 +43,7 @@ func used(t *testing.T) map[string]bool {
 		text, err := os.ReadFile(source)
 		require.NoError(t, err)
 		for _, found := range usedText.FindAllStringSubmatch(string(text), -1) {
-			key, err := strconv.Unquote(`"` + found[1] + `"`)
+			key, err := strconv.Unquote(`"` + joint.ReplaceAllString(found[1], "") + `"`)
 			require.NoError(t, err)
 			keys[key] = true
 		}
@@ -77,7 +78,7 @@ func used(t *testing.T) map[string]bool {
 	for _, name := range partNames {
 		keys[name] = true
 	}
-	for _, badge := range healthBadges {
+	for _, badge := range badges {
 		keys[badge.word] = true
 	}
 	for _, setting := range ingest.Settings {
@@ -89,7 +90,7 @@ func used(t *testing.T) map[string]bool {
 		}
 	}
 	for _, word := range []string{
-		"present", "differs", "not compared", "revoked", "expired", "valid", "done", "failed", "unknown", "completed, no discrepancies", "completed, with discrepancies", "missing", "extra", "differs", "rename", "overwrite", "keep", "%d min", "%d h", "%d s", "%d files requeued", "%d workflows restarted",
+		"rename", "overwrite", "keep", "%d min", "%d h", "%d s", "%d files requeued", "%d workflows restarted",
 		"%d uploads aborted", "%d staged files removed", "%d objects missing", "%d workers without heartbeat",
 	} {
 		keys[word] = true
@@ -177,7 +178,7 @@ func TestEveryTermOfTheDomainHasText(t *testing.T) {
 		assert.NotEmpty(t, eventNames[event], event)
 	}
 	for _, health := range ingest.Healths {
-		assert.NotEmpty(t, healthBadges[health].word, health)
+		assert.NotEmpty(t, badges[health].word, health)
 	}
 	for _, info := range ingest.Steps {
 		assert.NotEmpty(t, stepNames[info.Step], info.Step)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
+	"time"
 
 	"golang.org/x/text/language"
 
@@ -46,6 +48,18 @@ func (v *view) quote(headline, original string) notice {
 	return notice{text: headline, original: original}
 }
 
+// note returns the notice of a note.
+func (v *view) note(n ingest.Note) notice {
+	text := ingest.DisplayPath(v.T(n.Format, v.labels(n.Args)...))
+	if n.Original != "" {
+		text += ":"
+	}
+	if !v.translated() {
+		return plain(strings.TrimSpace(text + " " + ingest.DisplayPath(n.Original)))
+	}
+	return notice{text: text, original: n.Original}
+}
+
 // pageError is an error of the console; key is a text of the catalogue.
 type pageError struct {
 	key   string
@@ -57,12 +71,15 @@ func (t *pageError) Error() string { return fmt.Sprintf(t.key, t.args...) }
 
 func (t *pageError) Unwrap() error { return t.cause }
 
-// labels translates the roles among the arguments of a text.
+// labels formats the roles and durations among the arguments of a text.
 func (v *view) labels(args []any) []any {
 	args = slices.Clone(args)
 	for i, arg := range args {
-		if role, is := arg.(ingest.Role); is {
-			args[i] = v.T(string(role))
+		switch arg := arg.(type) {
+		case ingest.Role:
+			args[i] = v.T(string(arg))
+		case time.Duration:
+			args[i] = v.span(arg)
 		}
 	}
 	return args

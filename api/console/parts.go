@@ -20,9 +20,6 @@ func joined(types []ingest.EventType) string {
 	return strings.Join(names, " ")
 }
 
-// badge is a state as a symbol and a word; class colors it.
-type badge struct{ class, sign, word string }
-
 // signOf returns the symbol of a status, because color alone must not carry meaning.
 func signOf(s ingest.Status) string {
 	switch s {

@@ -1,7 +1,7 @@
 package console
 
 import (
-	"time"
+	"strings"
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/orchestrator"
@@ -21,30 +21,13 @@ func (v *view) step(s ingest.Step) string {
 	return string(s)
 }
 
-// attempt describes the current attempt, the time of the next one and the last failure.
-// It is empty while the first attempt runs.
+// attempt returns the notes of a running step as one notice.
 func (v *view) attempt(p orchestrator.Progress) (s notice) {
-	switch {
-	case p.Paused:
-		s.text = v.T("paused in Temporal")
-	case !p.NextTry.IsZero():
-		s.text = v.T("attempt %d, next try in %s", p.Attempt, v.span(max(0, p.NextTry.Sub(v.now).Round(time.Second))))
-	case p.Attempt > 1 && p.Running:
-		s.text = v.T("attempt %d running", p.Attempt)
-	case p.Attempt > 1:
-		s.text = v.T("attempt %d, waiting for a worker", p.Attempt)
-	case !p.Running:
-		return plain(v.T("waiting for a worker"))
-	default:
-		return notice{}
+	var texts []string
+	for _, note := range p.Notes(v.now) {
+		one := v.note(note)
+		texts, s.original = append(texts, one.text), one.original
 	}
-	if p.Failure == "" {
-		return s
-	}
-	s.text += v.T(", because:")
-	if !v.translated() {
-		return plain(s.text + " " + ingest.DisplayPath(p.Failure))
-	}
-	s.original = p.Failure
+	s.text = strings.Join(texts, ", ")
 	return s
 }

@@ -12,37 +12,9 @@ import (
 	"stevedore/internal/operations"
 )
 
-// serversPage is the content of the servers page.
-type serversPage struct {
-	servers []ingest.Server
-	facts   map[string]operations.ServerOverview
-}
-
 func (c *Console) servers(r *http.Request, v *view) (answer, error) {
-	servers, err := c.d.Operations.ListServers(r.Context())
-	if err != nil {
-		return answer{}, err
-	}
 	overview, err := c.d.Operations.Overview(r.Context())
-	if err != nil {
-		return answer{}, err
-	}
-	return answer{title: v.T("Servers"), body: serverList(v, serversPage{servers: servers, facts: byServer(overview)})}, nil
-}
-
-// overviewOf returns the overview of a server.
-func (p serversPage) overviewOf(s ingest.Server) operations.ServerOverview {
-	o := p.facts[s.UUID]
-	o.Server = s
-	return o
-}
-
-func byServer(o operations.Overview) map[string]operations.ServerOverview {
-	facts := map[string]operations.ServerOverview{}
-	for _, server := range o.Servers {
-		facts[server.Server.UUID] = server
-	}
-	return facts
+	return answer{title: v.T("Servers"), body: serverList(v, overview.Servers)}, err
 }
 
 // serverPage is the content of a server's page.
@@ -70,7 +42,9 @@ func (c *Console) showServer(r *http.Request, v *view, page serverPage) (answer,
 	if err != nil {
 		return answer{}, err
 	}
-	page.facts = byServer(overview)[page.server.UUID]
+	if i := slices.IndexFunc(overview.Servers, func(o operations.ServerOverview) bool { return o.Server.UUID == page.server.UUID }); i >= 0 {
+		page.facts = overview.Servers[i]
+	}
 	scans, err := c.d.Operations.ListScans(r.Context(), page.server.UUID, 0, 10)
 	if err != nil {
 		return answer{}, err
@@ -189,7 +163,7 @@ func (c *Console) removeServer(r *http.Request, v *view) (answer, error) {
 func (v *view) serverRow(o operations.ServerOverview, list bool) row {
 	s := o.Server
 	cells := []cell{
-		{v.T("State"), "", badgeOf(v, healthBadges[s.Health()])},
+		{v.T("State"), "", badgeOf(v, s.Health())},
 		{v.T("Name"), "", link("/servers/"+s.Name, s.Name)},
 		{v.T("Address"), "", text(addressOf(s))},
 		{v.T("Last scan"), "", when(s.LastScanAt)},
@@ -210,45 +184,12 @@ func addressOf(s ingest.Server) string {
 	return fmt.Sprintf("%s@%s:%d", ingest.DisplayPath(s.Username), ingest.DisplayPath(s.Host), s.Port)
 }
 
-// healthBadges are the badges of servers.
-var healthBadges = map[ingest.Health]badge{
-	ingest.HealthPaused:     {"paused", "⏸", "paused"},
-	ingest.HealthSuspended:  {"bad", "✕", "suspended"},
-	ingest.HealthUnpinned:   {"warn", "?", "host key not approved"},
-	ingest.HealthOverdue:    {"warn", "!", "scan overdue"},
-	ingest.HealthScanFailed: {"warn", "!", "scan failed"},
-	ingest.HealthUnread:     {"warn", "!", "unreadable folders"},
-	ingest.HealthHeld:       {"warn", "!", "changes held"},
-	ingest.HealthResent:     {"warn", "!", "files reappeared"},
-	ingest.HealthLeft:       {"warn", "!", "sources not removed"},
-	ingest.HealthNotScanned: {"idle", "○", "not scanned yet"},
-	ingest.HealthOK:         {"good", "✓", "healthy"},
-}
-
 // nextScan estimates the time until the next scheduled scan; 0 if none is due.
 func nextScan(s ingest.Server, now time.Time) time.Duration {
 	if !s.Active || s.State == ingest.ServerSuspended || s.LastScanAt.IsZero() {
 		return 0
 	}
 	return max(0, s.LastScanAt.Add(s.ScanInterval).Sub(now))
-}
-
-// remaining describes the ignored and undeleted entries of the server.
-func remaining(v *view, server ingest.Server) (lines []string) {
-	left := server.Left
-	if left.Sources > 0 {
-		lines = append(lines, v.T("Ingested files that could not be deleted or moved: %d", left.Sources))
-	}
-	if left.InProgress > 0 {
-		lines = append(lines, v.T("Ignored files in progress: %d", left.InProgress))
-	}
-	if left.Alone > 0 {
-		lines = append(lines, v.T("Done-markers and checksum files without their file: %d", left.Alone))
-	}
-	if left.Stale(v.now) {
-		lines = append(lines, v.T("%s counts as in progress since %s; if it is complete, change the names of files in progress", left.Oldest, v.span(v.now.Sub(left.OldestSince))))
-	}
-	return lines
 }
 
 // shown reports whether the page of a server lists the setting: advanced settings only

@@ -74,7 +74,7 @@ func (c *Console) revokeToken(r *http.Request, v *view) (answer, error) {
 
 // tokenRow returns the row of a token.
 func (v *view) tokenRow(t ingest.Token) row {
-	state := tokenState(t, v.now)
+	state := t.State(v.now)
 	return row{cells: []cell{
 		{v.T("State"), "", badgeOf(v, state)},
 		{v.T("Name"), "", text(t.Name)},
@@ -82,18 +82,6 @@ func (v *view) tokenRow(t ingest.Token) row {
 		{v.T("Expires"), "", when(t.ExpiresAt)},
 		{v.T("Last used"), "", when(t.LastUsedAt)},
 		{v.T("Created"), "", tokenCreated(v, t)},
-		{v.T("Revoke"), "tick", optional(state.class == "good", revokeButton(v, t.Name))},
+		{v.T("Revoke"), "tick", optional(state == ingest.TokenValid, revokeButton(v, t.Name))},
 	}}
-}
-
-// tokenState returns the badge of a token.
-func tokenState(t ingest.Token, now time.Time) badge {
-	switch {
-	case !t.RevokedAt.IsZero():
-		return badge{"idle", "⊘", "revoked"}
-	case !t.ExpiresAt.IsZero() && !t.ExpiresAt.After(now):
-		return badge{"idle", "–", "expired"}
-	default:
-		return badge{"good", "✓", "valid"}
-	}
 }

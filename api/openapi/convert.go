@@ -33,7 +33,7 @@ func FromFile(f ingest.File) File {
 		Status:           FileStatus(f.Status),
 		FileHash:         orNull(f.Hash), HashAlgo: orNull(f.HashAlgo),
 		Mode: orNull(string(f.Mode)), Bucket: orNull(f.Bucket), ObjectKey: orNull(f.ObjectKey), ObjectChecksum: orNull(f.Checksum),
-		WaitsFor: waitsFor(f), SourceLeft: orNull(ingest.DisplayPath(f.SourceLeft)), Notes: orEmpty(f.SourceNotes(time.Now())),
+		WaitsFor: waitsFor(f), SourceLeft: orNull(ingest.DisplayPath(f.SourceLeft)), Notes: List(f.Notes(time.Now()), ingest.Note.String),
 		ErrorStep: orNull(string(f.ErrorStep)), ErrorKind: orNull(string(f.ErrorKind)), ErrorMessage: orNull(f.ErrorMessage),
 		CreatedAt: f.CreatedAt.UTC(), UpdatedAt: f.UpdatedAt.UTC(), CompletedAt: timeOrNull(f.CompletedAt),
 		WorkflowID: temporalnames.IngestWorkflowID(f.UUID),
@@ -44,6 +44,7 @@ func FromFile(f ingest.File) File {
 func FromProgress(p orchestrator.Progress) *Progress {
 	shown := &Progress{
 		Step: string(p.Step), Attempt: p.Attempt, Running: p.Running, Paused: p.Paused, NextAttemptAt: timeOrNull(p.NextTry), Failure: orNull(p.Failure), Host: orNull(p.Host),
+		Notes: List(p.Notes(time.Now()), ingest.Note.String),
 	}
 	if p.Total > 0 {
 		shown.DoneBytes, shown.TotalBytes = &p.Done, &p.Total
@@ -78,8 +79,7 @@ func FromServer(s ingest.Server) Server {
 		IsActive: s.Active, State: string(s.State), Health: ServerHealth(s.Health()), LastError: orNull(s.LastError),
 		UnreadableFolders: s.Unread.Count, Unreadable: fromUnread(s.Unread), LastScanAt: timeOrNull(s.LastScanAt),
 		SourcesLeft: s.Left.Sources, InProgress: s.Left.InProgress, Alone: s.Left.Alone,
-		OldestAside: orNull(s.Left.Oldest), OldestAsideSince: timeOrNull(s.Left.OldestSince),
-		LastScanNote: orNull(s.Attention.Note), PutOff: orNull(s.Attention.Deferred),
+		Notes:       List(s.Notes(), ingest.Note.String),
 		HeldChanges: s.Attention.Held.Files, HeldReason: orNull(s.Attention.HeldReason), ResentFiles: s.Attention.Resent,
 		CreatedAt: s.CreatedAt.UTC(), UpdatedAt: s.UpdatedAt.UTC(),
 	}

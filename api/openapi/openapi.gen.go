@@ -249,6 +249,30 @@ func (e FileStatus) Valid() bool {
 	}
 }
 
+// Defines values for ListingState.
+const (
+	ListingCompleted  ListingState = "completed"
+	ListingFailed     ListingState = "failed"
+	ListingIncomplete ListingState = "incomplete"
+	ListingRunning    ListingState = "running"
+)
+
+// Valid indicates whether the value is a known member of the ListingState enum.
+func (e ListingState) Valid() bool {
+	switch e {
+	case ListingCompleted:
+		return true
+	case ListingFailed:
+		return true
+	case ListingIncomplete:
+		return true
+	case ListingRunning:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LivenessStatus.
 const (
 	Alive LivenessStatus = "alive"
@@ -1126,8 +1150,8 @@ type Listing struct {
 	InProgress int64 `json:"in_progress"`
 	New        int64 `json:"new"`
 
-	// Note Note of the listing; not a failure.
-	Note *string `json:"note"`
+	// Notes What the listing did not record, and why; not failures.
+	Notes []string `json:"notes"`
 
 	// Rejected Entries with unsafe names.
 	Rejected int64 `json:"rejected"`
@@ -1147,9 +1171,15 @@ type Listing struct {
 	Source    *string   `json:"source"`
 	StartedAt time.Time `json:"started_at"`
 
+	// State `incomplete` if folders could not be read.
+	State ListingState `json:"state"`
+
 	// Unreadable At most 100 unreadable folders.
 	Unreadable []UnreadableFolder `json:"unreadable"`
 }
+
+// ListingState `incomplete` if folders could not be read.
+type ListingState string
 
 // Liveness defines model for Liveness.
 type Liveness struct {
@@ -1287,6 +1317,9 @@ type Progress struct {
 
 	// NextAttemptAt Start of the next attempt; null while one runs.
 	NextAttemptAt *time.Time `json:"next_attempt_at"`
+
+	// Notes The attempt with the reason why it waits, and the last failure, as text; empty while the first attempt runs.
+	Notes []string `json:"notes"`
 
 	// Paused An operator has paused the step in Temporal.
 	Paused bool `json:"paused"`
@@ -1537,13 +1570,10 @@ type Server struct {
 	IsActive bool `json:"is_active"`
 
 	// Jump Name of another server that is the jump host; empty: none.
-	Jump       string     `json:"jump"`
-	LastError  *string    `json:"last_error"`
-	LastScanAt *time.Time `json:"last_scan_at"`
-
-	// LastScanNote Note of the latest listing; not a failure.
-	LastScanNote     *string `json:"last_scan_note"`
-	LegacyAlgorithms bool    `json:"legacy_algorithms"`
+	Jump             string     `json:"jump"`
+	LastError        *string    `json:"last_error"`
+	LastScanAt       *time.Time `json:"last_scan_at"`
+	LegacyAlgorithms bool       `json:"legacy_algorithms"`
 
 	// LoginTimeout Timeout from the first byte to the ready SFTP channel; 0s means the worker's default.
 	//
@@ -1573,20 +1603,16 @@ type Server struct {
 	Moved string `json:"moved"`
 	Name  string `json:"name"`
 
-	// OldestAside The name among these that has been unchanged for the longest time.
-	OldestAside      *string    `json:"oldest_aside"`
-	OldestAsideSince *time.Time `json:"oldest_aside_since"`
+	// Notes What operators should know about the server and its latest scan, the most urgent first.
+	Notes []string `json:"notes"`
 
 	// OnCollision rename, overwrite or keep
 	OnCollision string `json:"on_collision"`
 	Port        int    `json:"port"`
 
 	// Proxy socks5://host:port or http://host:port; empty: none.
-	Proxy string `json:"proxy"`
-
-	// PutOff Number of deferred files and the reason of one of them; null if there are none.
-	PutOff   *string `json:"put_off"`
-	ReadOnce bool    `json:"read_once"`
+	Proxy    string `json:"proxy"`
+	ReadOnce bool   `json:"read_once"`
 
 	// Resent A file that reappears unchanged after it was deleted or moved: `show` reports it, `deliver` ingests it again; default show.
 	Resent string `json:"resent"`

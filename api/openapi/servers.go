@@ -76,7 +76,7 @@ func FromListing(s ingest.Scan) Listing {
 		Excluded: s.Excluded.Count, ExcludedExample: orNull(s.Excluded.Example),
 		ID: s.ID, Server: s.ServerName, ServerUUID: s.ServerUUID, StartedAt: s.StartedAt.UTC(), FinishedAt: timeOrNull(s.FinishedAt),
 		Seen: s.Seen, New: s.New, Settling: s.Settling, Rejected: s.Rejected, Errors: s.Errors, InProgress: s.InProgress, Alone: s.Alone,
-		Unreadable: fromUnread(s.Unread), Error: orNull(s.Error), Note: orNull(s.Note),
+		Unreadable: fromUnread(s.Unread), State: ListingState(s.State()), Error: orNull(s.Error), Notes: List(s.Notes(), ingest.Note.String),
 	}
 }
 

@@ -268,19 +268,18 @@ func TestWatchPrintsChanges(t *testing.T) {
 
 func TestFileProgress(t *testing.T) {
 	t.Parallel()
-	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	file := openapi.FromFile(ingest.File{Status: ingest.StatusDownloading})
-	waits := orchestrator.Progress{Attempt: 3, NextTry: now.Add(12 * time.Second), Failure: "the server hung up\x1b[2J"}
+	waits := orchestrator.Progress{Attempt: 3, NextTry: time.Now().Add(-time.Second), Failure: "the server hung up\x1b[2J"}
 	for want, p := range map[string]orchestrator.Progress{
-		`attempt 3, next try in 12s, because: the server hung up\x1b[2J`: waits,
-		"attempt 1": {Attempt: 1, Running: true},
+		`attempt 3, next try in 0s, because: the server hung up\x1b[2J`: waits,
+		"download": {Step: "download", Attempt: 1, Running: true},
 		"50%, 1.0 KiB/s, 1s left, attempt 2, because: cut": {Attempt: 2, Running: true, Done: 1024, Total: 2048, Rate: 1024, Failure: "cut"},
-		"attempt 2 waits for a worker":                     {Attempt: 2},
+		"attempt 2, waiting for a worker":                  {Attempt: 2},
 		"attempt 2, paused in Temporal, because: cut":      {Attempt: 2, Paused: true, Failure: "cut"},
 	} {
-		require.Equal(t, want, fileProgress(file, openapi.FromProgress(p), now))
+		require.Equal(t, want, fileProgress(file, openapi.FromProgress(p)))
 	}
-	require.Equal(t, "-", fileProgress(file, nil, now))
-	require.Equal(t, "denied", fileProgress(openapi.FromFile(ingest.File{Status: ingest.StatusError, ErrorMessage: "denied"}), nil, now))
-	require.Equal(t, "waits for a.done", fileProgress(openapi.FromFile(ingest.File{Status: ingest.StatusDiscovered, WaitsFor: "a.done"}), nil, now))
+	require.Equal(t, "-", fileProgress(file, nil))
+	require.Equal(t, "denied", fileProgress(openapi.FromFile(ingest.File{Status: ingest.StatusError, ErrorMessage: "denied"}), nil))
+	require.Equal(t, "waits for a.done", fileProgress(openapi.FromFile(ingest.File{Status: ingest.StatusDiscovered, WaitsFor: "a.done"}), nil))
 }

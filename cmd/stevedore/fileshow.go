@@ -59,7 +59,7 @@ step with the attempt and the time and reason of the next one, and its history.
 			if progress, running := api.Progress(ctx, []openapi.File{file})[file.FileUUID]; running {
 				result.Progress = &progress
 			}
-			return a.show(result, func(t *table) { result.rows(t, a.now()) })
+			return a.show(result, func(t *table) { result.rows(t) })
 		}),
 	}
 	cmd.Flags().BoolVar(&watch, "watch", false, "print events until the file has ended or failed")
@@ -79,7 +79,7 @@ func (a *app) workflowURL(workflowID string) string {
 }
 
 // rows adds the file and its history to a table.
-func (f fileResult) rows(t *table, now time.Time) {
+func (f fileResult) rows(t *table) {
 	t.row("uuid", f.FileUUID)
 	t.row("server", safe(f.Server))
 	t.row("path", safe(f.RemotePath))
@@ -101,7 +101,7 @@ func (f fileResult) rows(t *table, now time.Time) {
 	t.row("workflow", f.WorkflowID)
 	t.optional("", f.WorkflowURL)
 	if p := f.Progress; p != nil {
-		t.row("step", p.Step+", "+attempt(*p, now))
+		t.row("step", safe(strings.Join(append([]string{p.Step}, p.Notes...), ", ")))
 		if p.TotalBytes != nil {
 			t.row("progress", fmt.Sprintf("%s (%s of %s)", transferred(*p), size(value(p.DoneBytes)), size(*p.TotalBytes)))
 		}
@@ -134,7 +134,7 @@ func details(values map[string]any) string {
 
 // fileProgress describes the running step of a file, or the reason why it waits, for one
 // cell of a table. p is nil without a running step.
-func fileProgress(f openapi.File, p *openapi.Progress, now time.Time) string {
+func fileProgress(f openapi.File, p *openapi.Progress) string {
 	switch {
 	case f.SourceLeft != nil:
 		return "source left: " + safe(*f.SourceLeft)
@@ -145,7 +145,7 @@ func fileProgress(f openapi.File, p *openapi.Progress, now time.Time) string {
 	case p == nil:
 		return "-"
 	}
-	return strings.Join(nonEmpty(transferred(*p), attempt(*p, now)), ", ")
+	return safe(strings.Join(append(nonEmpty(p.Step, transferred(*p)), p.Notes...), ", "))
 }
 
 // transferred returns the percentage, the rate and the remaining time of a step; empty
@@ -163,21 +163,4 @@ func transferred(p openapi.Progress) string {
 		parts = append(parts, (time.Duration(*p.EtaSeconds)*time.Second).String()+" left")
 	}
 	return strings.Join(parts, ", ")
-}
-
-// attempt returns the number of the attempt, the time of the next one and the last error.
-func attempt(p openapi.Progress, now time.Time) string {
-	text := fmt.Sprintf("attempt %d", p.Attempt)
-	switch {
-	case p.Paused:
-		text += ", paused in Temporal"
-	case p.NextAttemptAt != nil:
-		text += fmt.Sprintf(", next try in %s", max(0, p.NextAttemptAt.Sub(now).Round(time.Second)))
-	case !p.Running:
-		text += " waits for a worker"
-	}
-	if p.Failure != nil {
-		text += ", because: " + safe(*p.Failure)
-	}
-	return text
 }

@@ -89,36 +89,14 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.Sc
 	return result.err(servers)
 }
 
-// shownUnreadable bounds the printed unreadable folders of one server.
-const shownUnreadable = 10
-
 func (a *app) rowsOfScan(t *table, scan openapi.Scan, servers []openapi.Server) {
 	for _, server := range scan.Servers {
-		result := "ok"
-		if server.State == openapi.ScanFailed {
-			result = "FAILED: " + safe(a.cause(server.Server, value(server.Error)))
-		}
-		t.cells(cell{"SERVER", safe(server.Server)}, cell{"FILES", counts(server.Files)}, cell{"RESULT", result})
+		t.cells(cell{"SERVER", safe(server.Server)}, cell{"FILES", counts(server.Files)}, cell{"RESULT", a.result(string(server.State), server.Server, server.Error)})
 	}
 	t.begin()
 	for _, server := range servers {
-		for _, text := range unreadable(server.Unreadable, server.UnreadableFolders, shownUnreadable) {
-			t.row(safe(server.Name), "unreadable", safe(text))
-		}
+		rowsOfNotes(t, safe(server.Name), server.Notes, server.Unreadable)
 	}
-}
-
-// unreadable describes up to limit of the folders that could not be read, and counts the
-// others of the total.
-func unreadable(folders []openapi.UnreadableFolder, total int64, limit int) (texts []string) {
-	folders = folders[:min(len(folders), limit)]
-	for _, f := range folders {
-		texts = append(texts, f.Path+" "+f.Reason)
-	}
-	if more := total - int64(len(folders)); more > 0 {
-		texts = append(texts, "and "+ingest.Counted(more, "more folder", "more folders"))
-	}
-	return texts
 }
 
 // err returns nil when nothing is left. Otherwise the message lists all that is left, and

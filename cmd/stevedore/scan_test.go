@@ -95,9 +95,9 @@ func TestScanWaitShowsUnreadFolders(t *testing.T) {
 		}
 		require.Equal(t, exitPermanent, got.code, got.errors)
 		require.Contains(t, got.errors, fmt.Sprintf("%d folder(s) could not be read: `stevedore server show acme`", folders))
-		require.Regexp(t, `acme +unreadable +/in/01 may not be read by user u`, got.out)
+		require.Regexp(t, `acme +/in/01 may not be read by user u`, got.out)
 		require.NotContains(t, got.out, "\x1b")
-		require.Equal(t, folders == 25, strings.Contains(got.out, "and 15 more folders"))
+		require.Contains(t, got.out, fmt.Sprintf("folders that could not be read: %d", folders))
 
 		got = execute(t, ops, args("scan", "--wait", "-o", "json"))
 		var result scanResult

@@ -41,19 +41,15 @@ show ID" shows what was skipped and why.`,
 }
 
 func (a *app) listingCells(l openapi.Listing) []cell {
-	result := "ok"
-	switch {
-	case l.Error != nil:
-		result = "FAILED: " + safe(a.cause(l.Server, *l.Error))
-	case l.FinishedAt == nil:
-		result = "running"
-	case l.Errors > 0:
-		result = ingest.Counted(l.Errors, "unreadable folder", "unreadable folders")
-	}
 	return []cell{
 		{"ID", fmt.Sprint(l.ID)}, {"SERVER", safe(l.Server)}, {"STARTED", a.when(l.StartedAt)}, {"BY", dash(requester(l))}, {"SEEN", fmt.Sprint(l.Seen)},
-		{"NEW", fmt.Sprint(l.New)}, {"SETTLING", fmt.Sprint(l.Settling)}, {"EXCLUDED", fmt.Sprint(l.Excluded)}, {"RESULT", result},
+		{"NEW", fmt.Sprint(l.New)}, {"SETTLING", fmt.Sprint(l.Settling)}, {"EXCLUDED", fmt.Sprint(l.Excluded)}, {"RESULT", a.result(string(l.State), l.Server, l.Error)},
 	}
+}
+
+// result returns the state of a scan of a server with the cause of a failure.
+func (a *app) result(state, server string, failure *string) string {
+	return strings.Join(nonEmpty(state, safe(a.cause(server, value(failure)))), ": ")
 }
 
 // requester returns the name of the token that requested a scan, or else its source.
@@ -157,25 +153,6 @@ func (a *app) rowsOfListings(t *table, r scanShowResult) {
 	t.text("")
 	t.begin()
 	for _, l := range r.Listings {
-		for _, note := range skipped(l) {
-			t.row(safe(l.Server), safe(note))
-		}
+		rowsOfNotes(t, safe(l.Server), l.Notes, l.Unreadable)
 	}
-}
-
-// skipped describes the entries that a scan did not record, and why.
-func skipped(l openapi.Listing) (notes []string) {
-	add := func(n int64, one, several string) {
-		if n > 0 {
-			notes = append(notes, ingest.Counted(n, one, several))
-		}
-	}
-	excluded := ingest.Unmatched{Count: l.Excluded, Example: value(l.ExcludedExample)}.Note(l.Seen)
-	if !strings.Contains(value(l.Note), excluded) {
-		notes = append(notes, excluded)
-	}
-	add(l.InProgress, "file in progress is skipped", "files in progress are skipped")
-	add(l.Alone, "done-marker or checksum file without a file is skipped", "done-markers and checksum files without a file are skipped")
-	add(l.Rejected, "entry with an unsafe name or kind is rejected", "entries with unsafe names or kinds are rejected")
-	return slices.Concat(notes, unreadable(l.Unreadable, l.Errors, shownUnreadable), nonEmpty(value(l.Note)))
 }

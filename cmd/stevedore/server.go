@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -99,15 +97,12 @@ func (a *app) showServer(s openapi.Server) error {
 		t.row("health", string(s.Health))
 		t.row("last scan", clock(value(s.LastScanAt)))
 		t.row("last error", dash(value(s.LastError)))
-		rowsOfAttention(t, s, a.now())
+		rowsOfNotes(t, "note", s.Notes, s.Unreadable)
 		t.row("address", address(s))
 		t.row("username", safe(s.Username))
 		t.row("credentials", credentials(s))
 		for _, key := range s.HostKeys {
 			t.row("host key", key.Fingerprint+"  "+safe(key.Key))
-		}
-		if len(s.HostKeys) == 0 {
-			t.row("host key", "none pinned: run `stevedore server test "+s.Name+"`")
 		}
 		settings := settingsOf(s)
 		for _, setting := range ingest.Settings {
@@ -119,29 +114,14 @@ func (a *app) showServer(s openapi.Server) error {
 	})
 }
 
-// rowsOfAttention adds rows for what may need an operator.
-func rowsOfAttention(t *table, s openapi.Server, now time.Time) {
-	optional := func(name string, n int64, format string, args ...any) {
-		if n > 0 {
-			t.row(name, safe(fmt.Sprintf(format, args...)))
-		}
+// rowsOfNotes adds rows for the notes and the unreadable folders of a server or scan.
+func rowsOfNotes(t *table, name string, notes []string, unreadable []openapi.UnreadableFolder) {
+	for _, note := range notes {
+		t.row(name, safe(note))
 	}
-	for _, text := range unreadable(s.Unreadable, s.UnreadableFolders, len(s.Unreadable)) {
-		t.row("unreadable", safe(text))
+	for _, f := range unreadable {
+		t.row(name, safe(f.Path+" "+f.Reason))
 	}
-	optional("sources left", s.SourcesLeft, "%d ingested files are still on the server: `stevedore file list --left` shows why", s.SourcesLeft)
-	optional("in progress", s.InProgress, "%d names of files in progress are skipped", s.InProgress)
-	optional("without a file", s.Alone, "%d done-markers and checksum files are skipped", s.Alone)
-	left := ingest.ServerLeft{Oldest: value(s.OldestAside), OldestSince: value(s.OldestAsideSince)}
-	if left.Stale(now) {
-		t.row("skipped", fmt.Sprintf("%s has been on the server since %s: change --in-progress-names if it is a delivery", safe(left.Oldest), clock(left.OldestSince)))
-	}
-	if s.HeldReason != nil {
-		t.row("held changes", safe(*s.HeldReason)+": run `stevedore server changes "+s.Name+"`")
-	}
-	optional("delivered again", s.ResentFiles, "%s on the server again, unchanged, after being deleted or moved", ingest.Counted(s.ResentFiles, "file is", "files are"))
-	t.optional("deferred", value(s.PutOff))
-	t.optional("scan note", value(s.LastScanNote))
 }
 
 func address(s openapi.Server) string { return safe(net.JoinHostPort(s.Host, strconv.Itoa(s.Port))) }

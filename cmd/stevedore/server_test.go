@@ -64,7 +64,7 @@ func TestServerAddTestSavesNothing(t *testing.T) {
 	got := execute(t, ops, line, stdin("secret\n"))
 	require.Equal(t, exitOK, got.code, got.errors)
 	require.Contains(t, got.out, "2 files match")
-	require.Contains(t, got.out, "1 entry is excluded by the patterns, e.g. /in/a.bak")
+	require.Contains(t, got.out, "excluded by the patterns: 1, e.g. /in/a.bak")
 	require.True(t, ops.asked.Sample)
 	require.Equal(t, "secret", string(ops.draft.Credentials.Password))
 	require.Equal(t, []string{"*.csv"}, ops.draft.Server.Include)
@@ -117,7 +117,7 @@ func TestServerChanges(t *testing.T) {
 	require.Equal(t, exitOK, got.code, got.errors)
 	require.Equal(t, testUUID+" same-1h summer time", ops.changes)
 	got = execute(t, ops, args("server", "show", "acme"))
-	require.Contains(t, got.out, "300 known files look new: run `stevedore server changes acme`")
+	require.Contains(t, got.out, "changed files: 300 known files look new; run `stevedore server changes acme`")
 }
 
 func TestServerEditSendsOnlyGivenSettings(t *testing.T) {

@@ -120,8 +120,11 @@ func rowsOfDetails(t *table, test openapi.ServerTest) {
 	t.row("files", fmt.Sprintf("%s%s, %d rejected, %s", least, ingest.Counted(s.Taken, "file matches", "files match"), s.Rejected,
 		ingest.Counted(s.Unreadable, "unreadable folder", "unreadable folders")))
 	excluded := ingest.Unmatched{Count: s.LeftOut, Example: value(s.LeftOutExample)}
-	for _, line := range append(nonEmpty(excluded.Note(s.Taken)), s.Paths...) {
-		t.row("", safe(line))
+	if excluded.Count > 0 {
+		t.row("", excluded.Note(s.Taken).String())
+	}
+	for _, path := range s.Paths {
+		t.row("", safe(path))
 	}
 	label := "not taken"
 	for _, e := range s.Omitted {

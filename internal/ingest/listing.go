@@ -1,9 +1,6 @@
 package ingest
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
 // ListRequest is a request to list a server.
 type ListRequest struct {
@@ -41,20 +38,6 @@ func (u *Unmatched) Add(path string, o Omission) {
 	}
 	if u.Count++; u.Count == 1 {
 		u.Example = DisplayPath(path)
-	}
-}
-
-// Note returns a sentence about the excluded entries of a listing with the
-// number of matched entries; empty when none is excluded. It warns when the globs
-// exclude everything, which is probably a mistake.
-func (u Unmatched) Note(matched int64) string {
-	switch {
-	case u.Count == 0:
-		return ""
-	case matched == 0:
-		return fmt.Sprintf("the patterns exclude everything, %s, e.g. %s: check --include and --exclude", Counted(u.Count, "entry", "entries"), u.Example)
-	default:
-		return fmt.Sprintf("%s excluded by the patterns, e.g. %s", Counted(u.Count, "entry is", "entries are"), u.Example)
 	}
 }
 

@@ -145,35 +145,6 @@ func AlwaysChanged(tries int, last string) string {
 		"ask the partner, or, if reading changes the time, %s", tries, last, identityAdvice)
 }
 
-// farFuture is more than any plausible difference of clocks.
-const farFuture = 24 * time.Hour
-
-// SourceNotes returns remarks on unusual attributes of the file, each a sentence.
-func (f File) SourceNotes(now time.Time) (notes []string) {
-	if f.ModTime.Unix() == 0 {
-		notes = append(notes, "the server reports no modification time: a replacement of the same size cannot be detected")
-	}
-	if f.ModTime.After(now.Add(farFuture)) {
-		notes = append(notes, "its modification time is in the future: the server's clock or the file's time is wrong")
-	}
-	if !f.ShownTime.IsZero() {
-		notes = append(notes, fmt.Sprintf("listings show %d bytes of %s, but a stat of the file %d bytes of %s, which is used",
-			f.ShownSize, f.ShownTime.UTC().Format(time.RFC3339), f.Size, f.ModTime.UTC().Format(time.RFC3339)))
-	}
-	if !f.ResentAt.IsZero() {
-		notes = append(notes, fmt.Sprintf("it was deleted or moved on the server at %s, and the server shows the same size and time again: "+
-			"it is not ingested again; remove it there, or set `--resent deliver`", f.SourceGoneAt.UTC().Format(time.RFC3339)))
-	}
-	if f.Status == StatusSuperseded && f.ErrorKind == KindChanged {
-		notes = append(notes, fmt.Sprintf("it changed while it was read, or its bytes did not match its size: if the server shows the same version again, "+
-			"it is retried; after %d attempts it fails", MaxFailedReads))
-	}
-	if f.Delivery > 0 {
-		notes = append(notes, fmt.Sprintf("it is delivery %d of the same size and time: the earlier ones were deleted or moved on the server", f.Delivery+1))
-	}
-	return notes
-}
-
 // ShiftText formats a time shift: "exactly 1h0m0s" for multiples of a quarter of
 // an hour, or "-5s".
 func ShiftText(d time.Duration) string {
@@ -356,8 +327,8 @@ type Attention struct {
 	Resent int64
 	// HeldReason is the text of Held; empty when no file is held.
 	HeldReason string
-	// Note is the remark of the latest listing, as one line.
-	Note string
+	// LastScan has the note and the counts of the latest complete listing that Notes uses.
+	LastScan Scan
 	// Deferred is a line with the number of deferred files and the reason of one of
 	// them; empty for none.
 	Deferred string

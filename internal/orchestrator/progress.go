@@ -45,6 +45,25 @@ func (p Progress) ETA() time.Duration {
 	return time.Duration(float64(p.Total-p.Done) / p.Rate * float64(time.Second)).Round(time.Second)
 }
 
+// Notes returns the number of the attempt with the reason why it waits, and the last
+// failure. It returns none while the first attempt runs.
+func (p Progress) Notes(now time.Time) (notes []ingest.Note) {
+	switch {
+	case p.Paused:
+		notes = append(notes, ingest.Notef("attempt %d, paused in Temporal", p.Attempt))
+	case !p.NextTry.IsZero():
+		notes = append(notes, ingest.Notef("attempt %d, next try in %s", p.Attempt, max(0, p.NextTry.Sub(now).Round(time.Second))))
+	case !p.Running:
+		notes = append(notes, ingest.Notef("attempt %d, waiting for a worker", p.Attempt))
+	case p.Attempt > 1:
+		notes = append(notes, ingest.Notef("attempt %d", p.Attempt))
+	}
+	if p.Failure != "" {
+		notes = append(notes, ingest.Note{Format: "because", Original: p.Failure})
+	}
+	return notes
+}
+
 // stepOf returns the step of an activity, and whether it has one.
 func stepOf(activity string) (ingest.Step, bool) {
 	if activity == activities.NameAwaitServer {

@@ -24,9 +24,10 @@ FROM (
 ) f GROUP BY server_uuid`
 
 	latestNotes = `
-SELECT server_uuid, note FROM sftp_servers s CROSS JOIN LATERAL (
-	SELECT note FROM scans c WHERE c.server_uuid = s.server_uuid AND c.finished_at IS NOT NULL AND c.error IS NULL ORDER BY c.id DESC LIMIT 1
-) c WHERE note IS NOT NULL AND ` + ofServers
+SELECT s.server_uuid, c.* FROM sftp_servers s CROSS JOIN LATERAL (
+	SELECT seen, rejected, in_progress, alone, excluded, coalesce(excluded_example, ''), coalesce(note, '')
+	FROM scans c WHERE c.server_uuid = s.server_uuid AND c.finished_at IS NOT NULL AND c.error IS NULL ORDER BY c.id DESC LIMIT 1
+) c WHERE ` + ofServers
 
 	// The index files_deferred serves the counts; only the next file's row is read.
 	deferredFiles = `
@@ -77,10 +78,12 @@ func addNotes(ctx context.Context, db querier, servers []string, all map[string]
 	if err != nil {
 		return err
 	}
-	var server, note string
-	_, err = pgx.ForEachRow(rows, []any{&server, &note}, func() error {
+	var server string
+	var scan ingest.Scan
+	targets := []any{&server, &scan.Seen, &scan.Rejected, &scan.InProgress, &scan.Alone, &scan.Excluded.Count, &scan.Excluded.Example, &scan.Note}
+	_, err = pgx.ForEachRow(rows, targets, func() error {
 		a := all[server]
-		a.Note = note
+		a.LastScan = scan
 		all[server] = a
 		return nil
 	})

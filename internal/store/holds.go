@@ -101,7 +101,6 @@ func listingNotes(server ingest.Server, l ingest.Listed, a ingest.Attention, now
 	files("file never settles", "files never settle", "", unsettled)
 	files("file is listed", "files are listed", " with a size or time that differs from a STAT of the file, which takes precedence", shown)
 	add(l.NoTime, fmt.Sprintf("%d of %d entries have no modification time: replacements of the same size cannot be detected", l.NoTime, l.Seen))
-	add(l.Unmatched.Count, l.Unmatched.Note(l.Seen))
 	files("file has a modification time", "files have modification times", " in the future", l.Future)
 	return notes
 }

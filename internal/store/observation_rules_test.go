@@ -476,7 +476,7 @@ func TestListingAndStatDisagree(t *testing.T) {
 			f := b.only(t)
 			require.EqualValues(t, 1000, f.Size)
 			require.Equal(t, as.Size, f.ShownSize)
-			require.Contains(t, f.SourceNotes(time.Now())[0], "listings show")
+			require.Contains(t, f.Notes(time.Now())[0].String(), "listings show")
 			b.walk(t, f.UUID, complete...)
 			for range 3 {
 				note, promoted, settling := b.listed(t, as)
@@ -552,7 +552,7 @@ func TestResent(t *testing.T) {
 			require.Zero(t, promoted)
 			require.Contains(t, note, "1 file is on the server again")
 			require.EqualValues(t, 1, b.attention(t).Resent)
-			require.Contains(t, b.only(t).SourceNotes(time.Now())[0], "deleted or moved on the server")
+			require.Contains(t, b.only(t).Notes(time.Now())[0].String(), "deleted or moved on the server")
 			b.exec(t, "UPDATE files SET resent_at = resent_at - interval '1 minute'")
 			b.listed(t)
 			require.Zero(t, b.attention(t).Resent, "removed again")
@@ -624,9 +624,9 @@ func TestTheNotesOfAListing(t *testing.T) {
 	latest, err := b.LatestScan(t.Context(), b.server.UUID)
 	require.NoError(t, err)
 	assert.Equal(t, note, latest.Note)
-	assert.Equal(t, note, b.attention(t).Note)
+	assert.Equal(t, note, b.attention(t).LastScan.Note)
 	require.NoError(t, b.FinishScan(t.Context(), ingest.ScanResult{Key: "try", ServerUUID: b.server.UUID, Note: "other"}))
-	assert.Equal(t, "other", b.attention(t).Note)
+	assert.Equal(t, "other", b.attention(t).LastScan.Note)
 }
 
 // TestCompanionsWhereTimesMeanNothing: a done-marker and a checksum file still belong to their

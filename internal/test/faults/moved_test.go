@@ -66,7 +66,7 @@ func TestFault83_MovedAfterIngest(t *testing.T) {
 	require.NoError(t, err)
 	moved := h.File(t, acme.Path("archive/0.bin"), func(f ingest.File) bool { return f.Hold == ingest.HoldHeld })
 	assert.EqualValues(t, 5, attention[moved.ServerUUID].Held.Files)
-	assert.Contains(t, attention[moved.ServerUUID].Note, acme.Path("in/0.bin")+" -> "+acme.Path("archive/0.bin"))
+	assert.Contains(t, attention[moved.ServerUUID].LastScan.Note, acme.Path("in/0.bin")+" -> "+acme.Path("archive/0.bin"))
 	resent := h.File(t, globex.Path("again/d.bin"), func(f ingest.File) bool { return f.Hold == ingest.HoldHeld })
 
 	for server, decision := range map[string]ingest.ChangesDecision{moved.ServerUUID: ingest.ChangesSame, resent.ServerUUID: ingest.ChangesTake} {
