@@ -9,7 +9,6 @@ import (
 	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
-	"stevedore/internal/store"
 	"stevedore/internal/telemetry"
 )
 
@@ -79,12 +78,4 @@ func measuredServer(s operations.ServerOverview, at time.Time) telemetry.Server 
 		measured.ScanAge = max(0, at.Sub(last))
 	}
 	return measured
-}
-
-// pool returns the state of the API's connections to the database.
-func pool(stats store.PoolStats) telemetry.Pool {
-	return telemetry.Pool{
-		InUse: stats.InUse, Idle: stats.Idle, Max: stats.Max,
-		Acquires: stats.Acquires, Waited: stats.Waited, WaitSeconds: stats.WaitTime.Seconds(),
-	}
 }

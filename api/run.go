@@ -46,7 +46,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 		return errors.Join(err, listener.Close())
 	}
 	defer parts.Close()
-	deps.Metrics.WatchPool(func() (telemetry.Pool, bool) { return pool(parts.Pool()), true })
+	deps.Metrics.WatchPool(func() (telemetry.Pool, bool) { return telemetry.Pool(parts.Pool()), true })
 	deps.Token, deps.Stopping, deps.TrustedProxies = cfg.API.Token.Reveal(), ctx.Done(), cfg.API.TrustedProxies
 	deps.Version, deps.TemporalUI, deps.S3Console = buildVersion(), temporalUI(cfg), cfg.Client.S3Console.Reveal()
 	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())

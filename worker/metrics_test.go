@@ -75,7 +75,7 @@ func TestMetrics(t *testing.T) {
 	require.NoError(t, err)
 	cfg, err := config.Load(config.Options{Environ: append(h.Env, "TEMPORAL_ADDRESS="+os.Getenv("TEMPORAL_ADDRESS"))})
 	require.NoError(t, err)
-	temporal, err := orchestrator.DialMeasured(h.Context(t), cfg, services.Logger(t), metrics.Temporal())
+	temporal, err := orchestrator.Dial(h.Context(t), cfg, services.Logger(t), metrics.Temporal())
 	require.NoError(t, err)
 	defer temporal.Close()
 	ctx, stop := context.WithCancel(h.Context(t))

@@ -119,12 +119,7 @@ func authorize(r *http.Request, guard *access.Guard) error {
 
 // watch adds the state of the adapters to the metrics.
 func (w *adapters) watch(metrics *telemetry.Worker) {
-	metrics.WatchPool(func() (telemetry.Pool, bool) {
-		s := w.store.PoolStats()
-		return telemetry.Pool{
-			InUse: s.InUse, Idle: s.Idle, Max: s.Max, Acquires: s.Acquires, Waited: s.Waited, WaitSeconds: s.WaitTime.Seconds(),
-		}, true
-	})
+	metrics.WatchPool(func() (telemetry.Pool, bool) { return telemetry.Pool(w.store.PoolStats()), true })
 	metrics.WatchStaging(func() telemetry.Staging {
 		u, err := w.staging.Usage()
 		if err != nil || w.staging.Check() != nil {

@@ -42,7 +42,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	if err != nil {
 		return err
 	}
-	temporal, err := orchestrator.DialMeasured(ctx, cfg, log, metrics.Temporal())
+	temporal, err := orchestrator.Dial(ctx, cfg, log, metrics.Temporal())
 	if err != nil {
 		return err
 	}

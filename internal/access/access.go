@@ -14,14 +14,7 @@ import (
 
 // Access is the interface that the API and the console use. Service implements it.
 type Access interface {
-	Tokens
-	Sessions
-	// AuditLog returns a page of the selected entries, the latest first.
-	AuditLog(ctx context.Context, filter ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error)
-}
-
-// Tokens manages the tokens of the API.
-type Tokens interface {
+	Authenticator
 	// CreateToken stores a token and returns its secret, which is not stored. The errors
 	// are of KindInvalid, around an *ingest.InvalidError, and of KindConflict when the
 	// name is taken.
@@ -30,42 +23,26 @@ type Tokens interface {
 	ListTokens(ctx context.Context) ([]ingest.Token, error)
 	// RevokeToken revokes the token with the name; an unknown name is ingest.ErrNotFound.
 	RevokeToken(ctx context.Context, name string) (ingest.Token, error)
-	// Authenticate returns the principal of the token with the digest, or ErrRefused.
-	Authenticate(ctx context.Context, digest Digest) (ingest.Principal, error)
-}
-
-// Sessions manages the console's sessions.
-type Sessions interface {
-	// OpenSession starts a session for the token with the digest and returns the value
-	// of its cookie, which is not stored.
+	// OpenSession starts a console session for the token with the digest and returns the
+	// value of its cookie, which is not stored.
 	OpenSession(ctx context.Context, token Digest) (cookie string, err error)
-	// SessionToken returns the digest of the session's token, or ErrRefused when there is
-	// no such session or it has expired.
-	SessionToken(ctx context.Context, cookie string) (token Digest, err error)
 	// CloseSession ends the session.
 	CloseSession(ctx context.Context, cookie string) error
+	// AuditLog returns a page of the selected entries, the latest first.
+	AuditLog(ctx context.Context, filter ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error)
 }
 
-// Ledger stores tokens, sessions and the audit log.
+// Ledger stores tokens and sessions by the digests of their secrets, and the audit log. See
+// package store, which implements it, for the methods.
 type Ledger interface {
 	Recorder
-	// AddToken stores a token under the digest of its secret; a name that is taken is
-	// KindConflict.
 	AddToken(ctx context.Context, digest Digest, token ingest.Token) (ingest.Token, error)
-	// UseToken returns the token with the digest and reports whether it is valid now; an
-	// unknown digest is KindMissing.
 	UseToken(ctx context.Context, digest Digest) (token ingest.Token, valid bool, err error)
-	// Tokens returns tokens, including revoked ones, the latest first.
 	Tokens(ctx context.Context, limit int) ([]ingest.Token, error)
-	// RevokeToken revokes the token with the name, or returns KindMissing.
 	RevokeToken(ctx context.Context, name string) (ingest.Token, error)
-	// OpenSession stores a session for a token, both by their digests.
 	OpenSession(ctx context.Context, session, token Digest, lasts time.Duration) error
-	// SessionToken returns the digest of the session's token, or KindMissing.
 	SessionToken(ctx context.Context, session Digest) (token Digest, err error)
-	// CloseSession ends a session.
 	CloseSession(ctx context.Context, session Digest) error
-	// AuditLog returns the selected entries, the latest first.
 	AuditLog(ctx context.Context, filter ingest.AuditFilter) ([]ingest.AuditEntry, error)
 }
 

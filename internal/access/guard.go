@@ -14,7 +14,8 @@ import (
 type Authenticator interface {
 	// Authenticate returns the principal of the token with the digest, or ErrRefused.
 	Authenticate(ctx context.Context, digest Digest) (ingest.Principal, error)
-	// SessionToken returns the digest of the session's token, or ErrRefused.
+	// SessionToken returns the digest of the token of the console session with the cookie, or
+	// ErrRefused when there is no such session or it has expired.
 	SessionToken(ctx context.Context, cookie string) (token Digest, err error)
 }
 

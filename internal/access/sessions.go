@@ -10,7 +10,7 @@ import (
 // SessionDuration is the lifetime of a console session: a working day.
 const SessionDuration = 12 * time.Hour
 
-// OpenSession implements Sessions.
+// OpenSession implements Access.
 func (s *Service) OpenSession(ctx context.Context, token Digest) (cookie string, err error) {
 	cookie = newSecret()
 	err = s.trail.Do(ctx, "console.log_in", From(ctx).Name, nil, func(string) error {
@@ -19,7 +19,7 @@ func (s *Service) OpenSession(ctx context.Context, token Digest) (cookie string,
 	return cookie, err
 }
 
-// SessionToken implements Sessions.
+// SessionToken implements Access.
 func (s *Service) SessionToken(ctx context.Context, cookie string) (token Digest, err error) {
 	token, err = s.ledger.SessionToken(ctx, DigestOf(cookie))
 	if ingest.IsMissingRow(err) {
@@ -28,7 +28,7 @@ func (s *Service) SessionToken(ctx context.Context, cookie string) (token Digest
 	return token, err
 }
 
-// CloseSession implements Sessions.
+// CloseSession implements Access.
 func (s *Service) CloseSession(ctx context.Context, cookie string) error {
 	return s.ledger.CloseSession(ctx, DigestOf(cookie))
 }

@@ -29,7 +29,7 @@ type NewToken struct {
 	Expires time.Duration
 }
 
-// CreateToken implements Tokens.
+// CreateToken implements Access.
 func (s *Service) CreateToken(ctx context.Context, in NewToken) (token ingest.Token, secret string, err error) {
 	if err := in.check(); err != nil {
 		return token, "", err
@@ -67,12 +67,12 @@ func (in NewToken) check() error {
 	return wrong.Err("cannot create the token")
 }
 
-// ListTokens implements Tokens.
+// ListTokens implements Access.
 func (s *Service) ListTokens(ctx context.Context) ([]ingest.Token, error) {
 	return s.ledger.Tokens(ctx, maxTokens)
 }
 
-// RevokeToken implements Tokens.
+// RevokeToken implements Access.
 func (s *Service) RevokeToken(ctx context.Context, name string) (ingest.Token, error) {
 	var token ingest.Token
 	err := s.trail.Do(ctx, "token.revoke", name, nil, func(string) (err error) {
@@ -85,7 +85,7 @@ func (s *Service) RevokeToken(ctx context.Context, name string) (ingest.Token, e
 	return token, err
 }
 
-// Authenticate implements Tokens.
+// Authenticate implements Access.
 func (s *Service) Authenticate(ctx context.Context, digest Digest) (ingest.Principal, error) {
 	token, valid, err := s.ledger.UseToken(ctx, digest)
 	if ingest.IsMissingRow(err) || err == nil && !valid {

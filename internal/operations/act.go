@@ -72,37 +72,28 @@ func (s *Service) skipNotBegun(ctx context.Context, file ingest.File, d workflow
 }
 
 func (s *Service) act(ctx context.Context, file ingest.File, action ingest.Action, d workflows.OperatorAction) error {
+	in := workflows.FileIngestInput{FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode}
 	if action == ingest.ActionReprocess {
-		return s.d.Orchestrator.Reprocess(ctx, file, workflows.FileIngestInput{
-			FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode, Reprocess: &d,
-		})
+		in.Reprocess = &d
+		return s.d.Orchestrator.Reprocess(ctx, file, in)
 	}
 	if file.Status == ingest.StatusCompleted {
-		return s.d.Orchestrator.StartIngest(ctx, file, workflows.FileIngestInput{
-			FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode, Renotify: &d,
-		})
+		in.Renotify = &d
+		return s.d.Orchestrator.StartIngest(ctx, file, in)
 	}
 	err := s.d.Orchestrator.Act(ctx, file.UUID, string(action), d)
 	if ingest.KindOf(err) == ingest.KindMissing && file.ErrorKind == ingest.KindUnsettled {
-		err = s.actFirst(ctx, file, action, d)
+		// It never had a workflow: start one that waits for the action.
+		step := ingest.FirstStep(cmp.Or(file.Mode, ingest.ModeStaged))
+		in.Failure = &ingest.Failure{Step: step, Kind: file.ErrorKind, Message: file.ErrorMessage}
+		if err := s.d.Orchestrator.StartIngest(ctx, file, in); err != nil && ingest.KindOf(err) != ingest.KindConflict {
+			return err
+		}
+		err = s.d.Orchestrator.Act(ctx, file.UUID, string(action), d)
 	}
 	if ingest.KindOf(err) == ingest.KindMissing {
 		return ingest.Wrap(ingest.KindConflict, err, "%s waits for an operator action, but has no workflow: the reconciler starts it again",
 			ingest.Summary(file.RemotePath))
 	}
 	return err
-}
-
-// actFirst applies an action to a failed file that never had a workflow: it starts one that
-// waits for the action.
-func (s *Service) actFirst(ctx context.Context, file ingest.File, action ingest.Action, d workflows.OperatorAction) error {
-	step := ingest.FirstStep(cmp.Or(file.Mode, ingest.ModeStaged))
-	err := s.d.Orchestrator.StartIngest(ctx, file, workflows.FileIngestInput{
-		FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode,
-		Failure: &ingest.Failure{Step: step, Kind: file.ErrorKind, Message: file.ErrorMessage},
-	})
-	if err != nil && ingest.KindOf(err) != ingest.KindConflict {
-		return err
-	}
-	return s.d.Orchestrator.Act(ctx, file.UUID, string(action), d)
 }

@@ -3,7 +3,6 @@ package operations
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -32,7 +31,7 @@ type AuditRequest struct {
 //
 // The counts are valid even if an error is returned. An unknown server is ErrNotFound.
 func (s *Service) Audit(ctx context.Context, req AuditRequest, fn func(ingest.Discrepancy) error) (ingest.AuditCounts, error) {
-	servers, err := s.audited(ctx, req.Servers)
+	servers, err := s.serversOf(ctx, req.Servers)
 	if err != nil {
 		return ingest.AuditCounts{}, err
 	}
@@ -41,31 +40,12 @@ func (s *Service) Audit(ctx context.Context, req AuditRequest, fn func(ingest.Di
 		return ingest.AuditCounts{}, err
 	}
 	if len(req.Servers) > 0 {
-		for _, server := range servers {
-			auditor.Servers = append(auditor.Servers, server.UUID)
-		}
+		auditor.Servers = uuidsOf(servers)
 	}
 	if err = auditor.Stored(ctx); err == nil {
 		err = s.listAll(ctx, auditor, servers, len(req.Servers) > 0)
 	}
 	return auditor.Counts(), err
-}
-
-// audited returns the requested servers, each once.
-func (s *Service) audited(ctx context.Context, names []string) (servers []ingest.Server, err error) {
-	if len(names) == 0 {
-		return s.ListServers(ctx)
-	}
-	for _, name := range names {
-		server, err := s.GetServer(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		if !slices.ContainsFunc(servers, func(s ingest.Server) bool { return s.UUID == server.UUID }) {
-			servers = append(servers, server)
-		}
-	}
-	return servers, nil
 }
 
 // listAll compares the servers' listings with the ledger. Without named servers it omits

@@ -20,12 +20,13 @@ func (s *Service) StartAudit(ctx context.Context, servers []string, deep bool) (
 	run := ingest.AuditRun{UUID: s.d.NewUUID(), Actor: access.From(ctx).Name, Deep: deep}
 	names := []string{}
 	if len(servers) > 0 {
-		asked, err := s.audited(ctx, servers)
+		asked, err := s.serversOf(ctx, servers)
 		if err != nil {
 			return ingest.AuditRun{}, err
 		}
+		run.Servers = uuidsOf(asked)
 		for _, server := range asked {
-			run.Servers, names = append(run.Servers, server.UUID), append(names, server.Name)
+			names = append(names, server.Name)
 		}
 	}
 	if err := s.closeLostAudits(ctx); err != nil {

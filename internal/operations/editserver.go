@@ -24,6 +24,15 @@ func checkVersion(server ingest.Server, version string) error {
 	return ingest.Wrap(ingest.KindConflict, ingest.ErrStale, "server %s was changed since you read it: read it again", server.Name)
 }
 
+// serverAt returns the server if it has the version.
+func (s *Service) serverAt(ctx context.Context, nameOrUUID, version string) (ingest.Server, error) {
+	server, err := s.GetServer(ctx, nameOrUUID)
+	if err == nil {
+		err = checkVersion(server, version)
+	}
+	return server, err
+}
+
 // ServerEdit changes a server.
 type ServerEdit struct {
 	// Settings changes settings; nil changes none. It may be called several times.
@@ -37,11 +46,8 @@ type ServerEdit struct {
 
 // EditServer implements Servers.
 func (s *Service) EditServer(ctx context.Context, nameOrUUID, version string, edit ServerEdit) (ingest.Server, error) {
-	server, err := s.GetServer(ctx, nameOrUUID)
+	server, err := s.serverAt(ctx, nameOrUUID, version)
 	if err != nil {
-		return ingest.Server{}, err
-	}
-	if err := checkVersion(server, version); err != nil {
 		return ingest.Server{}, err
 	}
 	seen := ServerVersion(server)
@@ -144,11 +150,8 @@ func mayRepair(before, after ingest.Server) bool {
 
 // RemoveServer implements Servers.
 func (s *Service) RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error) {
-	server, err := s.GetServer(ctx, nameOrUUID)
+	server, err := s.serverAt(ctx, nameOrUUID, version)
 	if err != nil {
-		return ingest.Server{}, err
-	}
-	if err := checkVersion(server, version); err != nil {
 		return ingest.Server{}, err
 	}
 	if err := s.jumpedThrough(ctx, server); err != nil {

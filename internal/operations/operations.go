@@ -72,34 +72,18 @@ type Lister interface {
 	List(ctx context.Context, server ingest.Server, fn func(ingest.Observation) error) (ingest.Unread, error)
 }
 
-// Orchestrator starts and describes workflows. Its errors are of KindTransient while
-// Temporal is unreachable.
+// Orchestrator starts and describes workflows; see orchestrator.Client, which implements it, for
+// the methods. Its errors are of KindTransient while Temporal is unreachable.
 type Orchestrator interface {
-	// StartScan starts ScanAllServers with the workflow id after the delay and returns the
-	// run id. It does nothing when a workflow with the id was started before.
 	StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput, delay time.Duration) (runID string, err error)
-	// DescribeScan returns the state of a ScanAllServers without waiting for it.
 	DescribeScan(ctx context.Context, workflowID string) (orchestrator.Execution, error)
-	// DescribeServer returns the state of a server's DiscoverFiles without waiting for it.
 	DescribeServer(ctx context.Context, serverUUID string) (orchestrator.Execution, error)
-	// Act sends an operator action to the workflow of a failed file by the name of its
-	// update, and waits until it is accepted or refused.
 	Act(ctx context.Context, fileUUID, update string, action workflows.OperatorAction) error
-	// Accepted reports whether the action of the same request, see
-	// orchestrator.WithRequestKey, was accepted before.
 	Accepted(ctx context.Context, fileUUID, update string) (bool, error)
-	// IngestProgress returns the progress of an open FileIngest's current step; known is
-	// false while no step is in progress.
 	IngestProgress(ctx context.Context, fileUUID string) (progress orchestrator.Progress, known bool, err error)
-	// StartAudit starts the AuditServers of an audit.
 	StartAudit(ctx context.Context, runUUID string) error
-	// AuditRunning reports whether the workflow of an audit runs; KindMissing when there is
-	// none.
 	AuditRunning(ctx context.Context, runUUID string) (bool, error)
-	// StartIngest starts a FileIngest; when one is open it returns KindConflict.
 	StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error
-	// Reprocess starts a FileIngest that makes a completed file ready again, and waits
-	// until that is accepted or refused.
 	Reprocess(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error
 }
 

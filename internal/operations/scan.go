@@ -4,10 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
-	"stevedore/activities"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 	"stevedore/internal/temporalnames"
@@ -31,7 +29,10 @@ type ScanRun struct {
 func (s *Service) StartScan(ctx context.Context, servers []string) (ScanRun, error) {
 	var run ScanRun
 	in := workflows.ScanAllServersInput{Force: true, Source: ingest.SourceManual, RequestedBy: access.From(ctx).Name}
-	asked, err := s.askedFor(ctx, servers, &run)
+	asked, err := s.serversOf(ctx, servers)
+	if err == nil {
+		asked, run.Suspended, err = scannable(asked, len(servers) > 0)
+	}
 	if err != nil {
 		return ScanRun{}, err
 	}
@@ -53,75 +54,32 @@ func (s *Service) StartScan(ctx context.Context, servers []string) (ScanRun, err
 	return run, nil
 }
 
-// askedFor returns the servers to scan.
-func (s *Service) askedFor(ctx context.Context, names []string, run *ScanRun) ([]ingest.Server, error) {
-	if len(names) > 0 {
-		return s.named(ctx, names)
-	}
-	return s.scannable(ctx, run)
-}
-
-func uuidsOf(servers []ingest.Server) []string {
-	uuids := make([]string, len(servers))
-	for i, server := range servers {
-		uuids[i] = server.UUID
-	}
-	return uuids
-}
-
-func (s *Service) named(ctx context.Context, names []string) ([]ingest.Server, error) {
-	var servers []ingest.Server
-	for _, name := range names {
-		server, err := s.GetServer(ctx, name)
-		if err != nil {
-			return nil, err
-		}
-		if !server.Active {
-			return nil, ingest.Errorf(ingest.KindInvalid,
-				"server %s is paused: run `stevedore server resume %s` first", server.Name, server.Name)
-		}
-		if !slices.ContainsFunc(servers, func(other ingest.Server) bool { return other.UUID == server.UUID }) {
-			servers = append(servers, server)
-		}
-	}
-	return servers, nil
-}
-
-// scannable returns all servers that a scan without names includes, and adds the omitted
-// ones to run.Suspended.
-func (s *Service) scannable(ctx context.Context, run *ScanRun) (scannable []ingest.Server, err error) {
-	servers, err := s.ListServers(ctx)
-	if err != nil {
-		return nil, err
-	}
+// scannable returns the servers that a scan includes. A scan without names omits paused and
+// suspended servers.
+func scannable(servers []ingest.Server, named bool) (included, suspended []ingest.Server, err error) {
 	for _, server := range servers {
 		switch {
+		case named && !server.Active:
+			return nil, nil, ingest.Errorf(ingest.KindInvalid,
+				"server %s is paused: run `stevedore server resume %s` first", server.Name, server.Name)
 		case !server.Active:
-		case server.State == ingest.ServerSuspended:
-			run.Suspended = append(run.Suspended, server)
+		case !named && server.State == ingest.ServerSuspended:
+			suspended = append(suspended, server)
 		default:
-			scannable = append(scannable, server)
+			included = append(included, server)
 		}
 	}
-	if len(run.Suspended) > 0 && len(scannable) == 0 {
-		first := run.Suspended[0]
-		return nil, ingest.Errorf(ingest.KindOf(suspendedError(first)), "nothing to scan: every active server is suspended: %s", suspendedError(first))
+	if len(suspended) > 0 && len(included) == 0 {
+		reason := suspendedError(suspended[0])
+		return nil, nil, ingest.Errorf(ingest.KindOf(reason), "nothing to scan: every active server is suspended: %s", reason)
 	}
-	return scannable, nil
+	return included, suspended, nil
 }
 
 // suspendedError returns the reason why a server is suspended and the advice to fix it.
 func suspendedError(server ingest.Server) error {
 	advice := fmt.Sprintf("fix the problem and run `stevedore server test %s`", server.Name)
 	return ingest.Errorf(ingest.KindAuth, "server %s is suspended: %s", server.Name, cmp.Or(withoutName(server.LastError, server.Name), advice))
-}
-
-func serverUUIDs(servers []activities.ServerRef) []string {
-	uuids := make([]string, len(servers))
-	for i, server := range servers {
-		uuids[i] = server.UUID
-	}
-	return uuids
 }
 
 // withoutName removes the prefix "server X: " or "server X " from a message that is appended

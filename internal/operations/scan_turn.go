@@ -37,18 +37,14 @@ func (s *Service) takeTurn(ctx context.Context, servers []ingest.Server) (turn, 
 		return turn{uuid: s.d.NewUUID()}, nil
 	}
 	length := scanTurn
-	names := make([]string, 0, len(servers))
-	for _, server := range servers {
-		names = append(names, server.UUID)
-		if server.State == ingest.ServerSuspended {
-			length = suspendedTurn
-		}
+	if slices.ContainsFunc(servers, func(s ingest.Server) bool { return s.State == ingest.ServerSuspended }) {
+		length = suspendedTurn
 	}
-	slices.Sort(names)
+	uuids := slices.Sorted(slices.Values(uuidsOf(servers)))
 	now := s.d.Now()
 	began := now.Truncate(length)
 	named := func(which string) string {
-		return uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "scan %s %s %d %s", which, length, began.Unix(), strings.Join(names, " "))).String()
+		return uuid.NewSHA1(uuid.Nil, fmt.Appendf(nil, "scan %s %s %d %s", which, length, began.Unix(), strings.Join(uuids, " "))).String()
 	}
 	first := named("first")
 	_, err := s.d.Orchestrator.DescribeScan(ctx, temporalnames.ScanWorkflowID(first))

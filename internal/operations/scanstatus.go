@@ -90,7 +90,10 @@ func (s *Service) GetScan(ctx context.Context, requestUUID string) (ScanStatus, 
 }
 
 func (s *Service) countScanned(ctx context.Context, scan orchestrator.Execution, states []ScanServerStatus) error {
-	servers := serverUUIDs(scan.Summary.Servers)
+	var servers []string
+	for _, server := range scan.Summary.Servers {
+		servers = append(servers, server.UUID)
+	}
 	if len(servers) == 0 {
 		return nil // no uuids would mean all servers
 	}

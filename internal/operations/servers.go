@@ -175,6 +175,30 @@ func (s *Service) shown(server ingest.Server, left map[string]ingest.ServerLeft)
 	return server
 }
 
+// serversOf returns the servers with the names or uuids, each once; all without names.
+func (s *Service) serversOf(ctx context.Context, names []string) (servers []ingest.Server, err error) {
+	if len(names) == 0 {
+		return s.ListServers(ctx)
+	}
+	for _, name := range names {
+		server, err := s.GetServer(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(uuidsOf(servers), server.UUID) {
+			servers = append(servers, server)
+		}
+	}
+	return servers, nil
+}
+
+func uuidsOf(servers []ingest.Server) (uuids []string) {
+	for _, server := range servers {
+		uuids = append(uuids, server.UUID)
+	}
+	return uuids
+}
+
 // ReadServer returns the server with the name or uuid, and the version that
 // EditServer and RemoveServer require.
 func (s *Service) ReadServer(ctx context.Context, nameOrUUID string) (server ingest.Server, version string, err error) {

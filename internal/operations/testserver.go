@@ -100,11 +100,8 @@ func (s *Service) TestSettings(ctx context.Context, in NewServer, sample bool) (
 
 // TestEdit implements Servers.
 func (s *Service) TestEdit(ctx context.Context, nameOrUUID, version string, edit ServerEdit, sample bool) (TestResult, error) {
-	server, err := s.GetServer(ctx, nameOrUUID)
+	server, err := s.serverAt(ctx, nameOrUUID, version)
 	if err != nil {
-		return TestResult{}, err
-	}
-	if err := checkVersion(server, version); err != nil {
 		return TestResult{}, err
 	}
 	edited, err := s.edited(ctx, server, edit) // refuses stored credentials for another destination

@@ -66,16 +66,20 @@ const maxPollAge = 90 * time.Second
 // StartScan starts ScanAllServers under the workflow id, after the delay, and returns the
 // run id. A scan that was started before is not changed.
 func (o Client) StartScan(ctx context.Context, workflowID string, in workflows.ScanAllServersInput, delay time.Duration) (string, error) {
+	return o.start(ctx, client.StartWorkflowOptions{
+		ID: workflowID, StaticSummary: in.Source + " scan", StartDelay: delay,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+	}, workflows.NameScanAllServers, in)
+}
+
+// start starts a workflow on the shared queue and returns its run id.
+func (o Client) start(ctx context.Context, options client.StartWorkflowOptions, workflow string, in any) (runID string, err error) {
 	c, err := o.connect(ctx)
 	if err != nil {
 		return "", err
 	}
-	run, err := c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: workflowID, TaskQueue: o.queue(),
-		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
-		StaticSummary:         in.Source + " scan",
-		StartDelay:            delay,
-	}, workflows.NameScanAllServers, in)
+	options.TaskQueue = o.queue()
+	run, err := c.ExecuteWorkflow(ctx, options, workflow, in)
 	if err != nil {
 		return "", classify(err)
 	}
@@ -103,18 +107,14 @@ func (o Client) DescribeServer(ctx context.Context, serverUUID string) (Executio
 
 // describe also reads the result of a closed run, without waiting.
 func (o Client) describe(ctx context.Context, workflowID string, result any) (Execution, error) {
-	c, err := o.connect(ctx)
+	c, answer, err := o.inspect(ctx, workflowID)
 	if err != nil {
 		return Execution{}, err
-	}
-	answer, err := c.DescribeWorkflowExecution(ctx, workflowID, "")
-	if err != nil {
-		return Execution{}, classify(err)
 	}
 	info := answer.GetWorkflowExecutionInfo()
 	execution := Execution{
 		RunID:     info.GetExecution().GetRunId(),
-		Running:   info.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING,
+		Running:   running(answer),
 		Continued: info.GetFirstRunId() != "" && info.GetFirstRunId() != info.GetExecution().GetRunId(),
 		StartedAt: info.GetStartTime().AsTime(),
 	}
@@ -126,36 +126,42 @@ func (o Client) describe(ctx context.Context, workflowID string, result any) (Ex
 	return execution, nil
 }
 
-// Polled reports whether a worker polls the task queue for workflows and for
-// activities.
-func (o Client) Polled(ctx context.Context, taskQueue string) (bool, error) {
+// inspect returns Temporal's description of the latest run of a workflow.
+func (o Client) inspect(ctx context.Context, workflowID string) (client.Client, *workflowservice.DescribeWorkflowExecutionResponse, error) {
 	c, err := o.connect(ctx)
 	if err != nil {
-		return false, err
+		return nil, nil, err
+	}
+	answer, err := c.DescribeWorkflowExecution(ctx, workflowID, "")
+	return c, answer, classify(err)
+}
+
+func running(run *workflowservice.DescribeWorkflowExecutionResponse) bool {
+	return run.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+}
+
+// ErrNoWorker is in the chain of the error for a task queue without workers.
+var ErrNoWorker = errors.New("no worker")
+
+// CheckWorker returns an error around ErrNoWorker when no worker polls the task queue for
+// workflows and for activities.
+func (o Client) CheckWorker(ctx context.Context) error {
+	c, err := o.connect(ctx)
+	if err != nil {
+		return err
 	}
 	now := time.Now
 	if o.Now != nil {
 		now = o.Now
 	}
 	for _, kind := range []enumspb.TaskQueueType{enumspb.TASK_QUEUE_TYPE_WORKFLOW, enumspb.TASK_QUEUE_TYPE_ACTIVITY} {
-		if polled, err := polled(ctx, c, taskQueue, kind, now()); err != nil || !polled {
-			return false, classify(err)
+		polled, err := polled(ctx, c, o.queue(), kind, now())
+		if err != nil {
+			return classify(err)
 		}
-	}
-	return true, nil
-}
-
-// ErrNoWorker is in the chain of the error for a task queue without workers.
-var ErrNoWorker = errors.New("no worker")
-
-// CheckWorker returns an error around ErrNoWorker when no worker polls the task queue.
-func (o Client) CheckWorker(ctx context.Context) error {
-	polled, err := o.Polled(ctx, o.queue())
-	if err != nil {
-		return err
-	}
-	if !polled {
-		return ingest.Wrap(ingest.KindTransient, ErrNoWorker, "no worker polls task queue %q: start one with `stevedore worker`", o.queue())
+		if !polled {
+			return ingest.Wrap(ingest.KindTransient, ErrNoWorker, "no worker polls task queue %q: start one with `stevedore worker`", o.queue())
+		}
 	}
 	return nil
 }
@@ -255,14 +261,8 @@ func WithRequestKey(ctx context.Context, key string) context.Context {
 
 // StartIngest starts a FileIngest. If one is open, it returns an error of KindConflict.
 func (o Client) StartIngest(ctx context.Context, file ingest.File, in workflows.FileIngestInput) error {
-	c, err := o.connect(ctx)
-	if err != nil {
-		return err
-	}
-	options := workflows.StartIngest(file, file.ServerUUID)
-	options.TaskQueue = o.queue()
-	_, err = c.ExecuteWorkflow(ctx, options, workflows.NameFileIngest, in)
-	return classify(err)
+	_, err := o.start(ctx, workflows.StartIngest(file, file.ServerUUID), workflows.NameFileIngest, in)
+	return err
 }
 
 // Reprocess starts a FileIngest that makes a completed file ready again, and waits until

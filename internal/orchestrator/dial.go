@@ -1,6 +1,7 @@
 package orchestrator
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -20,13 +21,9 @@ const dialTimeout = 10 * time.Second
 var Compression client.GrpcCompression = &client.GrpcCompressionNone{}
 
 // Dial connects and checks that the server responds. It reads the TEMPORAL_* variables
-// from env, in production a config.Config, which includes the configuration file.
-func Dial(ctx context.Context, env envconfig.EnvLookup, log *slog.Logger) (client.Client, error) {
-	return DialMeasured(ctx, env, log, nil)
-}
-
-// DialMeasured is Dial with metrics of the client and its workers; nil means none.
-func DialMeasured(ctx context.Context, env envconfig.EnvLookup, log *slog.Logger, metrics client.MetricsHandler) (client.Client, error) {
+// from env, in production a config.Config, which includes the configuration file. metrics, which
+// may be nil, receives the metrics of the client and its workers.
+func Dial(ctx context.Context, env envconfig.EnvLookup, log *slog.Logger, metrics client.MetricsHandler) (client.Client, error) {
 	options, err := load(env)
 	if err != nil {
 		return nil, fmt.Errorf("read the TEMPORAL_* variables: %w", err)
@@ -37,16 +34,9 @@ func DialMeasured(ctx context.Context, env envconfig.EnvLookup, log *slog.Logger
 	defer cancel()
 	c, err := client.DialContext(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("cannot reach Temporal at %s: check TEMPORAL_ADDRESS and that the server runs: %w", address(options), err)
+		return nil, fmt.Errorf("cannot reach Temporal at %s: check TEMPORAL_ADDRESS and that the server runs: %w", cmp.Or(options.HostPort, client.DefaultHostPort), err)
 	}
 	return c, nil
-}
-
-func address(o client.Options) string {
-	if o.HostPort == "" {
-		return client.DefaultHostPort
-	}
-	return o.HostPort
 }
 
 func load(env envconfig.EnvLookup) (client.Options, error) {
@@ -56,8 +46,8 @@ func load(env envconfig.EnvLookup) (client.Options, error) {
 // Namespace returns the namespace that Dial uses.
 func Namespace(env envconfig.EnvLookup) string {
 	options, err := load(env)
-	if err != nil || options.Namespace == "" {
+	if err != nil {
 		return client.DefaultNamespace
 	}
-	return options.Namespace
+	return cmp.Or(options.Namespace, client.DefaultNamespace)
 }

@@ -99,7 +99,7 @@ func (d Dispatcher) OpenIngests(ctx context.Context, fileUUIDs []string) ([]stri
 		if err != nil {
 			return nil, ingest.Wrap(ingest.KindTransient, err, "describe the workflow of file %s", uuid)
 		}
-		if described.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		if running(described) {
 			open = append(open, uuid)
 		}
 	}

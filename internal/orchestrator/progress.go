@@ -75,50 +75,30 @@ func stepOf(activity string) (ingest.Step, bool) {
 
 // StartAudit starts the AuditServers of an audit.
 func (o Client) StartAudit(ctx context.Context, runUUID string) error {
-	c, err := o.connect(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = c.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: temporalnames.AuditWorkflowID(runUUID), TaskQueue: o.queue(), StaticSummary: "audit",
-	}, workflows.NameAuditServers, workflows.AuditServersInput{RunUUID: runUUID})
-	return classify(err)
+	options := client.StartWorkflowOptions{ID: temporalnames.AuditWorkflowID(runUUID), StaticSummary: "audit"}
+	_, err := o.start(ctx, options, workflows.NameAuditServers, workflows.AuditServersInput{RunUUID: runUUID})
+	return err
 }
 
-// AuditRunning reports whether the workflow of an audit runs.
+// AuditRunning reports whether the workflow of an audit runs; KindMissing when there is none.
 func (o Client) AuditRunning(ctx context.Context, runUUID string) (bool, error) {
-	c, err := o.connect(ctx)
-	if err != nil {
-		return false, err
-	}
-	answer, err := c.DescribeWorkflowExecution(ctx, temporalnames.AuditWorkflowID(runUUID), "")
-	if err != nil {
-		return false, classify(err)
-	}
-	return answer.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
+	_, run, err := o.inspect(ctx, temporalnames.AuditWorkflowID(runUUID))
+	return running(run), err
 }
 
 // IngestProgress returns the progress of the current step of an open FileIngest; known is
 // false while no step runs.
 func (o Client) IngestProgress(ctx context.Context, fileUUID string) (Progress, bool, error) {
-	c, err := o.connect(ctx)
-	if err != nil {
-		return Progress{}, false, err
-	}
-	answer, err := c.DescribeWorkflowExecution(ctx, temporalnames.IngestWorkflowID(fileUUID), "")
-	if err != nil {
-		return Progress{}, false, classify(err)
-	}
+	_, answer, err := o.inspect(ctx, temporalnames.IngestWorkflowID(fileUUID))
 	for _, pending := range answer.GetPendingActivities() {
-		if _, known := stepOf(pending.GetActivityType().GetName()); known {
-			return o.progressOf(pending), true, nil
+		if step, known := stepOf(pending.GetActivityType().GetName()); known {
+			return o.progressOf(step, pending), true, nil
 		}
 	}
-	return Progress{}, false, nil
+	return Progress{}, false, err
 }
 
-func (o Client) progressOf(pending *workflowpb.PendingActivityInfo) Progress {
-	step, _ := stepOf(pending.GetActivityType().GetName())
+func (o Client) progressOf(step ingest.Step, pending *workflowpb.PendingActivityInfo) Progress {
 	progress := Progress{
 		Step: step, Attempt: max(1, int(pending.GetAttempt())),
 		Running: pending.GetState() == enumspb.PENDING_ACTIVITY_STATE_STARTED,

@@ -52,7 +52,7 @@ func (o Client) EnsureSearchAttributes(ctx context.Context, namespace string) (s
 		return "", err
 	}
 	if len(missing) == 0 {
-		return "already there: " + attributeNames(searchAttributes()), o.awaitUsable(ctx, namespace)
+		return "already there: " + attributeNames(searchAttributes()), awaitUsable(ctx, c, namespace)
 	}
 	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
 		Namespace: namespace, SearchAttributes: missing,
@@ -61,7 +61,7 @@ func (o Client) EnsureSearchAttributes(ctx context.Context, namespace string) (s
 	if err != nil && !errors.As(err, &exists) {
 		return "", classify(err)
 	}
-	return "added " + attributeNames(missing), o.awaitUsable(ctx, namespace)
+	return "added " + attributeNames(missing), awaitUsable(ctx, c, namespace)
 }
 
 // missingAttributes returns the search attributes to be added. An attribute with another
@@ -91,16 +91,12 @@ func attributeNames(attributes map[string]enumspb.IndexedValueType) string {
 }
 
 // awaitUsable repeats a query with every attribute until Temporal accepts it.
-func (o Client) awaitUsable(ctx context.Context, namespace string) error {
-	c, err := o.connect(ctx)
-	if err != nil {
-		return err
-	}
+func awaitUsable(ctx context.Context, c client.Client, namespace string) error {
 	ctx, cancel := context.WithTimeout(ctx, searchUsableTimeout)
 	defer cancel()
 	query := fmt.Sprintf("%s = 'none' AND %s = 'none' AND %s = 0", temporalnames.SearchServer, temporalnames.SearchStatus, temporalnames.SearchSize)
 	for {
-		_, err := c.CountWorkflow(ctx, countRequest(namespace, query))
+		_, err := c.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Namespace: namespace, Query: query})
 		if err == nil {
 			return nil
 		}
@@ -162,10 +158,10 @@ func (o Client) EnsureSchedule(ctx context.Context, r Recurring) (string, error)
 	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
 		return "", classify(err)
 	}
-	return o.updateSchedule(ctx, c, r)
+	return r.update(ctx, c)
 }
 
-func (o Client) updateSchedule(ctx context.Context, c client.Client, r Recurring) (string, error) {
+func (r Recurring) update(ctx context.Context, c client.Client) (string, error) {
 	var paused, changed bool
 	err := c.ScheduleClient().GetHandle(ctx, r.ID).Update(ctx, client.ScheduleUpdateOptions{
 		DoUpdate: func(in client.ScheduleUpdateInput) (*client.ScheduleUpdate, error) {
@@ -215,8 +211,4 @@ func (r Recurring) equals(schedule client.Schedule) bool {
 		action.TaskQueue == temporalnames.TaskQueue && action.StaticSummary == r.Summary && fmt.Sprint(action.Workflow) == r.Workflow &&
 		len(schedule.Spec.Intervals) == 1 && schedule.Spec.Intervals[0].Every == r.Every && len(schedule.Spec.Calendars) == 0 &&
 		schedule.Policy.Overlap == enumspb.SCHEDULE_OVERLAP_POLICY_SKIP && schedule.Policy.CatchupWindow == catchupWindow
-}
-
-func countRequest(namespace, query string) *workflowservice.CountWorkflowExecutionsRequest {
-	return &workflowservice.CountWorkflowExecutionsRequest{Namespace: namespace, Query: query}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"time"
 	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -42,8 +43,8 @@ type Pool struct {
 	InUse, Idle, Max int
 	// Acquires counts acquired connections, Waited the acquisitions that had to wait.
 	Acquires, Waited int64
-	// WaitSeconds is the total time of all acquires.
-	WaitSeconds float64
+	// WaitTime is the total time of all acquires.
+	WaitTime time.Duration
 }
 
 // WatchPool adds the pool's state to the metrics. ok is false while there is no pool.
@@ -59,7 +60,7 @@ func (p process) WatchPool(state func() (pool Pool, ok bool)) {
 		emit.gauge(poolMax, float64(pool.Max))
 		emit.counter(poolAcquire, float64(pool.Acquires))
 		emit.counter(poolWaited, float64(pool.Waited))
-		emit.counter(poolWait, pool.WaitSeconds)
+		emit.counter(poolWait, pool.WaitTime.Seconds())
 	}))
 }
 

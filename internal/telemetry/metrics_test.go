@@ -59,7 +59,7 @@ func busyAPI(t *testing.T) (*API, State) {
 	a, err := NewAPI("v1")
 	require.NoError(t, err)
 	a.WatchPool(func() (Pool, bool) {
-		return Pool{InUse: 1, Idle: 2, Max: 4, Acquires: 7, Waited: 1, WaitSeconds: .5}, true
+		return Pool{InUse: 1, Idle: 2, Max: 4, Acquires: 7, Waited: 1, WaitTime: time.Second / 2}, true
 	})
 	a.Request("GET", "/api/v1/files", 200, time.Millisecond)
 	return a, State{

@@ -22,10 +22,10 @@ func (p *Parts) checks() []operations.Check {
 		checks = append(checks, operations.Check{Part: operations.PartKeyset, Run: p.checkCanary})
 	}
 	if p.cfg.S3.Endpoint != "" {
-		checks = append(checks, operations.Check{Part: operations.PartObjectStore, Run: p.checkObjects})
+		checks = append(checks, operations.Check{Part: operations.PartObjectStore, Run: ping(p.objects)})
 	}
 	if p.cfg.AMQP.URL != "" {
-		checks = append(checks, operations.Check{Part: operations.PartBroker, Run: p.checkBroker})
+		checks = append(checks, operations.Check{Part: operations.PartBroker, Run: ping(p.bus)})
 	}
 	return checks
 }
@@ -63,18 +63,15 @@ func (p *Parts) checkCanary(ctx context.Context) error {
 	return keys.Check(ctx, p.store)
 }
 
-func (p *Parts) checkObjects(ctx context.Context) error {
-	objects, err := p.objects.get(ctx)
-	if err != nil {
-		return err
+// ping returns the check of a part that is opened on first use.
+func ping[T interface {
+	Ping(ctx context.Context) error
+}](part *lazy[T]) func(context.Context) error {
+	return func(ctx context.Context) error {
+		opened, err := part.get(ctx)
+		if err != nil {
+			return err
+		}
+		return opened.Ping(ctx)
 	}
-	return objects.Ping(ctx)
-}
-
-func (p *Parts) checkBroker(ctx context.Context) error {
-	publisher, err := p.bus.get(ctx)
-	if err != nil {
-		return err
-	}
-	return publisher.Ping(ctx)
 }

@@ -99,7 +99,7 @@ func New(cfg config.Config, log *slog.Logger, options Options) (*Parts, error) {
 			})
 		}),
 		temporal: newLazy(func(ctx context.Context) (client.Client, error) {
-			return orchestrator.DialMeasured(ctx, cfg, log, options.Metrics)
+			return orchestrator.Dial(ctx, cfg, log, options.Metrics)
 		}),
 		namespace: orchestrator.Namespace(cfg), taskQueue: cmp.Or(options.TaskQueue, temporalnames.TaskQueue),
 	}, err

@@ -69,7 +69,7 @@ func work(ctx context.Context, log *slog.Logger, wiring worker.Wiring) error {
 // worker waits. In production a service manager restarts the worker.
 func dial(ctx context.Context, cfg config.Config, log *slog.Logger) (temporal client.Client, err error) {
 	for deadline := time.Now().Add(Timeout); time.Now().Before(deadline) && ctx.Err() == nil; {
-		if temporal, err = orchestrator.Dial(ctx, cfg, log); err == nil {
+		if temporal, err = orchestrator.Dial(ctx, cfg, log, nil); err == nil {
 			break
 		}
 		log.Warn("cannot connect to Temporal yet", "error", err)
