@@ -19,8 +19,8 @@ type checksum struct {
 	inexact bool
 }
 
-// maxSumsLine bounds a line of a checksum file: the longest escaped path and a digest
-// fit.
+// maxSumsLine bounds a line of a checksum file. It exceeds the longest escaped path with
+// a digest.
 const maxSumsLine = 64 << 10
 
 // sumsEntry is one parsed line of a checksum file.
@@ -33,13 +33,13 @@ type sumsEntry struct {
 
 // The quality of a match between a name in a checksum file and a file, the best first.
 const (
-	fitsExactly = iota
-	fitsPath
-	fitsLoosely
-	fitsElsewhere
-	fitsCase
-	fitsBare
-	fitsNot
+	matchExact = iota
+	matchPath
+	matchLoose
+	matchOtherFolder
+	matchOtherCase
+	matchUnnamed
+	matchNone
 )
 
 // findChecksum looks up the file at the remote path in the text of a checksum file. If
@@ -58,19 +58,19 @@ func findChecksum(sidecar string, text []byte, file string) (want checksum, why 
 	if why != "" {
 		return checksum{}, why
 	}
-	best, found, unreadable := fitsNot, []checksum{}, false
+	best, found, unreadable := matchNone, []checksum{}, false
 	for _, line := range lines {
 		entry, ok := parseSumsLine(line, sums.Algo)
 		if !ok {
 			unreadable = unreadable || mentions(line, path.Base(file))
 			continue
 		}
-		fit := entry.fit(file, sidecar, sums.Shared())
-		entry.inexact = sums.Shared() && (fit == fitsElsewhere || fit == fitsCase)
+		match := entry.match(file, sidecar, sums.Shared())
+		entry.inexact = sums.Shared() && (match == matchOtherFolder || match == matchOtherCase)
 		switch {
-		case fit > best || fit == fitsNot:
-		case fit < best:
-			best, found = fit, []checksum{entry.checksum}
+		case match > best || match == matchNone:
+		case match < best:
+			best, found = match, []checksum{entry.checksum}
 		default:
 			found = append(found, entry.checksum)
 		}
@@ -104,50 +104,50 @@ func strongest(found []checksum) (checksum, string) {
 	return best, ""
 }
 
-// fit returns how well the entry matches the file.
-func (s sumsEntry) fit(file, sidecar string, shared bool) int {
+// match returns how well the entry matches the file.
+func (s sumsEntry) match(file, sidecar string, shared bool) int {
 	if len(s.names) == 0 {
 		if shared {
-			return fitsNot
+			return matchNone
 		}
-		return fitsBare
+		return matchUnnamed
 	}
-	best := fitsNot
+	best := matchNone
 	for i, name := range s.names {
-		fit := fitOf(name, file, path.Dir(sidecar))
-		if i > 0 && fit < fitsLoosely {
-			fit = fitsLoosely
+		match := matchName(name, file, path.Dir(sidecar))
+		if i > 0 && match < matchLoose {
+			match = matchLoose
 		}
-		best = min(best, fit)
+		best = min(best, match)
 	}
 	return best
 }
 
-// fitOf compares one reading of a name with the file.
-func fitOf(name, file, folder string) int {
+// matchName compares one reading of a name with the file.
+func matchName(name, file, folder string) int {
 	base := file[strings.LastIndexByte(file, '/')+1:]
 	relative := strings.TrimLeft(strings.TrimPrefix(name, "./"), "/")
 	switch {
 	case name == base, name == file:
-		return fitsExactly
+		return matchExact
 	case strings.Contains(name, "/") && path.Join(folder, name) == file, !strings.Contains(name, "..") && strings.HasSuffix(file, "/"+relative):
-		return fitsPath
+		return matchPath
 	}
 	// A path on the partner's own machine: only the name can be compared.
 	slashed := strings.ReplaceAll(name, `\`, "/")
 	if path.IsAbs(slashed) || len(slashed) > 2 && slashed[1] == ':' && slashed[2] == '/' {
 		if path.Base(slashed) == base {
-			return fitsElsewhere
+			return matchOtherFolder
 		}
-		return fitsNot
+		return matchNone
 	}
 	if slashed != name && (slashed == base || strings.HasSuffix(file, "/"+strings.TrimPrefix(slashed, "./"))) {
-		return fitsLoosely
+		return matchLoose
 	}
 	if strings.EqualFold(strings.TrimPrefix(name, "./"), base) {
-		return fitsCase
+		return matchOtherCase
 	}
-	return fitsNot
+	return matchNone
 }
 
 // hasNames reports whether any line of the checksum file names a file.

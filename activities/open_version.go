@@ -13,8 +13,8 @@ type StatFile interface {
 	// Opened returns the stat made at opening; ok is false if the server does not
 	// support it.
 	Opened() (seen ingest.Observation, ok bool)
-	// Told stats the open file again.
-	Told(ctx context.Context) (seen ingest.Observation, ok bool, err error)
+	// Restat stats the open file again.
+	Restat(ctx context.Context) (seen ingest.Observation, ok bool, err error)
 }
 
 // openVersion opens the file and checks that the open file is the version in the ledger:
@@ -32,11 +32,11 @@ func openVersion(ctx context.Context, source Source, file ingest.File) (RemoteFi
 }
 
 func checkOpened(remote io.ReaderAt, file ingest.File) error {
-	told, can := remote.(StatFile)
+	remoteStat, can := remote.(StatFile)
 	if !can {
 		return nil
 	}
-	seen, ok := told.Opened()
+	seen, ok := remoteStat.Opened()
 	if !ok {
 		return nil
 	}
@@ -70,7 +70,7 @@ func statOpen(ctx context.Context, remote RemoteFile) (seen ingest.Observation, 
 		remote = f.RemoteFile
 	}
 	if f, can := remote.(StatFile); can {
-		return f.Told(ctx)
+		return f.Restat(ctx)
 	}
 	return seen, false, nil
 }

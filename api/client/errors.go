@@ -30,7 +30,7 @@ func read[T any](response *http.Response, err error) (value T, _ error) {
 	}
 	if err := json.NewDecoder(response.Body).Decode(&value); err != nil {
 		return value, ingest.Wrap(ingest.KindInvalid, err,
-			"the response of %s is not one of stevedore's API: check STEVEDORE_API_URL and the versions of API and command line", response.Request.URL.Scheme+"://"+response.Request.URL.Host)
+			"the response of %s is not from stevedore's API: check STEVEDORE_API_URL and the versions of API and command line", response.Request.URL.Scheme+"://"+response.Request.URL.Host)
 	}
 	return value, nil
 }

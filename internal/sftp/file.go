@@ -98,9 +98,9 @@ func (f *File) Opened() (seen ingest.Observation, ok bool) {
 	return observe(f.remote.Name(), *f.openAttrs), true
 }
 
-// Told returns the current FSTAT result of the open file, because the path may be
+// Restat returns the current FSTAT result of the open file, because the path may be
 // another file now. ok is false if the server reports none.
-func (f *File) Told(ctx context.Context) (seen ingest.Observation, ok bool, err error) {
+func (f *File) Restat(ctx context.Context) (seen ingest.Observation, ok bool, err error) {
 	var now *attrs
 	err = f.session.do(ctx, f.session.replyTimeout(), func() (err error) {
 		now, _, err = f.session.fstat(f.remote)

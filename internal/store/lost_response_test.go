@@ -20,7 +20,7 @@ import (
 type cutter struct {
 	listener net.Listener
 	target   string
-	// statement triggers the cut; nil is disarmed.
+	// statement triggers the cut; nil disables it.
 	statement atomic.Pointer[[]byte]
 	cuts      atomic.Int32
 	open      sync.WaitGroup

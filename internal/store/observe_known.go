@@ -37,8 +37,8 @@ type known struct {
 	// version differently. back is the number of listings that have shown it again.
 	gone, shown bool
 	back        int
-	// longGone reports that the source was deleted or moved more than a day ago.
-	longGone bool
+	// goneForADay reports that the source was deleted or moved more than a day ago.
+	goneForADay bool
 	// settling is the discovered row of another version of the path, unsettled the error row of a
 	// path that never settles; id 0 if none.
 	settling, unsettled settlingRow
@@ -110,9 +110,9 @@ SELECT o.n, 3, ` + knownColumns + knownOf + `f.shown_mtime = o.mtime AND f.shown
 UNION ALL
 SELECT o.n, 4, ` + knownColumns + knownOf + `f.status = 'error' AND f.error_kind = 'unsettled'`
 
-// selectPast returns the history of paths. Ordering by id + 0 keeps the planner from scanning
+// selectHistory returns the history of paths. Ordering by id + 0 keeps the planner from scanning
 // all rows in order of id.
-const selectPast = `
+const selectHistory = `
 WITH o AS (
 	SELECT n, sha256(path) AS path FROM unnest(@paths::bytea[]) WITH ORDINALITY AS o (path, n)
 )
@@ -142,7 +142,7 @@ func knownRows(ctx context.Context, db querier, serverUUID string, entries []ent
 	var k known
 	_, err = pgx.ForEachRow(rows, []any{
 		&n, &role, &r.id, &k.status, &r.size, &r.mtime, &r.changes, &r.clockChanges, &r.stableSince, &r.unsettled,
-		&r.lastSeen, &k.delivery, &k.closed, &r.failedReads, &k.gone, &k.shown, &k.back, &k.longGone, &r.lastError,
+		&r.lastSeen, &k.delivery, &k.closed, &r.failedReads, &k.gone, &k.shown, &k.back, &k.goneForADay, &r.lastError,
 	}, func() error {
 		found[n-1].add(role, r, k) // ordinality counts from 1
 		return nil
@@ -150,7 +150,7 @@ func knownRows(ctx context.Context, db querier, serverUUID string, entries []ent
 	if err != nil {
 		return nil, err
 	}
-	return found, addPast(ctx, db, serverUUID, entries, found)
+	return found, addHistory(ctx, db, serverUUID, entries, found)
 }
 
 // add records a row by its role.
@@ -159,7 +159,7 @@ func (k *known) add(role int, r settlingRow, row known) {
 	case roleVersion:
 		if k.version == 0 || row.delivery >= k.delivery {
 			k.version, k.status, k.delivery, k.closed, k.failedReads = r.id, row.status, row.delivery, row.closed, r.failedReads
-			k.gone, k.shown, k.back, k.longGone, k.lastError = row.gone, row.shown, row.back, row.longGone, r.lastError
+			k.gone, k.shown, k.back, k.goneForADay, k.lastError = row.gone, row.shown, row.back, row.goneForADay, r.lastError
 		}
 	case roleSettling:
 		k.settling = r
@@ -172,8 +172,8 @@ func (k *known) add(role int, r settlingRow, row known) {
 	}
 }
 
-// addPast reads the history of paths without a live row of the observed version.
-func addPast(ctx context.Context, db querier, serverUUID string, entries []entry, found []known) error {
+// addHistory reads the history of paths without a live row of the observed version.
+func addHistory(ctx context.Context, db querier, serverUUID string, entries []entry, found []known) error {
 	var at []int
 	var paths [][]byte
 	for i, k := range found {
@@ -185,7 +185,7 @@ func addPast(ctx context.Context, db querier, serverUUID string, entries []entry
 	if len(paths) == 0 {
 		return nil
 	}
-	rows, err := db.Query(ctx, selectPast, pgx.NamedArgs{"server": serverUUID, "paths": paths})
+	rows, err := db.Query(ctx, selectHistory, pgx.NamedArgs{"server": serverUUID, "paths": paths})
 	if err != nil {
 		return err
 	}

@@ -213,7 +213,7 @@ func (p *plan) aliased(e entry, k known) {
 // deliveries, each further one requires a day since the previous deletion.
 func (p *plan) sentAgain(e entry, k known) {
 	e = e.of(k.version)
-	if p.resent == ingest.ResentDeliver && k.back > 0 && (k.delivery < quickDeliveries || k.longGone) {
+	if p.resent == ingest.ResentDeliver && k.back > 0 && (k.delivery < quickDeliveries || k.goneForADay) {
 		e.delivery = k.delivery + 1
 		p.insert = append(p.insert, e)
 		return
