@@ -1,6 +1,9 @@
 package console
 
-import "stevedore/internal/ingest"
+import (
+	"stevedore/api/openapi"
+	"stevedore/internal/ingest"
+)
 
 // badge is a state as a symbol and a word; class colors it.
 type badge struct{ class, sign, word string }
@@ -20,10 +23,10 @@ var badges = map[any]badge{
 	ingest.HealthNotScanned: {"idle", "○", "not scanned yet"},
 	ingest.HealthOK:         {"good", "✓", "healthy"},
 
-	ingest.ListingRunning:    {"idle", "○", "running"},
-	ingest.ListingCompleted:  {"good", "✓", "complete"},
-	ingest.ListingIncomplete: {"warn", "!", "incomplete"},
-	ingest.ListingFailed:     {"bad", "✕", "failed"},
+	openapi.ListingRunning:    {"idle", "○", "running"},
+	openapi.ListingCompleted:  {"good", "✓", "complete"},
+	openapi.ListingIncomplete: {"warn", "!", "incomplete"},
+	openapi.ListingFailed:     {"bad", "✕", "failed"},
 
 	ingest.AuditRunning:   {"idle", "…", "running"},
 	ingest.AuditFailed:    {"bad", "✕", "failed"},
@@ -40,9 +43,9 @@ var badges = map[any]badge{
 	ingest.SideWrong:   {"warn", "!", "differs"},
 	ingest.SideUnknown: {"idle", "?", "not compared"},
 
-	ingest.TokenValid:   {"good", "✓", "valid"},
-	ingest.TokenExpired: {"idle", "–", "expired"},
-	ingest.TokenRevoked: {"idle", "⊘", "revoked"},
+	openapi.TokenValid:   {"good", "✓", "valid"},
+	openapi.TokenExpired: {"idle", "–", "expired"},
+	openapi.TokenRevoked: {"idle", "⊘", "revoked"},
 
 	ingest.ActionDone:    {"good", "✓", "done"},
 	ingest.ActionFailed:  {"bad", "✕", "failed"},

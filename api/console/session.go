@@ -57,6 +57,10 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	who, err := c.d.Guard.Token(r.Context(), web.Address(r), secret)
+	var cookie string
+	if err == nil {
+		cookie, err = c.d.Access.OpenSession(access.As(r.Context(), who), access.DigestOf(secret))
+	}
 	var tooMany *access.TooManyError
 	switch {
 	case errors.As(err, &tooMany):
@@ -66,12 +70,6 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 		refuse(http.StatusUnauthorized, plain(v.T("This token is unknown, expired or revoked.")))
 		return
 	case err != nil:
-		c.d.Log.ErrorContext(r.Context(), "cannot log in", "error", err)
-		refuse(web.Status(err), v.explain(err))
-		return
-	}
-	cookie, err := c.d.Access.OpenSession(access.As(r.Context(), who), access.DigestOf(secret))
-	if err != nil {
 		c.d.Log.ErrorContext(r.Context(), "cannot log in", "error", err)
 		refuse(web.Status(err), v.explain(err))
 		return

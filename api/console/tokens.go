@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"stevedore/api/openapi"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 )
@@ -74,7 +75,7 @@ func (c *Console) revokeToken(r *http.Request, v *view) (answer, error) {
 
 // tokenRow returns the row of a token.
 func (v *view) tokenRow(t ingest.Token) row {
-	state := t.State(v.now)
+	state := openapi.FromToken(t, v.now).State
 	return row{cells: []cell{
 		{v.T("State"), "", badgeOf(v, state)},
 		{v.T("Name"), "", text(t.Name)},
@@ -82,6 +83,6 @@ func (v *view) tokenRow(t ingest.Token) row {
 		{v.T("Expires"), "", when(t.ExpiresAt)},
 		{v.T("Last used"), "", when(t.LastUsedAt)},
 		{v.T("Created"), "", tokenCreated(v, t)},
-		{v.T("Revoke"), "tick", optional(state == ingest.TokenValid, revokeButton(v, t.Name))},
+		{v.T("Revoke"), "tick", optional(state == openapi.TokenValid, revokeButton(v, t.Name))},
 	}}
 }

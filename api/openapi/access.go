@@ -9,8 +9,15 @@ import (
 
 // FromToken returns a token as the API shows it at the time, without its secret.
 func FromToken(t ingest.Token, now time.Time) Token {
+	state := TokenValid
+	switch {
+	case !t.RevokedAt.IsZero():
+		state = TokenRevoked
+	case !t.ExpiresAt.IsZero() && !t.ExpiresAt.After(now):
+		state = TokenExpired
+	}
 	return Token{
-		Name: t.Name, Role: Role(t.Role), State: TokenState(t.State(now)), ExpiresAt: timeOrNull(t.ExpiresAt), RevokedAt: timeOrNull(t.RevokedAt),
+		Name: t.Name, Role: Role(t.Role), State: state, ExpiresAt: timeOrNull(t.ExpiresAt), RevokedAt: timeOrNull(t.RevokedAt),
 		LastUsedAt: timeOrNull(t.LastUsedAt), CreatedAt: t.CreatedAt.UTC(), CreatedBy: t.CreatedBy,
 	}
 }

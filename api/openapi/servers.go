@@ -67,16 +67,24 @@ func FromTest(r operations.TestResult, err error) ServerTest {
 // FromListing returns a listing of a server as the API shows it.
 func FromListing(s ingest.Scan) Listing {
 	var duration *int64
+	state := ListingRunning
 	if !s.FinishedAt.IsZero() {
+		state = ListingCompleted
 		ms := s.FinishedAt.Sub(s.StartedAt).Milliseconds()
 		duration = &ms
+	}
+	switch {
+	case s.Error != "":
+		state = ListingFailed
+	case duration != nil && s.Errors > 0:
+		state = ListingIncomplete
 	}
 	return Listing{
 		DurationMs: duration, Source: orNull(s.Source), RequestedBy: orNull(s.RequestedBy),
 		Excluded: s.Excluded.Count, ExcludedExample: orNull(s.Excluded.Example),
 		ID: s.ID, Server: s.ServerName, ServerUUID: s.ServerUUID, StartedAt: s.StartedAt.UTC(), FinishedAt: timeOrNull(s.FinishedAt),
 		Seen: s.Seen, New: s.New, Settling: s.Settling, Rejected: s.Rejected, Errors: s.Errors, InProgress: s.InProgress, Alone: s.Alone,
-		Unreadable: fromUnread(s.Unread), State: ListingState(s.State()), Error: orNull(s.Error), Notes: List(s.Notes(), ingest.Note.String),
+		Unreadable: fromUnread(s.Unread), State: state, Error: orNull(s.Error), Notes: List(s.Notes(), ingest.Note.String),
 	}
 }
 

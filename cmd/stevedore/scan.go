@@ -110,12 +110,10 @@ func (r scanResult) err(servers []openapi.Server) error {
 		}
 	}
 	failed := int64(0)
-	reasons := map[string]string{}
 	for _, server := range r.Servers {
 		failed += server.Files[string(ingest.StatusError)]
 		if server.State == openapi.ScanFailed {
 			reason := strings.TrimLeft(strings.TrimPrefix(value(server.Error), "server "+server.Server), ": ")
-			reasons[server.Server] = reason
 			add(ingest.Kind(value(server.ErrorKind)), "server %s was not scanned: %s", server.Server, reason)
 		}
 	}

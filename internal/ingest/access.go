@@ -76,27 +76,6 @@ type Token struct {
 	CreatedBy string
 }
 
-// TokenState is the state of a token.
-type TokenState string
-
-// The states of tokens.
-const (
-	TokenValid   TokenState = "valid"
-	TokenExpired TokenState = "expired"
-	TokenRevoked TokenState = "revoked"
-)
-
-// State returns the state of the token at the time.
-func (t Token) State(now time.Time) TokenState {
-	switch {
-	case !t.RevokedAt.IsZero():
-		return TokenRevoked
-	case !t.ExpiresAt.IsZero() && !t.ExpiresAt.After(now):
-		return TokenExpired
-	}
-	return TokenValid
-}
-
 // AuditEntry is a row of the audit log: a change requested by a principal.
 type AuditEntry struct {
 	ID int64

@@ -23,30 +23,6 @@ type Scan struct {
 	Note string
 }
 
-// ListingState is the state of a scan of one server.
-type ListingState string
-
-// The states: ListingIncomplete is a completed scan that could not read some folders.
-const (
-	ListingRunning    ListingState = "running"
-	ListingCompleted  ListingState = "completed"
-	ListingIncomplete ListingState = "incomplete"
-	ListingFailed     ListingState = "failed"
-)
-
-// State returns the state of the scan.
-func (s Scan) State() ListingState {
-	switch {
-	case s.Error != "":
-		return ListingFailed
-	case s.FinishedAt.IsZero():
-		return ListingRunning
-	case s.Errors > 0:
-		return ListingIncomplete
-	}
-	return ListingCompleted
-}
-
 // ScanOrigin states who requested a listing.
 type ScanOrigin struct {
 	// Source is SourceSchedule or SourceManual; empty for listings of old releases.
