@@ -38,33 +38,34 @@ func TestStoredFindsEachDiscrepancyOnce(t *testing.T) {
 	for name, tc := range map[string]struct {
 		damage func(w *fixture, f *ingest.File)
 		want   string
+		sides  string
 		deep   bool
 	}{
-		"object gone": {func(w *fixture, _ *ingest.File) { delete(w.objects, key) }, "- acme:/out/004: there is no object files/004", false},
+		"object gone": {func(w *fixture, _ *ingest.File) { delete(w.objects, key) }, "- acme:/out/004: there is no object files/004", "?=-=", false},
 		"no key": {func(w *fixture, f *ingest.File) {
 			f.ObjectKey = ""
 			delete(w.objects, key)
-		}, "- acme:/out/004: it is completed and its row has no object key", false},
+		}, "- acme:/out/004: it is completed and its row has no object key", "?!-=", false},
 		"size": {func(w *fixture, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 5, SHA256: "h4"} },
-			"! acme:/out/004: object files/004 has 5 bytes, the row 4 bytes", false},
+			"! acme:/out/004: object files/004 has 5 bytes, the row 4 bytes", "?=!=", false},
 		"metadata": {func(w *fixture, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 4, SHA256: "x"} },
-			"! acme:/out/004: object files/004 has SHA-256 x in its metadata, the row has h4", false},
+			"! acme:/out/004: object files/004 has SHA-256 x in its metadata, the row has h4", "?=!=", false},
 		"no metadata": {func(w *fixture, _ *ingest.File) { w.objects[key] = ingest.Object{Key: key, Size: 4} },
-			"! acme:/out/004: object files/004 has no SHA-256 in its metadata", false},
+			"! acme:/out/004: object files/004 has no SHA-256 in its metadata", "?=!=", false},
 		"bytes": {func(w *fixture, _ *ingest.File) { w.bytes[key] = "y" },
-			"! acme:/out/004: object files/004 has bytes of SHA-256 y, the row has h4", true},
+			"! acme:/out/004: object files/004 has bytes of SHA-256 y, the row has h4", "?=!=", true},
 		"failed": {func(_ *fixture, f *ingest.File) { f.Status, f.ErrorMessage = ingest.StatusError, "disk on fire" },
-			"! acme:/out/004: it waits for an operator: disk on fire", false},
+			"! acme:/out/004: it waits for an operator: disk on fire", "?!??", false},
 		"not notified": {func(w *fixture, _ *ingest.File) { w.file(4).Events = w.file(4).Events[:7] },
-			"- acme:/out/004: the ledger has no event amqp_notify_sent: its notification may not have been published", false},
+			"- acme:/out/004: the ledger has no event amqp_notify_sent: its notification may not have been published", "?==-", false},
 		"not notified in a later round": {func(w *fixture, f *ingest.File) { w.file(4).Events, f.Round = nil, 1 },
-			"- acme:/out/004: the ledger has no event amqp_notify_sent: its notification may not have been published", false},
+			"- acme:/out/004: the ledger has no event amqp_notify_sent: its notification may not have been published", "?==-", false},
 		"event missing": {func(w *fixture, _ *ingest.File) { w.file(4).Events = w.file(4).Events[1:] },
-			fmt.Sprintf("! acme:/out/004: its events are %v, expected %v", allEvents[1:], allEvents), false},
+			fmt.Sprintf("! acme:/out/004: its events are %v, expected %v", allEvents[1:], allEvents), "?!==", false},
 		"object cannot be read": {func(w *fixture, _ *ingest.File) { w.broken[key] = true },
-			"! acme:/out/004: object files/004 could not be read: timeout", false},
+			"! acme:/out/004: object files/004 could not be read: timeout", "?=!=", false},
 		"stray object": {func(w *fixture, _ *ingest.File) { w.objects["files/\x1b"] = ingest.Object{} },
-			`+ files/\x1b: the store has an object without a row`, false},
+			`+ files/\x1b: the store has an object without a row`, "?-+?", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -73,6 +74,7 @@ func TestStoredFindsEachDiscrepancyOnce(t *testing.T) {
 			lines, sum, err := w.stored(t, func(a *audit.Auditor) { a.Deep = tc.deep })
 			require.NoError(t, err)
 			require.Equal(t, []string{tc.want}, lines)
+			require.Equal(t, tc.sides, signs(w.found[0].Sides))
 			require.EqualValues(t, 7, sum.Files)
 			require.EqualValues(t, 1, sum.Discrepancies())
 			var one ingest.AuditCounts
@@ -85,6 +87,26 @@ func TestStoredFindsEachDiscrepancyOnce(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestADiscrepancyHasTheValuesOfEachSide which a person compares.
+func TestADiscrepancyHasTheValuesOfEachSide(t *testing.T) {
+	t.Parallel()
+	const key = "files/004"
+	w := newFixture(4)
+	w.objects[key], w.bytes[key] = ingest.Object{Key: key, Size: 5, SHA256: "h4"}, "y"
+	_, _, err := w.stored(t, func(a *audit.Auditor) { a.Deep = true })
+	require.NoError(t, err)
+	ledger, object := w.found[0].Sides.Ledger, w.found[0].Sides.Object
+	require.EqualValues(t, []int64{4, 5}, []int64{*ledger.Size, *object.Size})
+	require.Equal(t, []string{"h4", "y"}, []string{ledger.SHA256, object.SHA256}, "of the bytes, not of the metadata")
+	require.Equal(t, ingest.StatusCompleted, ledger.Status)
+
+	entry := ingest.Observation{Path: "/out/x", Size: 1, ModTime: now.Add(-time.Hour)}
+	w.listed(t, entry)
+	source := w.found[len(w.found)-1].Sides.Source
+	require.EqualValues(t, 1, *source.Size)
+	require.Equal(t, entry.ModTime, source.ModTime)
 }
 
 // TestMergeFindsKeysOfOneSide: keys without a row or without an object are before, between
@@ -272,6 +294,7 @@ func TestListed(t *testing.T) {
 	young, ahead, future := shown(row), shown(row), shown(row)
 	young.ModTime, ahead.ModTime, future.ModTime = now.Add(-time.Minute), now.Add(time.Minute), now.Add(time.Hour)
 	const unknown = "- acme:/out/001: the server has it (1 bytes, modified 2026-11-23 11:00:00Z), the ledger has no row"
+	sides := map[string]string{"no row": "=-??", "back again": "=!??", "two rows": "=+??"}
 	for name, tc := range map[string]struct {
 		rows    []ingest.History
 		entry   ingest.Observation
@@ -325,6 +348,9 @@ func TestListed(t *testing.T) {
 			} else {
 				assert.Equal(t, []string{tc.want}, lines)
 			}
+			if want := sides[name]; want != "" {
+				assert.Equal(t, want, signs(w.found[0].Sides))
+			}
 			assert.Equal(t, tc.pending, sum.Pending)
 			assert.EqualValues(t, 1, sum.Sources)
 		})
@@ -361,6 +387,7 @@ func TestListedWithAnIncompleteListing(t *testing.T) {
 	require.Len(t, lines, 1, "entries listed before are checked")
 	require.NoError(t, a.Unlisted(acme, failure))
 	require.Equal(t, "! acme:/out: the server could not be audited: the connection broke", lines[1])
+	require.Equal(t, "!???", signs(w.found[1].Sides))
 
 	var unread ingest.Unread
 	for range ingest.MaxUnread + 3 {

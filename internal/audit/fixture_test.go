@@ -39,6 +39,8 @@ type fixture struct {
 	busy, largest int
 	// onHead, which may be nil, is called by each Head.
 	onHead func()
+	// found are the reported discrepancies.
+	found []audit.Discrepancy
 }
 
 func (w *fixture) page(q ingest.HistoryQuery, ok func(ingest.File) bool) []ingest.History {
@@ -205,6 +207,7 @@ func (w *fixture) stored(t *testing.T, change func(*audit.Auditor)) (lines []str
 
 func (w *fixture) auditor(lines *[]string) *audit.Auditor {
 	return &audit.Auditor{Ledger: w, Objects: w, Now: func() time.Time { return now }, Report: func(d audit.Discrepancy) error {
+		w.found = append(w.found, d)
 		*lines = append(*lines, d.String())
 		return nil
 	}}
@@ -230,4 +233,9 @@ func (w *fixture) listed(t *testing.T, entries ...ingest.Observation) (lines []s
 // shown returns the entry of a row's version.
 func shown(f ingest.File) ingest.Observation {
 	return ingest.Observation{Path: f.RemotePath, Size: f.Size, ModTime: f.ModTime}
+}
+
+// signs returns the signs of source, ledger, object and notification.
+func signs(s ingest.AuditSides) string {
+	return s.Source.State.Sign() + s.Ledger.State.Sign() + s.Object.State.Sign() + s.Notification.State.Sign()
 }

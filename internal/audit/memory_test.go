@@ -18,8 +18,9 @@ import (
 // generated is a ledger, store and server with n files that are generated when read.
 // Every hundredth object is missing. It measures the largest live heap.
 type generated struct {
-	n    int
-	heap atomic.Uint64
+	*fixture // has no rows
+	n        int
+	heap     atomic.Uint64
 }
 
 func (e *generated) row(i int) ingest.History {
@@ -42,22 +43,12 @@ func (e *generated) measure(i int) {
 	}
 }
 
-func (e *generated) HistoriesWithoutKey(context.Context, ingest.HistoryQuery) ([]ingest.History, error) {
-	return nil, nil
-}
-
 func (e *generated) HistoriesByKey(_ context.Context, q ingest.HistoryQuery) (page []ingest.History, err error) {
 	e.measure(int(q.AfterID))
 	for i := int(q.AfterID) + 1; i <= e.n && len(page) < q.Limit; i++ {
 		page = append(page, e.row(i))
 	}
 	return page, nil
-}
-
-func (e *generated) HasObjectKey(context.Context, string) (bool, error) { return false, nil }
-
-func (e *generated) File(_ context.Context, uuid string) (ingest.File, error) {
-	return ingest.File{}, ingest.Errorf(ingest.KindMissing, "no file %s", uuid)
 }
 
 func (e *generated) FilesSeen(_ context.Context, _ string, seen []ingest.Observation) (files []ingest.File, err error) {
@@ -93,8 +84,6 @@ func (e *generated) Digest(ctx context.Context, bucket, key string) (ingest.Obje
 	return e.Head(ctx, bucket, key)
 }
 
-func (e *generated) Ping(context.Context) error { return nil }
-
 func (e *generated) list(_ context.Context, fn func(ingest.Observation) error) (ingest.Unread, error) {
 	for i := 1; i <= e.n; i++ {
 		e.measure(i)
@@ -108,7 +97,7 @@ func (e *generated) list(_ context.Context, fn func(ingest.Observation) error) (
 
 // peak returns the largest live heap of an audit of n files.
 func peak(t *testing.T, n int) uint64 {
-	e := &generated{n: n}
+	e := &generated{fixture: newFixture(0), n: n}
 	var discrepancies int
 	a := &audit.Auditor{
 		Ledger: e, Objects: e, Deep: true, Now: func() time.Time { return now },
