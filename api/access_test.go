@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"stevedore/internal/test/servicedouble"
+
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
@@ -19,7 +21,7 @@ const wrongTokens = 30
 // and with tokens of each role.
 func TestFault65_RequestsWithoutATokenAreRefused(t *testing.T) {
 	t.Parallel()
-	b := setup(&fakeOperations{})
+	b := setup(&servicedouble.Service{})
 	for _, path := range []string{"/api/v1/servers", "/openapi.yaml", "/docs", "/docs/swagger-ui.css", "/files/scan", "/api/", "/api/v1/nothing", "/metrics"} {
 		answer := b.call("GET", path, "", "Authorization", "")
 		problem := requireProblem(t, answer, 401, codeUnauthorized)
@@ -38,7 +40,7 @@ func TestFault65_RequestsWithoutATokenAreRefused(t *testing.T) {
 		requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", header), 401, codeUnauthorized)
 	}
 	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer stv_wizard"), 403, codeForbidden)
-	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer unreachable"), 503, codeUnavailable)
+	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer "+servicedouble.Unreachable), 503, codeUnavailable)
 	require.NotContains(t, b.log.String(), testToken)
 }
 
@@ -46,7 +48,7 @@ func TestFault65_RequestsWithoutATokenAreRefused(t *testing.T) {
 // differently is refused, with or without a token.
 func TestFault66_EncodedSlashesAreRefused(t *testing.T) {
 	t.Parallel()
-	b := setup(&fakeOperations{servers: []ingest.Server{{Name: "acme"}}})
+	b := setup(&servicedouble.Service{Servers: []ingest.Server{{Name: "acme"}}})
 	for _, path := range []string{
 		"/api/v1/servers/a%2Fb", "/api/v1/servers/a%2fb", "/livez%2F..%2Fapi%2Fv1%2Fservers", "/api/v1/servers/..%5c..%5cx", "/api/v1/servers/acme%00",
 	} {
@@ -62,9 +64,8 @@ func TestFault66_EncodedSlashesAreRefused(t *testing.T) {
 // connection is logged and used to count wrong tokens.
 func TestFault66_ForwardedForIsIgnored(t *testing.T) {
 	t.Parallel()
-	b := setup(&fakeOperations{})
 	stopped := time.Unix(1, 0) // no wrong token is forgotten meanwhile
-	b.handler = NewHandler(Deps{Operations: b.ops, Access: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return stopped }})
+	b := setup(&servicedouble.Service{}, func(d *Deps) { d.Now = func() time.Time { return stopped } })
 	b.call("GET", "/api/v1/servers", "", "X-Forwarded-For", "6.6.6.6", "X-Real-Ip", "6.6.6.6", "X-Request-Id", "forged\nline")
 	require.NotContains(t, b.log.String(), "6.6.6.6")
 	require.NotContains(t, b.log.String(), "forged")
@@ -85,11 +86,10 @@ func TestFault66_ForwardedForIsIgnored(t *testing.T) {
 // wrong tokens, and no client can forge the address of another.
 func TestForwardedForOfTrustedProxiesIsUsed(t *testing.T) {
 	t.Parallel()
-	b := setup(&fakeOperations{})
 	stopped := time.Unix(1, 0)
-	b.handler = NewHandler(Deps{
-		Operations: b.ops, Access: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return stopped },
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fd00::/8")}, // httptest's is in the first
+	b := setup(&servicedouble.Service{}, func(d *Deps) {
+		d.Now = func() time.Time { return stopped }
+		d.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("fd00::/8")} // httptest's is in the first
 	})
 	wrong := func(forwarded string) int {
 		return b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer nope", "X-Forwarded-For", forwarded).Code
@@ -107,8 +107,7 @@ func TestForwardedForOfTrustedProxiesIsUsed(t *testing.T) {
 
 func TestRequestsAreLimitedByPrincipal(t *testing.T) {
 	t.Parallel()
-	b := setup(&fakeOperations{})
-	b.handler = NewHandler(Deps{Operations: b.ops, Access: b.ops, Token: testToken, Log: quiet(), RequestsPerSecond: 0.01})
+	b := setup(&servicedouble.Service{}, func(d *Deps) { d.RequestsPerSecond = 0.01 })
 	require.Equal(t, 200, b.call("GET", "/api/v1/servers", "").Code)
 	answer := b.call("GET", "/api/v1/servers", "")
 	requireProblem(t, answer, 429, codeRateLimited)

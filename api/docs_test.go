@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"stevedore/internal/test/servicedouble"
+
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
 
@@ -20,7 +22,7 @@ import (
 // allows neither other hosts nor inline scripts.
 func TestDocsLoadOnlyOwnFiles(t *testing.T) {
 	t.Parallel()
-	b := setup(&fakeOperations{})
+	b := setup(&servicedouble.Service{})
 	page := b.call("GET", "/docs", "")
 	require.Equal(t, 200, page.Code)
 	require.Equal(t, "text/html; charset=utf-8", page.Header().Get("Content-Type"))

@@ -13,148 +13,43 @@ import (
 	"testing"
 	"time"
 
+	"stevedore/internal/test/servicedouble"
+
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api/openapi"
 	"stevedore/api/web"
-	"stevedore/internal/access"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
 )
 
 const (
 	testToken = "canary-token"
-	fileUUID  = "0f0f0f0f-1111-4222-8333-444444444444"
+	fileUUID  = servicedouble.UUID
 	scanUUID  = "aaaaaaaa-1111-4222-8333-444444444444"
 )
 
-// fakeOperations returns the values that a test sets.
-type fakeOperations struct {
-	operations.Operations // panics in methods without a fake
-	access.Access
-
-	scanned  []string
-	err      error
-	panicked bool
-	status   operations.ScanStatus
-	servers  []ingest.Server
-	files    []ingest.File
-	filter   ingest.FileFilter
-	events   []ingest.StoredEvent
-	asked    int
-	parts    []operations.PartStatus
-
-	// by records the principals of changes.
-	by     []string
-	token  access.NewToken
-	tokens []ingest.Token
-}
-
-func (f *fakeOperations) StartScan(_ context.Context, servers []string) (operations.ScanRun, error) {
-	f.scanned = append([]string{}, servers...)
-	return operations.ScanRun{UUID: scanUUID, WorkflowID: "scan/" + scanUUID, RunID: "run-1"}, f.err
-}
-
-func (f *fakeOperations) GetScan(context.Context, string) (operations.ScanStatus, error) {
-	return f.status, f.err
-}
-
-func (f *fakeOperations) ListServers(context.Context) ([]ingest.Server, error) {
-	if f.panicked {
-		panic("canary-panic")
-	}
-	return f.servers, f.err
-}
-
-func (f *fakeOperations) GetServer(context.Context, string) (ingest.Server, error) {
-	if len(f.servers) == 0 {
-		return ingest.Server{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called %q", "x")
-	}
-	return f.servers[0], f.err
-}
-
-func (f *fakeOperations) ListFiles(_ context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
-	f.filter = filter
-	page := ingest.Page[ingest.File]{}
-	for _, file := range f.files {
-		if file.ID > filter.AfterID && len(page.Items) < filter.Limit {
-			page.Items = append(page.Items, file)
-		}
-	}
-	if n := len(page.Items); n > 0 && page.Items[n-1].ID < f.files[len(f.files)-1].ID {
-		page.Next = page.Items[n-1].ID
-	}
-	return page, f.err
-}
-
-func (f *fakeOperations) GetFile(context.Context, string) (ingest.File, error) {
-	if len(f.files) == 0 {
-		return ingest.File{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no file has the uuid")
-	}
-	return f.files[0], f.err
-}
-
-func (f *fakeOperations) ListFileEvents(_ context.Context, _ string, after int64, limit int) (ingest.Page[ingest.StoredEvent], error) {
-	var page ingest.Page[ingest.StoredEvent]
-	for _, event := range f.events {
-		switch {
-		case event.ID <= after:
-		case len(page.Items) < limit:
-			page.Items = append(page.Items, event)
-		default:
-			page.Next = page.Items[limit-1].ID
-		}
-	}
-	return page, f.err
-}
-
-func (f *fakeOperations) FileEvents(context.Context, string) ([]ingest.StoredEvent, error) {
-	return f.events, f.err
-}
-
-func (f *fakeOperations) Authenticate(_ context.Context, digest access.Digest) (ingest.Principal, error) {
-	for _, role := range append([]ingest.Role{"wizard"}, ingest.Roles...) {
-		if digest == access.DigestOf("stv_"+string(role)) {
-			return ingest.Principal{Name: string(role) + "-1", Role: role}, nil
-		}
-	}
-	if digest == access.DigestOf("unreachable") {
-		return ingest.Principal{}, ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL")
-	}
-	return ingest.Principal{}, access.ErrRefused
-}
-
-func (f *fakeOperations) CreateToken(ctx context.Context, in access.NewToken) (ingest.Token, string, error) {
-	f.by = append(f.by, access.From(ctx).Name)
-	f.token = in
-	return ingest.Token{Name: in.Name, Role: in.Role}, "stv_secret", f.err
-}
-
-func (f *fakeOperations) ListTokens(context.Context) ([]ingest.Token, error) { return f.tokens, f.err }
-
-func (f *fakeOperations) RevokeToken(_ context.Context, name string) (ingest.Token, error) {
-	return ingest.Token{Name: name, Role: ingest.RoleViewer, RevokedAt: time.Unix(1, 0)}, f.err
-}
-
-func (f *fakeOperations) AuditLog(context.Context, ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error) {
-	return ingest.Page[ingest.AuditEntry]{}, f.err
-}
-
-func (f *fakeOperations) Ready(context.Context) []operations.PartStatus {
-	f.asked++
-	return f.parts
-}
-
-// testBundle is the API with fake operations, and its log.
+// testBundle is the API on a double of the service, and its log.
 type testBundle struct {
 	handler http.Handler
-	ops     *fakeOperations
+	ops     *servicedouble.Service
 	log     *bytes.Buffer
 }
 
-func setup(ops *fakeOperations) *testBundle {
+// setup returns the API with the bootstrap token, a token "stv_ROLE" of each role and one of an
+// unknown role. change, if given, changes its dependencies.
+func setup(ops *servicedouble.Service, change ...func(*Deps)) *testBundle {
 	b := &testBundle{ops: ops, log: &bytes.Buffer{}}
-	b.handler = NewHandler(Deps{Operations: ops, Access: ops, Token: testToken, Log: b.logger()})
+	ops.Principals = map[string]ingest.Principal{}
+	for _, role := range append([]ingest.Role{"wizard"}, ingest.Roles...) {
+		ops.Principals["stv_"+string(role)] = ingest.Principal{Name: string(role) + "-1", Role: role}
+	}
+	ops.Scan = operations.ScanRun{UUID: scanUUID, WorkflowID: "scan/" + scanUUID, RunID: "run-1"}
+	deps := Deps{Operations: ops, Access: ops, Token: testToken, Log: b.logger()}
+	for _, apply := range change {
+		apply(&deps)
+	}
+	b.handler = NewHandler(deps)
 	return b
 }
 
@@ -205,17 +100,17 @@ func requireProblem(t *testing.T, answer *httptest.ResponseRecorder, status int,
 
 func TestScanStartsForServersOfQueryAndBody(t *testing.T) {
 	t.Parallel()
-	b := setup(&fakeOperations{})
+	b := setup(&servicedouble.Service{})
 	answer := b.call("POST", "/files/scan?server=a&server=b", `{"servers":["c"]}`)
 	require.Equal(t, http.StatusAccepted, answer.Code, answer.Body)
-	require.Equal(t, []string{"a", "b", "c"}, b.ops.scanned)
+	require.Equal(t, []string{"a", "b", "c"}, b.ops.ScannedServers)
 	accepted := decode[openapi.ScanAccepted](t, answer)
 	require.Equal(t, "scan/"+scanUUID, accepted.WorkflowID)
 	require.Equal(t, "/api/v1/scans/"+scanUUID, accepted.StatusURL)
 	require.Equal(t, accepted.StatusURL, answer.Header().Get("Location"))
 	for _, body := range []string{"", "{}"} {
 		require.Equal(t, http.StatusAccepted, b.call("POST", "/files/scan", body).Code)
-		require.Empty(t, b.ops.scanned, "all servers")
+		require.Empty(t, b.ops.ScannedServers, "all servers")
 	}
 }
 
@@ -240,7 +135,7 @@ func TestErrorsBecomeProblems(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			answer := setup(&fakeOperations{err: tc.err}).call("POST", "/files/scan", "")
+			answer := setup(&servicedouble.Service{Err: tc.err}).call("POST", "/files/scan", "")
 			problem := requireProblem(t, answer, tc.status, tc.code)
 			require.Contains(t, problem.Detail, tc.detail)
 			require.NotContains(t, answer.Body.String(), "canary")
@@ -250,21 +145,20 @@ func TestErrorsBecomeProblems(t *testing.T) {
 
 func TestPanicIsAProblem(t *testing.T) {
 	t.Parallel()
-	b := setup(&fakeOperations{panicked: true})
+	b := setup(&servicedouble.Service{}, func(d *Deps) { d.Operations = struct{ operations.Operations }{} })
 	answer := b.call("GET", "/api/v1/servers", "")
 	requireProblem(t, answer, 500, codeInternal)
-	require.NotContains(t, answer.Body.String(), "canary")
-	require.Contains(t, b.log.String(), "canary-panic")
+	require.NotContains(t, answer.Body.String(), "nil pointer")
+	require.Contains(t, b.log.String(), "nil pointer")
 }
 
 func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 	t.Parallel()
-	b := setup(&fakeOperations{parts: []operations.PartStatus{
-		{Part: "broker"}, {Part: "postgres", Err: ingest.Wrap(ingest.KindTransient, errors.New("canary"), "cannot reach mq:5672 as u")},
-	}})
 	now := time.Unix(1, 0)
-	b.handler = NewHandler(Deps{Operations: b.ops, Access: b.ops, Token: testToken, Log: b.logger(), Now: func() time.Time { return now }})
-	for _, stranger := range []string{"", "Bearer nope", "Bearer unreachable"} {
+	b := setup(&servicedouble.Service{Parts: []operations.PartStatus{
+		{Part: "broker"}, {Part: "postgres", Err: ingest.Wrap(ingest.KindTransient, errors.New("canary"), "cannot reach mq:5672 as u")},
+	}}, func(d *Deps) { d.Now = func() time.Time { return now } })
+	for _, stranger := range []string{"", "Bearer nope", "Bearer " + servicedouble.Unreachable} {
 		answer := b.call("GET", "/readyz", "", "Authorization", stranger)
 		require.Equal(t, 503, answer.Code)
 		require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
@@ -280,14 +174,14 @@ func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 		require.Equal(t, []openapi.Part{{Name: "broker", Ready: true}, {Name: "postgres", Message: "cannot reach mq:5672 as u"}}, problem.Parts)
 	}
 	require.Equal(t, 1, strings.Count(b.log.String(), "postgres: cannot reach mq:5672 as u"), "the message is logged once")
-	require.Equal(t, 1, b.ops.asked, "strangers cannot make all parts answer again and again")
+	require.Equal(t, 1, b.ops.ReadyCalls, "strangers cannot make all parts answer again and again")
 
-	b.ops.parts = b.ops.parts[:1]
+	b.ops.Parts = b.ops.Parts[:1]
 	require.Equal(t, 503, b.call("GET", "/readyz", "").Code)
 	now = now.Add(web.ReadyFor)
 	ready := decode[openapi.Readiness](t, b.call("GET", "/readyz", ""))
 	require.EqualValues(t, "ready", ready.Status)
-	require.Equal(t, 2, b.ops.asked)
+	require.Equal(t, 2, b.ops.ReadyCalls)
 }
 
 // TestReadinessWithoutOtherParts: the console stays reachable behind a load balancer.
@@ -297,7 +191,7 @@ func TestReadinessWithoutOtherParts(t *testing.T) {
 	for _, part := range []string{operations.PartTemporal, operations.PartWorker, operations.PartObjectStore, operations.PartBroker} {
 		parts = append(parts, operations.PartStatus{Part: part, Err: errors.New("down")})
 	}
-	answer := setup(&fakeOperations{parts: parts}).call("GET", "/readyz", "")
+	answer := setup(&servicedouble.Service{Parts: parts}).call("GET", "/readyz", "")
 	require.Equal(t, 200, answer.Code)
 	ready := decode[openapi.Readiness](t, answer)
 	require.Equal(t, openapi.ReadinessDegraded, ready.Status)
@@ -305,19 +199,19 @@ func TestReadinessWithoutOtherParts(t *testing.T) {
 		require.Equal(t, i < 2, part.Ready, part.Name)
 	}
 	parts[1].Err = errors.New("foreign keyset")
-	require.Equal(t, 503, setup(&fakeOperations{parts: parts}).call("GET", "/readyz", "").Code)
+	require.Equal(t, 503, setup(&servicedouble.Service{Parts: parts}).call("GET", "/readyz", "").Code)
 }
 
 func TestFilesCursorIsGoodForItsOrder(t *testing.T) {
 	t.Parallel()
-	b := setup(&fakeOperations{files: []ingest.File{{ID: 10, UUID: "u10"}, {ID: 20, UUID: "u20"}}})
+	b := setup(&servicedouble.Service{Files: []ingest.File{{ID: 10, UUID: "u10"}, {ID: 20, UUID: "u20"}}})
 	cursors := map[string]string{}
 	for _, order := range []string{"oldest", "newest"} {
 		page := decode[openapi.FilePage](t, b.call("GET", "/api/v1/files?limit=1&order="+order, ""))
-		require.EqualValues(t, order, b.ops.filter.Order)
+		require.EqualValues(t, order, b.ops.Filter.Order)
 		cursors[order] = *page.NextCursor
 		require.Equal(t, 200, b.call("GET", "/api/v1/files?order="+order+"&cursor="+cursors[order], "").Code)
-		require.EqualValues(t, 10, b.ops.filter.AfterID)
+		require.EqualValues(t, 10, b.ops.Filter.AfterID)
 	}
 	refused := requireProblem(t, b.call("GET", "/api/v1/files?order=newest&cursor="+cursors["oldest"], ""), 400, codeInvalid)
 	require.Contains(t, refused.Detail, "order=oldest")
@@ -331,7 +225,7 @@ func TestFilesCursorIsGoodForItsOrder(t *testing.T) {
 func TestEventsPageByOpaqueCursor(t *testing.T) {
 	t.Parallel()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.FixedZone("x", 3600))
-	b := setup(&fakeOperations{events: []ingest.StoredEvent{{ID: 3, Type: ingest.EventSettled, Timestamp: at}, {ID: 5, Type: ingest.EventDownloaded, Timestamp: at}}})
+	b := setup(&servicedouble.Service{Events: []ingest.StoredEvent{{ID: 3, Type: ingest.EventSettled, Timestamp: at}, {ID: 5, Type: ingest.EventDownloaded, Timestamp: at}}})
 	path := "/api/v1/files/" + fileUUID + "/events?limit=1"
 	cursor := *cursorEvents.write(3)
 	require.JSONEq(t, `{"events":[{"id":3,"event_type":"settled","timestamp":"2026-01-02T02:04:05Z","details":{}}],"next_cursor":"`+cursor+`"}`, b.call("GET", path, "").Body.String())

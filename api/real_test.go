@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"stevedore/internal/test/servicedouble"
+
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/ssh"
@@ -141,7 +143,7 @@ func setupReal(t *testing.T) *realBundle {
 	require.NoError(t, err)
 	key, err := ssh.NewPublicKey(public)
 	require.NoError(t, err)
-	b := &realBundle{testBundle: setup(&fakeOperations{}), store: ledger, keys: services.Keyset(t), engine: &fakeEngine{}}
+	b := &realBundle{testBundle: setup(&servicedouble.Service{}), store: ledger, keys: services.Keyset(t), engine: &fakeEngine{}}
 	line := string(ssh.MarshalAuthorizedKey(key))
 	b.prober.presented = operations.ProbeResult{Fingerprint: ssh.FingerprintSHA256(key), KeyLine: line[:len(line)-1], Software: "SSH-2.0-x", Entries: 3}
 	ops := operations.New(operations.Deps{

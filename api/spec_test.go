@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"stevedore/internal/test/servicedouble"
+
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 	"github.com/stretchr/testify/require"
@@ -33,7 +35,7 @@ func TestSpecificationIsValid(t *testing.T) {
 
 func TestServedRoutesAreThoseOfTheSpecification(t *testing.T) {
 	t.Parallel()
-	programs, _ := newPrograms(Deps{Operations: &fakeOperations{}, Access: &fakeOperations{}, Token: "x", Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	programs, _ := newPrograms(Deps{Operations: &servicedouble.Service{}, Access: &servicedouble.Service{}, Token: "x", Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	served := map[string]bool{}
 	for _, route := range programs.Handler.(*echo.Echo).Routes() {
 		served[route.Method+" "+route.Path] = true
@@ -123,7 +125,7 @@ func TestSpecificationDescribesEachSetting(t *testing.T) {
 
 func TestSpecificationIsServed(t *testing.T) {
 	t.Parallel()
-	answer := setup(&fakeOperations{}).call(http.MethodGet, "/openapi.yaml", "")
+	answer := setup(&servicedouble.Service{}).call(http.MethodGet, "/openapi.yaml", "")
 	require.Equal(t, http.StatusOK, answer.Code)
 	require.Equal(t, specification, answer.Body.Bytes())
 }

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"stevedore/internal/test/servicedouble"
+
 	"github.com/stretchr/testify/require"
 )
 
@@ -11,7 +13,7 @@ import (
 // invalid field.
 func TestRefusalsStateAcceptedValues(t *testing.T) {
 	t.Parallel()
-	b := setup(&fakeOperations{})
+	b := setup(&servicedouble.Service{})
 	for call, want := range map[string][]string{
 		"GET /api/v1/statistics?period=1y":                                            {"period: use one of 24h, 7d, 30d"},
 		"GET /api/v1/files?limit=0":                                                   {"limit: use 1 or more"},

@@ -17,7 +17,7 @@ import (
 var update = flag.Bool("update", false, "update the picture in architecture.md")
 
 // support lists the packages that only tests import.
-var support = []string{"internal/test/services", "internal/test/sandbox", "internal/test/faults", "internal/test/runbook", "docs", "deploy", "examples", "examples/consumer-go"}
+var support = []string{"internal/test/services", "internal/test/servicedouble", "internal/test/sandbox", "internal/test/faults", "internal/test/runbook", "docs", "deploy", "examples", "examples/consumer-go"}
 
 // TestArchitecturePicture compares the picture of imports in architecture.md with the
 // imports of the code. The picture omits an import if a longer path leads to the same package.

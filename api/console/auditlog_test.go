@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stevedore/internal/test/servicedouble"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,16 +20,18 @@ import (
 )
 
 // logged returns a console with entries of the audit log.
-func logged() (*fake, *Console) {
+func logged() (*servicedouble.Service, *Console) {
 	f, c := full(ingest.RoleAdmin)
-	f.entries = []ingest.AuditEntry{
+	f.Log = []ingest.AuditEntry{
 		{
 			ID: 3, At: noon, Actor: "ann", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Outcome: ingest.ActionDone,
 			Details: map[string]any{"changes": map[string]any{"port": map[string]any{"from": 22.0, "to": 2222.0}, "password": "changed"}, "server_uuid": "s1"},
 		},
 		{ID: 2, At: noon, Actor: "=cmd", Action: "file.retry", Target: "f1", Outcome: ingest.ActionFailed, Error: "the file is busy"},
 		{ID: 1, At: noon, Actor: "bob", Action: "server.remove", Target: "removed"},
+		{ID: 0, Actor: "older"},
 	}
+	f.LogPage = 3
 	return f, c
 }
 
@@ -35,7 +40,7 @@ func TestAuditLog(t *testing.T) {
 	t.Parallel()
 	f, c := logged()
 	page := get(c, "/changes?actor=ann&action=&from=2026-02-01T00:00&before=9").Body.String()
-	require.Equal(t, ingest.AuditFilter{Actor: "ann", From: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC), BeforeID: 9, Limit: historyPerPage}, f.logged[0])
+	require.Equal(t, ingest.AuditFilter{Actor: "ann", From: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC), BeforeID: 9, Limit: historyPerPage}, f.Logged[0])
 	for _, text := range []string{
 		`<a href="/servers/acme"><bdi>acme</bdi></a>`, `<a href="/files/f1"><bdi>f1</bdi></a>`, "<bdi>removed</bdi></td>", "the file is busy",
 		"<dt>port</dt><dd><bdi>22 -&gt; 2222</bdi></dd>", "<dt>password</dt><dd><bdi>changed</bdi></dd>", "<dt>server_uuid</dt>",
@@ -64,7 +69,7 @@ func TestAuditLogIsExported(t *testing.T) {
 	}, records[1])
 	require.Equal(t, []string{"'=cmd", "the file is busy"}, []string{records[2][2], records[2][7]}, "no formula of a spreadsheet")
 	require.Equal(t, "older", records[4][2])
-	require.Equal(t, []ingest.AuditFilter{{Target: "acme", Limit: exportPage}, {Target: "acme", Limit: exportPage, BeforeID: 1}}, f.logged)
+	require.Equal(t, []ingest.AuditFilter{{Target: "acme", Limit: exportPage}, {Target: "acme", Limit: exportPage, BeforeID: 1}}, f.Logged)
 
 	lines := strings.Split(strings.TrimSpace(get(c, "/changes/export?format=jsonl").Body.String()), "\n")
 	require.Len(t, lines, 4)
@@ -73,11 +78,21 @@ func TestAuditLogIsExported(t *testing.T) {
 	require.Equal(t, []string{"password: changed", "port: 22 -> 2222"}, entry.Changes)
 }
 
+// firstPageOnly has an audit log that fails after the first page.
+type firstPageOnly struct{ *servicedouble.Service }
+
+func (l firstPageOnly) AuditLog(ctx context.Context, filter ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error) {
+	if filter.BeforeID > 0 {
+		return ingest.Page[ingest.AuditEntry]{}, ingest.Errorf(ingest.KindTransient, "PostgreSQL is away")
+	}
+	return l.Service.AuditLog(ctx, filter)
+}
+
 // TestIncompleteExportFails: a failure after the first page breaks the connection.
 func TestIncompleteExportFails(t *testing.T) {
 	t.Parallel()
 	f, c := logged()
-	f.logErr = ingest.Errorf(ingest.KindTransient, "PostgreSQL is away")
+	c.d.Access = firstPageOnly{f}
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() { get(c, "/changes/export?format=csv") })
 	limit, _ := timeout(httptest.NewRequest(http.MethodGet, "/changes/export?format=csv", nil))
 	require.Equal(t, exportTimeout, limit)

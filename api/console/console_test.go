@@ -2,8 +2,6 @@ package console
 
 import (
 	"compress/gzip"
-	"context"
-	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -13,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"stevedore/internal/test/servicedouble"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -24,222 +24,33 @@ import (
 	"stevedore/internal/operations"
 	"stevedore/internal/orchestrator"
 	"stevedore/internal/temporalnames"
-	"stevedore/workflows"
 )
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// fake implements operations and access. Unexpected calls panic.
-type fake struct {
-	changes []string
-	operations.Operations
-	access.Access
-
-	who           ingest.Principal
-	unknown       error // failure of reading sessions
-	servers       []ingest.Server
-	files         []ingest.File
-	events        []ingest.StoredEvent
-	progress      map[string]orchestrator.Progress
-	parts         []operations.PartStatus
-	entries       []ingest.AuditEntry
-	logged        []ingest.AuditFilter
-	logErr        error
-	scans         []ingest.Scan
-	audits        []ingest.AuditRun
-	discrepancies []ingest.Discrepancy
-	hours         []ingest.HourStats
-	failures      []ingest.FailureGroup
-
-	err     error
-	done    []string
-	filter  ingest.FileFilter
-	added   operations.NewServer
-	edit    operations.ServerEdit
-	tested  operations.TestResult
-	bulk    operations.BulkRequest
-	matched int64
-	// next is the cursor of an action on several files.
-	next string
-}
-
-// The digests of the fake's tokens: of each request's session, and of a login.
-var (
-	sessionToken = access.DigestOf("session")
-	loginToken   = access.DigestOf("right")
-)
-
-func (f *fake) SessionToken(_ context.Context, cookie string) (access.Digest, error) {
-	if f.unknown == nil && (f.who.Name == "" || cookie != "valid") {
-		return access.Digest{}, access.ErrRefused
+// as returns a console for a user of the role, whose session has the cookie "valid". A login
+// with the token "right" succeeds.
+func as(role ingest.Role) (*servicedouble.Service, *Console) {
+	f := &servicedouble.Service{
+		Now: noon, Principals: map[string]ingest.Principal{"right": {Name: "ann", Role: ingest.RoleAdmin}}, TokenList: []ingest.Token{{Name: "ci", Role: ingest.RoleViewer}},
+		Reconciled: []ingest.Reconciliation{{StartedAt: noon, FinishedAt: noon, Requeued: 2, Findings: []string{"x"}}},
 	}
-	return sessionToken, f.unknown
-}
-
-func (f *fake) Authenticate(_ context.Context, digest access.Digest) (ingest.Principal, error) {
-	switch digest {
-	case sessionToken:
-		return f.who, nil
-	case loginToken:
-		return ingest.Principal{Name: "ann", Role: ingest.RoleAdmin}, nil
-	}
-	return ingest.Principal{}, access.ErrRefused
-}
-
-func (f *fake) OpenSession(ctx context.Context, _ [32]byte) (string, error) {
-	f.done = append(f.done, "log in "+access.From(ctx).Name)
-	return "cookie-value", nil
-}
-
-func (f *fake) Overview(context.Context) (operations.Overview, error) {
-	o := operations.Overview{At: noon, Files: map[ingest.Status]int64{ingest.StatusError: 2}, Hours: ingest.NoHours(noon)}
-	if f.hours != nil {
-		o.Hours = f.hours
-	}
-	for _, server := range f.servers {
-		o.Servers = append(o.Servers, operations.ServerOverview{Server: server, Files: o.Files, Hours: o.Hours})
-	}
-	if len(f.files) > 0 {
-		o.OldestInError = &f.files[0]
-	}
-	return o, f.err
-}
-
-func (f *fake) Ready(context.Context) []operations.PartStatus        { return f.parts }
-func (f *fake) ListServers(context.Context) ([]ingest.Server, error) { return f.servers, f.err }
-func (f *fake) ListTokens(context.Context) ([]ingest.Token, error) {
-	return []ingest.Token{{Name: "ci", Role: ingest.RoleViewer}}, nil
-}
-func (f *fake) FileEvents(context.Context, string) ([]ingest.StoredEvent, error) {
-	return f.events, nil
-}
-
-func (f *fake) GetServer(_ context.Context, name string) (ingest.Server, error) {
-	for _, server := range f.servers {
-		if server.Name == name {
-			return server, nil
-		}
-	}
-	return ingest.Server{}, ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called %q", name)
-}
-
-func (f *fake) AddServer(_ context.Context, in operations.NewServer) (ingest.Server, error) {
-	f.added = in
-	return in.Server, f.err
-}
-
-func (f *fake) EditServer(_ context.Context, name, version string, edit operations.ServerEdit) (ingest.Server, error) {
-	f.edit = edit
-	f.done = append(f.done, "edit "+name+" "+version)
-	server := f.servers[0]
-	edit.Settings(&server)
-	return server, f.err
-}
-
-func (f *fake) TestServer(_ context.Context, _ string, ask operations.TestRequest) (operations.TestResult, error) {
-	f.done = append(f.done, "test "+ask.Approve)
-	return f.tested, f.err
-}
-
-func (f *fake) ListFiles(_ context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
-	f.filter = filter
-	return ingest.Page[ingest.File]{Items: f.files, Next: 7}, f.err
-}
-
-func (f *fake) CountFiles(context.Context, ingest.FileFilter, int64) (ingest.Count, error) {
-	return ingest.Count{N: int64(len(f.files))}, nil
-}
-
-func (f *fake) GetFile(context.Context, string) (ingest.File, error) { return f.files[0], nil }
-
-func (f *fake) Progress(context.Context, []ingest.File) map[string]orchestrator.Progress {
-	return f.progress
-}
-
-func (f *fake) ActOnFile(ctx context.Context, id string, action ingest.Action, d workflows.OperatorAction) (ingest.File, error) {
-	f.done = append(f.done, string(action)+" "+id+" from "+string(d.From)+" by "+access.From(ctx).Name+": "+d.Reason)
-	return ingest.File{UUID: id}, f.err
-}
-
-func (f *fake) ActOnFiles(_ context.Context, req operations.BulkRequest) (operations.BulkResult, error) {
-	f.bulk = req
-	return operations.BulkResult{Matched: f.matched, Done: f.matched, Next: f.next}, f.err
-}
-
-func (f *fake) ListScans(context.Context, string, int64, int) (ingest.Page[ingest.Scan], error) {
-	return ingest.Page[ingest.Scan]{Items: f.scans}, nil
-}
-
-func (f *fake) GetServerScan(context.Context, int64) (ingest.Scan, error) { return f.scans[0], f.err }
-
-func (f *fake) ListFailures(context.Context, string) ([]ingest.FailureGroup, bool, error) {
-	return f.failures, false, f.err
-}
-
-func (f *fake) Statistics(_ context.Context, _ string, period ingest.Period) (ingest.Statistics, error) {
-	s := ingest.NewStatistics(period, noon)
-	for _, hour := range f.hours {
-		s.Add(hour)
-	}
-	return s, f.err
-}
-
-func (f *fake) TestEdit(_ context.Context, name, version string, edit operations.ServerEdit, sample bool) (operations.TestResult, error) {
-	f.edit = edit
-	f.done = append(f.done, fmt.Sprint("test edit ", name, " ", version, " ", sample))
-	return f.tested, f.err
-}
-
-func (f *fake) TestSettings(_ context.Context, in operations.NewServer, sample bool) (operations.TestResult, error) {
-	f.added = in
-	f.done = append(f.done, fmt.Sprint("test settings ", sample))
-	return f.tested, f.err
-}
-
-func (f *fake) ListReconciliations(context.Context, int64, int) (ingest.Page[ingest.Reconciliation], error) {
-	return ingest.Page[ingest.Reconciliation]{Items: []ingest.Reconciliation{{StartedAt: noon, FinishedAt: noon, Requeued: 2, Findings: []string{"x"}}}}, nil
-}
-
-// AuditLog has two pages. It fails on the second if logErr is set.
-func (f *fake) AuditLog(_ context.Context, filter ingest.AuditFilter) (ingest.Page[ingest.AuditEntry], error) {
-	f.logged = append(f.logged, filter)
-	if filter.BeforeID == 1 {
-		return ingest.Page[ingest.AuditEntry]{Items: []ingest.AuditEntry{{Actor: "older"}}}, f.logErr
-	}
-	return ingest.Page[ingest.AuditEntry]{Items: f.entries, Next: 1}, nil
-}
-
-func (f *fake) StartAudit(_ context.Context, servers []string, deep bool) (ingest.AuditRun, error) {
-	f.done = append(f.done, fmt.Sprint("audit ", servers, deep))
-	return ingest.AuditRun{UUID: "a1"}, f.err
-}
-
-func (f *fake) GetAudit(context.Context, string) (ingest.AuditRun, error) {
-	return ingest.AuditRun{UUID: "a1", State: ingest.AuditCompleted, StartedAt: noon, AuditCounts: ingest.AuditCounts{Files: 7, Missing: 1}}, nil
-}
-
-func (f *fake) ListAudits(context.Context, int64, int) (ingest.Page[ingest.AuditRun], error) {
-	return ingest.Page[ingest.AuditRun]{Items: f.audits}, nil
-}
-
-func (f *fake) ListDiscrepancies(context.Context, string, int64, int) (ingest.Page[ingest.Discrepancy], error) {
-	return ingest.Page[ingest.Discrepancy]{Items: f.discrepancies, Next: 1}, nil
-}
-
-func (f *fake) CreateToken(_ context.Context, in access.NewToken) (ingest.Token, string, error) {
-	return ingest.Token{Name: in.Name, Role: in.Role}, "stv_secret", f.err
-}
-
-// as returns a console for a user of the role.
-func as(role ingest.Role) (*fake, *Console) {
-	f := &fake{who: ingest.Principal{Name: "ann", Role: role}}
+	setRole(f, role)
 	return f, New(Deps{Operations: f, Access: f, Guard: access.NewGuard(access.GuardConfig{Access: f, Token: "bootstrap", RequestsPerSecond: 1e6}), Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", S3Console: "http://minio/", Now: func() time.Time { return noon }})
 }
 
+// setRole changes the role of the user's session.
+func setRole(f *servicedouble.Service, role ingest.Role) {
+	f.Principals["valid"] = ingest.Principal{Name: "ann", Role: role}
+}
+
+// endSession ends the user's session.
+func endSession(f *servicedouble.Service) { delete(f.Principals, "valid") }
+
 // exhaust uses up the user's request rate.
-func exhaust(f *fake, c *Console) {
+func exhaust(f *servicedouble.Service, c *Console) {
 	c.d.Guard = access.NewGuard(access.GuardConfig{Access: f, Token: "bootstrap", RequestsPerSecond: 1e-6})
-	_ = c.d.Guard.Take(f.who.Name)
+	_ = c.d.Guard.Take(f.Principals["valid"].Name)
 }
 
 func get(c *Console, path string, headers ...string) *httptest.ResponseRecorder {
@@ -273,7 +84,7 @@ func requestOf(pattern string) (method, path string) {
 func TestNothingIsShownWithoutLoggingIn(t *testing.T) {
 	t.Parallel()
 	f, c := as(ingest.RoleAdmin)
-	f.who = ingest.Principal{}
+	endSession(f)
 	for _, route := range c.routes() {
 		method, path := requestOf(route.pattern)
 		answer := send(c, httptest.NewRequest(method, path, nil), nil)
@@ -309,7 +120,7 @@ func TestRolesLimitActions(t *testing.T) {
 func TestLoggingIn(t *testing.T) {
 	t.Parallel()
 	f, c := as(ingest.RoleAdmin)
-	f.who = ingest.Principal{}
+	endSession(f)
 	wrong := post(c, "/login", url.Values{"token": {"wrong"}, "next": {"/files"}})
 	require.Equal(t, http.StatusUnauthorized, wrong.Code)
 	require.Contains(t, wrong.Body.String(), "unknown, expired or revoked")
@@ -319,7 +130,7 @@ func TestLoggingIn(t *testing.T) {
 	right := post(c, "/login", url.Values{"token": {" right "}, "next": {"/files?status=error"}})
 	require.Equal(t, http.StatusSeeOther, right.Code)
 	require.Equal(t, "/files?status=error", right.Header().Get("Location"))
-	require.Equal(t, []string{"log in ann"}, f.done)
+	require.Equal(t, []string{"log in ann"}, f.Calls)
 	cookie := right.Result().Cookies()[0]
 	require.True(t, cookie.HttpOnly)
 	require.Equal(t, http.SameSiteStrictMode, cookie.SameSite)
@@ -346,7 +157,7 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 		answer := post(c, "/servers/acme/test", url.Values{}, headers...)
 		require.Equal(t, http.StatusForbidden, answer.Code)
 	}
-	require.Empty(t, f.done)
+	require.Empty(t, f.Calls)
 	page := get(c, "/login")
 	policy := page.Header().Get("Content-Security-Policy")
 	require.Contains(t, policy, "default-src 'none'")
@@ -357,23 +168,23 @@ func TestFormsOfOtherSitesAreRefused(t *testing.T) {
 // hostile combines several attacks on pages and terminals.
 const hostile = "/in/<script>alert(1)</script>\"><img src=x onerror=alert(1)>=cmd\x1b[31m\u202egpj.exe\xff'; DROP"
 
-func full(role ingest.Role) (*fake, *Console) {
+func full(role ingest.Role) (*servicedouble.Service, *Console) {
 	f, c := as(role)
-	f.servers = []ingest.Server{{UUID: "s1", Name: "acme", Host: "h", Port: 22, Username: "<b>u</b>", Active: true, State: ingest.ServerOK, LastError: hostile}}
-	f.files = []ingest.File{{
+	f.Servers = []ingest.Server{{UUID: "s1", Name: "acme", Host: "h", Port: 22, Username: "<b>u</b>", Active: true, State: ingest.ServerOK, LastError: hostile}}
+	f.Files = []ingest.File{{
 		ID: 1, UUID: "f1", ServerName: "acme", RemotePath: hostile, Filename: hostile[4:], Size: 3 << 20, Status: ingest.StatusError,
 		ErrorMessage: hostile, ErrorKind: ingest.KindPermission, Bucket: "b", ObjectKey: "k", Hash: "abc", CreatedAt: noon, UpdatedAt: noon,
 	}}
-	f.events = []ingest.StoredEvent{{ID: 1, Type: ingest.EventDiscovered, Timestamp: noon, Details: map[string]any{"path": hostile, "n": 1.5}}}
-	f.audits = []ingest.AuditRun{{UUID: "a1", Actor: hostile, State: ingest.AuditFailed, Error: hostile}}
-	f.discrepancies = []ingest.Discrepancy{{Seq: 1, Mark: "-", What: hostile, Why: hostile, FileUUID: "f1"}}
-	f.entries = []ingest.AuditEntry{{ID: 1, At: noon, Actor: hostile, Action: "server.edit", Target: hostile, Details: map[string]any{"x": hostile}}}
-	f.scans = []ingest.Scan{{
+	f.Events = []ingest.StoredEvent{{ID: 1, Type: ingest.EventDiscovered, Timestamp: noon, Details: map[string]any{"path": hostile, "n": 1.5}}}
+	f.AuditRuns = []ingest.AuditRun{{UUID: "a1", Actor: hostile, State: ingest.AuditFailed, Error: hostile}}
+	f.Discrepancies = []ingest.Discrepancy{{Seq: 1, Mark: "-", What: hostile, Why: hostile, FileUUID: "f1"}}
+	f.Log = []ingest.AuditEntry{{ID: 1, At: noon, Actor: hostile, Action: "server.edit", Target: hostile, Details: map[string]any{"x": hostile}}}
+	f.Listings = []ingest.Scan{{
 		ID: 1, ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: hostile,
 		ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceManual, RequestedBy: hostile}, Excluded: ingest.Unmatched{Count: 3, Example: hostile},
 	}}
-	f.failures = []ingest.FailureGroup{{ServerName: "acme", Kind: ingest.KindPermission, Step: ingest.StepDownload, Count: 2, Since: noon, Message: hostile}}
-	f.progress = map[string]orchestrator.Progress{"f1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: hostile}}
+	f.Failures = []ingest.FailureGroup{{ServerName: "acme", Kind: ingest.KindPermission, Step: ingest.StepDownload, Count: 2, Since: noon, Message: hostile}}
+	f.Progressing = map[string]orchestrator.Progress{"f1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: hostile}}
 	return f, c
 }
 
@@ -428,51 +239,54 @@ func attribute(node *html.Node, name string) string {
 func TestAFileShowsItsReasonForWaiting(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleOperator)
-	f.files[0].Status = ingest.StatusDownloading
-	f.progress["f1"] = orchestrator.Progress{Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: "the server hung up", Done: 1 << 20, Total: 3 << 20}
+	f.Files[0].Status = ingest.StatusDownloading
+	f.Progressing["f1"] = orchestrator.Progress{Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(12 * time.Second), Failure: "the server hung up", Done: 1 << 20, Total: 3 << 20}
 	page := get(c, "/files").Body.String()
 	require.Contains(t, page, "attempt 3, next try in 12 s, because: the server hung up")
 	require.Contains(t, page, `value="33"`)
-	f.progress["f1"] = orchestrator.Progress{Step: ingest.StepDownload, Attempt: 1, Running: true, Done: 1 << 20, Total: 3 << 20, Rate: 1 << 20}
+	f.Progressing["f1"] = orchestrator.Progress{Step: ingest.StepDownload, Attempt: 1, Running: true, Done: 1 << 20, Total: 3 << 20, Rate: 1 << 20}
 	page = get(c, "/files/f1").Body.String()
 	require.Contains(t, page, "33%")
 	require.Contains(t, page, "1 MiB/s")
 	require.Contains(t, page, "2 s left")
 	require.Contains(t, page, "http://temporal/namespaces/x/workflows/"+url.PathEscape(temporalnames.IngestWorkflowID("f1")))
 	require.Contains(t, page, `<a href="http://minio/browser/b/k" rel="noreferrer">`)
-	f.progress["f1"] = orchestrator.Progress{Step: ingest.StepUpload, Attempt: 2, Paused: true}
+	f.Progressing["f1"] = orchestrator.Progress{Step: ingest.StepUpload, Attempt: 2, Paused: true}
 	require.Contains(t, get(c, "/files/f1", "Accept-Language", "ru").Body.String(), "приостановлена в Temporal")
 }
 
 func TestFiltersAreKeptInTheAddress(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleViewer)
+	for id := range int64(filesPerPage) {
+		f.Files = append(f.Files, ingest.File{ID: id + 2})
+	}
 	page := get(c, "/files?status=error&status=nonsense&error_kind=permission&step=download&server=acme&path=%2A%2A%2F%2A.csv&from=2026-02-01T00%3A00&after=99")
 	require.Equal(t, http.StatusOK, page.Code)
 	require.Equal(t, ingest.FileFilter{
 		Server: "acme", Statuses: []ingest.Status{ingest.StatusError}, Path: "**/*.csv", ErrorKinds: []ingest.Kind{ingest.KindPermission}, ErrorSteps: []ingest.Step{ingest.StepDownload}, From: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC),
 		AfterID: 99, Limit: filesPerPage, Order: ingest.OrderNewest,
-	}, f.filter)
+	}, f.Filter)
 	body := page.Body.String()
-	require.Contains(t, body, `after=7&amp;error_kind=permission&amp;from=2026-02-01T00%3A00&amp;path=%2A%2A%2F%2A.csv&amp;server=acme&amp;status=error&amp;status=nonsense&amp;step=download`)
+	require.Contains(t, body, `after=50&amp;error_kind=permission&amp;from=2026-02-01T00%3A00&amp;path=%2A%2A%2F%2A.csv&amp;server=acme&amp;status=error&amp;status=nonsense&amp;step=download`)
 	body = get(c, "/files?status=error&server=acme&path=%2A%2A%2F%2A.csv&from=2026-02-01T00%3A00").Body.String()
 	require.Contains(t, body, "stevedore file list --from 2026-02-01T00:00:00Z --path &#39;**/*.csv&#39; --server acme --status error")
 	require.NotContains(t, body, `name="action"`, "a viewer decides nothing")
 	body = get(c, "/files?search=abc&error_kind=permission&step=download").Body.String()
 	require.Contains(t, body, "stevedore file list --error-kind permission --search abc --error-step download")
-	require.Equal(t, "abc", f.filter.Search)
+	require.Equal(t, "abc", f.Filter.Search)
 	require.Equal(t, http.StatusBadRequest, get(c, "/files?from=yesterday").Code)
 }
 
 func TestDecidingOnSeveralFiles(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleOperator)
-	f.matched = 3
+	f.Matched = 3
 	form := url.Values{"action": {"retry"}, "all": {"yes"}, "query": {"server=acme&status=error"}}
 	ask := post(c, "/files/decide", form)
 	require.Contains(t, ask.Body.String(), "Retry 3 files")
-	require.True(t, f.bulk.DryRun)
-	require.Equal(t, "acme", f.bulk.Filter.Server)
+	require.True(t, f.Bulk[len(f.Bulk)-1].DryRun)
+	require.Equal(t, "acme", f.Bulk[len(f.Bulk)-1].Filter.Server)
 
 	form.Set("confirmed", "yes")
 	form.Set("count", "3")
@@ -480,21 +294,20 @@ func TestDecidingOnSeveralFiles(t *testing.T) {
 	form.Set("reason", "the partner called")
 	done := post(c, "/files/decide", form)
 	require.Contains(t, done.Body.String(), "Action applied to 3 files.")
-	require.EqualValues(t, 3, *f.bulk.Expected, "what was shown is what is done")
-	require.Equal(t, "the partner called", f.bulk.Details.Reason)
+	require.EqualValues(t, 3, *f.Bulk[len(f.Bulk)-1].Expected, "what was shown is what is done")
+	require.Equal(t, "the partner called", f.Bulk[len(f.Bulk)-1].Details.Reason)
 	require.NotContains(t, done.Body.String(), "Continue with")
 
-	f.next = "17"
-	require.Contains(t, post(c, "/files/decide", form).Body.String(), `<input type="hidden" name="cursor" value="17">`)
-	form.Set("cursor", "17")
-	f.next = ""
+	f.Matched, f.BatchSize = 3, 2
+	require.Contains(t, post(c, "/files/decide", form).Body.String(), `<input type="hidden" name="cursor" value="behind-3">`)
+	form.Set("cursor", "behind-3")
 	post(c, "/files/decide", form)
-	require.Equal(t, "17", f.bulk.Cursor, "it continues after the refused files")
+	require.Equal(t, "behind-3", f.Bulk[len(f.Bulk)-1].Cursor, "it continues after the refused files")
 
 	one := url.Values{"action": {"skip"}, "file": {"f1"}, "query": {""}}
-	f.matched = 1
+	f.Matched = 1
 	require.Contains(t, post(c, "/files/decide", one).Body.String(), "Skip 1 file")
-	require.Equal(t, []string{"f1"}, f.bulk.Filter.UUIDs)
+	require.Equal(t, []string{"f1"}, f.Bulk[len(f.Bulk)-1].Filter.UUIDs)
 	require.Equal(t, http.StatusBadRequest, post(c, "/files/decide", url.Values{"action": {"skip"}}).Code, "nothing is ticked")
 	require.Equal(t, http.StatusBadRequest, post(c, "/files/decide", url.Values{"action": {"drop"}, "all": {"yes"}}).Code)
 }
@@ -504,16 +317,16 @@ func TestDecidingOnOneFile(t *testing.T) {
 	f, c := full(ingest.RoleOperator)
 	answer := post(c, "/files/f1/decide", url.Values{"action": {"retry"}, "from": {"upload"}, "reason": {"again"}})
 	require.Equal(t, http.StatusSeeOther, answer.Code)
-	require.Equal(t, []string{"retry f1 from upload by ann: again"}, f.done)
+	require.Equal(t, []string{`retry f1 from "upload" by ann: again`}, f.Calls)
 	notice := answer.Result().Cookies()[0]
 	require.Contains(t, get(c, "/files/f1", "Cookie", notice.Name+"="+notice.Value).Body.String(), "Retry requested.")
-	f.err = ingest.Errorf(ingest.KindConflict, "the file is not failed")
+	f.Err = ingest.Errorf(ingest.KindConflict, "the file is not failed")
 	answer = post(c, "/files/f1/decide", url.Values{"action": {"skip"}, "reason": {"x"}})
 	require.Equal(t, http.StatusSeeOther, answer.Code)
 	require.Contains(t, answer.Result().Cookies()[0].Value, "not+failed")
-	f.done = nil
+	f.Calls = nil
 	post(c, "/files/f1/decide", url.Values{"action": {"skip"}, "reason": {" "}})
-	require.Empty(t, f.done)
+	require.Empty(t, f.Calls)
 }
 
 func TestServerForm(t *testing.T) {
@@ -524,13 +337,13 @@ func TestServerForm(t *testing.T) {
 		"private_key": {"a\r\nb"}, "settle": {""}, "scan_interval": {"5m"}, "max_parallel": {"2"}, "root_path": {"/"}, "after_ingest": {"keep"}, "read_once": {"true"},
 	}
 	require.Equal(t, "/servers/acme", post(c, "/servers", form).Header().Get("Location"))
-	require.Equal(t, []string{"*.csv", "*.xml"}, f.added.Server.Include)
-	require.Equal(t, 2222, f.added.Server.Port)
-	require.EqualValues(t, -1, f.added.Server.Settle, "the default")
-	require.Equal(t, "a\nb", string(f.added.Credentials.PrivateKey))
-	require.True(t, f.added.Server.ReadOnce)
+	require.Equal(t, []string{"*.csv", "*.xml"}, f.Added.Server.Include)
+	require.Equal(t, 2222, f.Added.Server.Port)
+	require.EqualValues(t, -1, f.Added.Server.Settle, "the default")
+	require.Equal(t, "a\nb", string(f.Added.Credentials.PrivateKey))
+	require.True(t, f.Added.Server.ReadOnce)
 
-	f.err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{{Field: "host", Message: "host: use a name"}, {Field: "credentials", Message: "give one"}}}, "no")
+	f.Err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{{Field: "host", Message: "host: use a name"}, {Field: "credentials", Message: "give one"}}}, "no")
 	refused := post(c, "/servers", form)
 	require.Equal(t, http.StatusBadRequest, refused.Code)
 	for _, text := range []string{"host: use a name", "give one", `value="2222"`} {
@@ -544,30 +357,30 @@ func TestServerForm(t *testing.T) {
 	require.Contains(t, refused.Body.String(), "use a whole number")
 	require.Contains(t, refused.Body.String(), "use a duration such as")
 
-	f.err = nil
+	f.Err = nil
 	form.Set("settle", "")
 	form.Set("port", "22")
 	form.Set("after_ingest", "move")
 	form.Set("move_to", " /done")
 	post(c, "/servers", form)
-	require.EqualValues(t, "move:/done", f.added.Server.AfterIngest)
-	f.servers = []ingest.Server{{UUID: "s1", Name: "acme", PasswordEncrypted: []byte("sealed"), AfterIngest: "move:/done", Transfer: ingest.TransferAuto, MaxDepth: ingest.MaxDepth}}
+	require.EqualValues(t, "move:/done", f.Added.Server.AfterIngest)
+	f.Servers = []ingest.Server{{UUID: "s1", Name: "acme", PasswordEncrypted: []byte("sealed"), AfterIngest: "move:/done", Transfer: ingest.TransferAuto, MaxDepth: ingest.MaxDepth}}
 	page := get(c, "/servers/acme/edit").Body.String()
 	require.Contains(t, page, `name="after_ingest" value="move" checked`)
 	require.Contains(t, page, `name="move_to" value="/done"`)
 	require.Contains(t, page, "<details><summary>Advanced settings", "folded without advanced settings")
-	f.servers[0].MinAge = time.Minute
+	f.Servers[0].MinAge = time.Minute
 	require.Contains(t, get(c, "/servers/acme/edit").Body.String(), "<details open><summary>Advanced settings")
 	form.Set("port", "22")
 	form.Set("settle", "5s")
-	form.Set("version", "v7")
+	form.Set("version", operations.ServerVersion(f.Servers[0]))
 	form.Set("password", "")
 	form.Set("remove_private_key", "yes")
 	require.Equal(t, http.StatusSeeOther, post(c, "/servers/acme/edit", form).Code)
-	require.Equal(t, []string{"edit acme v7"}, f.done)
-	require.Nil(t, f.edit.Password, "an empty field keeps what is there")
-	require.NotNil(t, f.edit.PrivateKey)
-	require.Empty(t, f.edit.PrivateKey)
+	require.Equal(t, "edit acme", f.Calls[len(f.Calls)-1])
+	require.Nil(t, f.Edited.Password, "an empty field keeps what is there")
+	require.NotNil(t, f.Edited.PrivateKey)
+	require.Empty(t, f.Edited.PrivateKey)
 }
 
 // requireDescribed requires that a field refers to its problem for screen readers, and
@@ -615,40 +428,28 @@ func TestColumnsHaveHeads(t *testing.T) {
 func TestApprovingAHostKey(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleAdmin)
-	f.tested = operations.TestResult{Server: f.servers[0], Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", Software: hostile}}
-	f.err = ingest.Errorf(ingest.KindHostKey, "its key is not pinned")
-	c.d.Operations = overviewOf{f}
+	f.Tested = operations.TestResult{Server: f.Servers[0], Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", Software: hostile}}
+	f.Err = ingest.Errorf(ingest.KindHostKey, "its key is not pinned")
 	page := post(c, "/servers/acme/test", nil)
 	require.Contains(t, page.Body.String(), "SHA256:abc")
 	require.Contains(t, page.Body.String(), "its key is not pinned")
 	require.Contains(t, page.Body.String(), "Approve this key")
 	requireInert(t, "test", page.Body.String())
 	post(c, "/servers/acme/approve", url.Values{"fingerprint": {"SHA256:abc"}})
-	require.Equal(t, []string{"test ", "test SHA256:abc"}, f.done)
-	f.who.Role = ingest.RoleOperator
+	require.Equal(t, []string{"test acme", "test acme, approve SHA256:abc"}, f.Calls)
+	setRole(f, ingest.RoleOperator)
 	require.NotContains(t, post(c, "/servers/acme/test", nil).Body.String(), "Approve this key</button>")
-}
-
-// overviewOf fails only in connection tests.
-type overviewOf struct{ *fake }
-
-func (o overviewOf) Overview(context.Context) (operations.Overview, error) {
-	return operations.Overview{}, nil
-}
-
-func (o overviewOf) Statistics(context.Context, string, ingest.Period) (ingest.Statistics, error) {
-	return ingest.NewStatistics(ingest.PeriodDay, noon), nil
 }
 
 func TestPartsThatAreDownAreNamed(t *testing.T) {
 	t.Parallel()
 	f, c := as(ingest.RoleViewer)
 	require.Empty(t, strings.TrimSpace(get(c, "/health").Body.String()))
-	f.parts = []operations.PartStatus{{Part: "worker", Err: ingest.Errorf(ingest.KindTransient, "no worker polls: start one")}, {Part: "postgres"}}
+	f.Parts = []operations.PartStatus{{Part: "worker", Err: ingest.Errorf(ingest.KindTransient, "no worker polls: start one")}, {Part: "postgres"}}
 	body := get(c, "/health").Body.String()
 	require.Contains(t, body, "no worker polls: start one")
 	require.NotContains(t, body, "PostgreSQL")
-	f.err = io.ErrUnexpectedEOF
+	f.ReadErr = io.ErrUnexpectedEOF
 	answer := get(c, "/servers")
 	require.Equal(t, http.StatusInternalServerError, answer.Code)
 	require.NotContains(t, answer.Body.String(), "unexpected EOF", "inner errors stay inside")
@@ -661,14 +462,14 @@ func TestPartsThatAreDownAreNamed(t *testing.T) {
 func TestOpenPagesLearnThatPostgreSQLIsDown(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleAdmin)
-	f.parts = []operations.PartStatus{{Part: "broker", Err: ingest.Errorf(ingest.KindTransient, "inner-address refuses")}}
-	f.unknown = ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL at inner-address")
+	f.Parts = []operations.PartStatus{{Part: "broker", Err: ingest.Errorf(ingest.KindTransient, "inner-address refuses")}}
+	f.SessionErr = ingest.Errorf(ingest.KindTransient, "cannot reach PostgreSQL at inner-address")
 	answer := get(c, "/health", "Hx-Request", "true")
 	require.Equal(t, http.StatusOK, answer.Code)
 	require.Contains(t, answer.Body.String(), "<strong>PostgreSQL:</strong> unavailable")
 	require.NotContains(t, answer.Body.String(), "inner-address")
 	require.Equal(t, http.StatusServiceUnavailable, get(c, "/files").Code)
-	f.unknown = access.ErrRefused
+	f.SessionErr = access.ErrRefused
 	expired := get(c, "/health", "Hx-Request", "true")
 	require.Equal(t, http.StatusUnauthorized, expired.Code)
 	require.Equal(t, "true", expired.Header().Get("Hx-Refresh"))
@@ -681,7 +482,7 @@ func TestANewTokenIsShownOnce(t *testing.T) {
 	assert.Contains(t, made.Body.String(), "stv_secret")
 	assert.NotContains(t, get(c, "/tokens").Body.String(), "stv_secret")
 	assert.Equal(t, http.StatusBadRequest, post(c, "/tokens", url.Values{"name": {"x"}, "days": {"-1"}}).Code)
-	f.err = ingest.Errorf(ingest.KindConflict, "exists already")
+	f.Err = ingest.Errorf(ingest.KindConflict, "exists already")
 	assert.Contains(t, post(c, "/tokens", url.Values{"name": {"ci2"}, "role": {"viewer"}}).Body.String(), "exists already")
 }
 
@@ -690,13 +491,17 @@ func TestAnAuditIsStartedAndShown(t *testing.T) {
 	f, c := full(ingest.RoleOperator)
 	started := post(c, "/audits", url.Values{"server": {"acme"}, "deep": {"yes"}})
 	require.Equal(t, "/audits/a1", started.Header().Get("Location"))
-	require.Equal(t, []string{"audit [acme] true"}, f.done)
+	require.Equal(t, []string{"audit [acme], deep true"}, f.Calls)
+	for seq := range int64(discrepanciesPerPage) {
+		f.Discrepancies = append(f.Discrepancies, ingest.Discrepancy{Seq: seq + 2, Mark: "-"})
+	}
 	page := get(c, "/audits/a1").Body.String()
-	for _, text := range []string{"missing", "/files/f1", "/audits/a1?after=1", "workflows/audit%2Fa1"} {
+	for _, text := range []string{"missing", "/files/f1", "/audits/a1?after=200", "workflows/audit%2Fa1"} {
 		require.Contains(t, page, text)
 	}
+	f.Discrepancies = f.Discrepancies[:1]
 	size := int64(4096)
-	f.discrepancies[0].Sides = ingest.AuditSides{
+	f.Discrepancies[0].Sides = ingest.AuditSides{
 		Source: ingest.AuditSide{State: ingest.SideSame, Size: &size}, Ledger: ingest.AuditSide{State: ingest.SideWrong, Status: ingest.StatusVanished, SHA256: strings.Repeat("ab", 32)},
 		Object: ingest.AuditSide{State: ingest.SideMissing},
 	}
@@ -728,8 +533,8 @@ func sidesOf(t *testing.T, page string) (cells []string) {
 func TestThroughputAndFailuresOfEachServer(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleViewer)
-	f.hours = ingest.NoHours(noon)
-	f.hours[3].Completed, f.hours[3].Bytes, f.hours[3].Failures, f.hours[9].Completed = 3, 5<<20, 1, 1
+	f.Hours = ingest.NoHours(noon)
+	f.Hours[3].Completed, f.Hours[3].Bytes, f.Hours[3].Failures, f.Hours[9].Completed = 3, 5<<20, 1, 1
 	for _, path := range []string{"/servers/acme", "/"} {
 		page := get(c, path).Body.String()
 		require.Contains(t, page, "4 files completed · 5 MiB · 1 failure", path)
@@ -779,40 +584,41 @@ func TestAssetsAreCompressed(t *testing.T) {
 func TestEmptyCellsAreEmpty(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleViewer)
-	f.servers[0].LastError = ""
+	f.Servers[0].LastError = ""
 	require.Contains(t, get(c, "/servers").Body.String(), `<td data-label="Last error" class="why"></td>`)
 }
 
 func TestSettingsAreTestedBeforeTheyAreSaved(t *testing.T) {
 	t.Parallel()
 	f, c := as(ingest.RoleAdmin)
-	f.tested = operations.TestResult{Server: ingest.Server{UUID: "s1"}, Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAAkey"}}
-	f.tested.Presented.Sample = &operations.Sample{Taken: 2, Rejected: 1, Unreadable: 1, Paths: []string{"a.csv"}, Unmatched: ingest.Unmatched{Count: 3, Example: "b.tmp"}, Omitted: []operations.OmittedEntry{
+	f.Tested = operations.TestResult{Server: ingest.Server{UUID: "s1"}, Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAAkey"}}
+	f.Tested.Presented.Sample = &operations.Sample{Taken: 2, Rejected: 1, Unreadable: 1, Paths: []string{"a.csv"}, Unmatched: ingest.Unmatched{Count: 3, Example: "b.tmp"}, Omitted: []operations.OmittedEntry{
 		{Path: "b.tmp", Omission: ingest.Omission{Reason: ingest.OmitInProgress, Detail: "*.tmp"}}, {Path: "c.csv", Omission: ingest.Omission{Reason: ingest.OmitWaiting, Detail: "c.csv.done"}},
 	}}
 	form := url.Values{"name": {"acme"}, "host": {"h"}, "port": {"22"}, "password": {"canary"}, "sample": {"yes"}}
 	page := post(c, "/servers/test", form)
 	require.Equal(t, http.StatusOK, page.Code)
-	require.Equal(t, []string{"test settings true"}, f.done)
-	require.Equal(t, "canary", string(f.added.Credentials.Password))
+	require.Equal(t, []string{"test settings, sample"}, f.Calls)
+	require.Equal(t, "canary", string(f.Added.Credentials.Password))
 	for _, text := range []string{"SHA256:abc", "ssh-ed25519 AAAAkey", "a.csv", "excluded by the patterns: 3, e.g. b.tmp", "Unreadable folders: 1", `value="acme"`, "name of a file in progress, *.tmp", "waits for c.csv.done"} {
 		require.Contains(t, page.Body.String(), text)
 	}
 	require.NotContains(t, page.Body.String(), "canary")
 
-	f.tested = operations.TestResult{}
-	f.err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{{Field: "host", Message: "host: use a name"}}}, "no")
+	f.Tested = operations.TestResult{}
+	f.Err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{{Field: "host", Message: "host: use a name"}}}, "no")
 	page = post(c, "/servers/test", form)
 	require.Equal(t, http.StatusOK, page.Code, "htmx shows only successful answers")
 	_, draft, _ := strings.Cut(page.Body.String(), `id="draft"`)
 	require.Contains(t, draft, "host: use a name")
 
-	f.done, f.err, f.tested = nil, nil, operations.TestResult{Server: ingest.Server{UUID: "s1"}}
-	form.Set("version", "v7")
+	f.Calls, f.Err, f.Tested = nil, nil, operations.TestResult{Server: ingest.Server{UUID: "s1"}}
+	f.Servers = []ingest.Server{{UUID: "s1", Name: "acme"}}
+	form.Set("version", operations.ServerVersion(f.Servers[0]))
 	form.Set("password", "")
 	page = post(c, "/servers/acme/edit/test", form)
-	require.Equal(t, []string{"test edit acme v7 true"}, f.done)
-	require.Nil(t, f.edit.Password, "the stored one is used")
+	require.Equal(t, []string{"test edit of acme, sample"}, f.Calls)
+	require.Nil(t, f.Edited.Password, "the stored one is used")
 	require.Contains(t, page.Body.String(), "OK: connected")
 	require.Contains(t, page.Body.String(), `hx-post="/servers/acme/edit/test"`)
 }
@@ -832,13 +638,13 @@ func TestFailuresAreGroupedByCause(t *testing.T) {
 func TestScanShowsExcludedFiles(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleViewer)
-	f.scans[0].Excluded.Example, f.scans[0].RequestedBy = "b.tmp", "ann"
+	f.Listings[0].Excluded.Example, f.Listings[0].RequestedBy = "b.tmp", "ann"
 	page := get(c, "/scans/1").Body.String()
 	for _, text := range []string{"the patterns exclude everything: 3 entries, e.g. b.tmp", "ann"} {
 		require.Contains(t, page, text)
 	}
 	require.Equal(t, http.StatusNotFound, get(c, "/scans/x").Code)
-	f.scans[0].Source = ingest.SourceSchedule
+	f.Listings[0].Source = ingest.SourceSchedule
 	require.Contains(t, get(c, "/scans").Body.String(), `<td data-label="Requested by">schedule</td>`)
 }
 
@@ -846,7 +652,7 @@ func TestActivityOfPeriods(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleViewer)
 	require.Contains(t, get(c, "/").Body.String(), "No files completed or failed in this period.")
-	f.hours = []ingest.HourStats{{Start: noon.AddDate(0, 0, -8), Completed: 3, Bytes: 3 << 20}}
+	f.Hours = []ingest.HourStats{{Start: noon.AddDate(0, 0, -8), Completed: 3, Bytes: 3 << 20}}
 	require.Contains(t, get(c, "/?period=7d").Body.String(), "No files completed or failed in this period.")
 	page := get(c, "/?period=30d").Body.String()
 	for _, text := range []string{"3 files completed · 3 MiB", "<span>02-24</span>", "<span>4 MiB</span>", "<span>2 MiB</span>", `href="/?period=30d" aria-current`} {

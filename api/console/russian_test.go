@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"stevedore/internal/test/servicedouble"
+
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
@@ -70,40 +72,40 @@ func requireRussian(t *testing.T, page string, answer *httptest.ResponseRecorder
 
 // populated returns a console with content on every page, and English messages of other
 // components.
-func populated() (*fake, *Console) {
+func populated() (*servicedouble.Service, *Console) {
 	f, c := as(ingest.RoleAdmin)
 	const english = "an English message"
 	size := int64(21)
 	side := ingest.AuditSide{State: ingest.SideSame, Status: ingest.StatusCompleted, Size: &size, SHA256: "abc", ModTime: noon, Count: 2}
-	f.audits = []ingest.AuditRun{{UUID: "1", Actor: "ann", State: ingest.AuditFailed, Error: english}, {Actor: "ann", State: ingest.AuditCompleted}, {Actor: "ann", State: ingest.AuditRunning}}
-	f.discrepancies = []ingest.Discrepancy{{Seq: 1, Mark: "-", What: "acme:/in/a.csv", Why: english, FileUUID: "1", Sides: ingest.AuditSides{Source: side, Ledger: side, Object: ingest.AuditSide{State: ingest.SideMissing}, Notification: ingest.AuditSide{State: ingest.SideWrong}}}, {Seq: 2, Mark: "+", What: "files/a.csv", Why: english}, {Seq: 3, Mark: "!"}}
+	f.AuditRuns = []ingest.AuditRun{{UUID: "1", Actor: "ann", State: ingest.AuditFailed, Error: english}, {Actor: "ann", State: ingest.AuditCompleted}, {Actor: "ann", State: ingest.AuditRunning}}
+	f.Discrepancies = []ingest.Discrepancy{{Seq: 1, Mark: "-", What: "acme:/in/a.csv", Why: english, FileUUID: "1", Sides: ingest.AuditSides{Source: side, Ledger: side, Object: ingest.AuditSide{State: ingest.SideMissing}, Notification: ingest.AuditSide{State: ingest.SideWrong}}}, {Seq: 2, Mark: "+", What: "files/a.csv", Why: english}, {Seq: 3, Mark: "!"}}
 	server := ingest.Server{
 		UUID: "1", Name: "acme", Host: "127.0.0.1", Port: 22, Username: "1", Active: true, State: ingest.ServerOK, LastError: english, RootPath: "/1",
 		Include: []string{"*.csv"}, Exclude: []string{"*.csv"}, DoneMarker: "*.done", MinAge: time.Minute, SidecarWait: time.Minute, AfterIngest: "keep",
 		PasswordEncrypted: []byte{1}, PrivateKeyEncrypted: []byte{1}, ReadOnce: true, LegacyAlgorithms: true, LastScanAt: noon, ScanInterval: time.Hour,
 	}
-	f.servers = []ingest.Server{server}
+	f.Servers = []ingest.Server{server}
 	for i, status := range ingest.Statuses {
-		f.files = append(f.files, ingest.File{
+		f.Files = append(f.Files, ingest.File{
 			ID: int64(i), UUID: "1", ServerName: "acme", RemotePath: "/in/a.csv", Filename: "1.csv", Size: 3 << (10 * (i % 5)), Status: status, CreatedAt: noon,
 			UpdatedAt: noon, CompletedAt: noon, WaitsFor: "", ErrorMessage: english, ErrorKind: ingest.KindHashMismatch, Bucket: "b", ObjectKey: "k", Hash: "abc",
 		})
 	}
 	for _, kind := range strings.Fields(eventTypes) {
-		f.events = append(f.events, ingest.StoredEvent{Type: ingest.EventType(kind), Timestamp: noon, Details: map[string]any{"reason": english}})
+		f.Events = append(f.Events, ingest.StoredEvent{Type: ingest.EventType(kind), Timestamp: noon, Details: map[string]any{"reason": english}})
 	}
-	f.progress = map[string]orchestrator.Progress{"1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(time.Minute), Failure: english, Done: 1, Total: 2, Rate: 1, Running: true}}
-	f.entries = []ingest.AuditEntry{{At: noon, Actor: "ann", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Details: map[string]any{"role": english}, Outcome: ingest.ActionFailed, Error: english}, {At: noon, Outcome: ingest.ActionDone}}
-	f.failures = []ingest.FailureGroup{{ServerName: "acme", Kind: ingest.KindPermission, Step: ingest.StepDownload, Count: 2, Since: noon, Message: english}, {ServerName: "acme", Count: 1}}
-	f.scans = []ingest.Scan{{ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: english, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceSchedule}}, {ServerName: "acme", StartedAt: noon}}
-	f.parts = []operations.PartStatus{
+	f.Progressing = map[string]orchestrator.Progress{"1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(time.Minute), Failure: english, Done: 1, Total: 2, Rate: 1, Running: true}}
+	f.Log = []ingest.AuditEntry{{At: noon, Actor: "ann", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Details: map[string]any{"role": english}, Outcome: ingest.ActionFailed, Error: english}, {At: noon, Outcome: ingest.ActionDone}}
+	f.Failures = []ingest.FailureGroup{{ServerName: "acme", Kind: ingest.KindPermission, Step: ingest.StepDownload, Count: 2, Since: noon, Message: english}, {ServerName: "acme", Count: 1}}
+	f.Listings = []ingest.Scan{{ID: 1, ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: english, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceSchedule}}, {ServerName: "acme", StartedAt: noon}}
+	f.Parts = []operations.PartStatus{
 		{Part: operations.PartPostgres, Err: errors.New(english)}, {Part: operations.PartTemporal, Err: errors.New(english)}, {Part: operations.PartWorker, Err: errors.New(english)},
 		{Part: operations.PartObjectStore, Err: errors.New(english)}, {Part: operations.PartBroker, Err: errors.New(english)},
 	}
-	f.tested = operations.TestResult{Server: server, Presented: operations.ProbeResult{Fingerprint: "SHA256:1", Software: english}}
-	f.tested.Presented.Sample = &operations.Sample{}
+	f.Tested = operations.TestResult{Server: server, Presented: operations.ProbeResult{Fingerprint: "SHA256:1", Software: english}}
+	f.Tested.Presented.Sample = &operations.Sample{}
 	for _, reason := range ingest.OmissionReasons {
-		f.tested.Presented.Sample.Omitted = append(f.tested.Presented.Sample.Omitted, operations.OmittedEntry{Path: "/in/a.csv", Omission: ingest.Omission{Reason: reason, Detail: "1"}})
+		f.Tested.Presented.Sample.Omitted = append(f.Tested.Presented.Sample.Omitted, operations.OmittedEntry{Path: "/in/a.csv", Omission: ingest.Omission{Reason: reason, Detail: "1"}})
 	}
 	return f, c
 }
@@ -121,17 +123,17 @@ func TestEveryPageIsRussian(t *testing.T) {
 		require.Equal(t, http.StatusOK, answer.Code, path)
 		requireRussian(t, path, answer)
 	}
-	for _, file := range f.files { // every status has its own texts
-		f.files = []ingest.File{file}
+	for _, file := range f.Files { // every status has its own texts
+		f.Files = []ingest.File{file}
 		requireRussian(t, "file "+string(file.Status), get(c, "/files/1", inRussian...))
-		f.progress = nil
+		f.Progressing = nil
 		requireRussian(t, "files "+string(file.Status), get(c, "/files", inRussian...))
 	}
-	f.servers, f.files, f.entries, f.scans = nil, nil, nil, nil
+	f.Servers, f.Files, f.Log, f.Listings = nil, nil, nil, nil
 	for _, path := range []string{"/", "/servers", "/files", "/files?server=acme", "/scans", "/changes", "/changes?actor=ann"} {
 		requireRussian(t, "empty "+path, get(c, path, inRussian...))
 	}
-	f.who = ingest.Principal{}
+	endSession(f)
 	requireRussian(t, "login page", get(c, "/login", inRussian...))
 	requireRussian(t, "login page", post(c, "/login", url.Values{"token": {"wrong"}}, inRussian...))
 	requireRussian(t, "login page", post(c, "/login", url.Values{}, inRussian...))
@@ -159,13 +161,13 @@ func TestEveryRefusalIsRussian(t *testing.T) {
 	refusal("no filter", http.StatusBadRequest, post(c, "/files/decide", url.Values{"query": {"%"}}, inRussian...))
 	refusal("days", http.StatusBadRequest, post(c, "/tokens", url.Values{"days": {"x"}}, inRussian...))
 	refusal("numbers", http.StatusBadRequest, post(c, "/servers", url.Values{"port": {"x"}, "settle": {"x"}}, inRussian...))
-	f.who.Role = ingest.RoleViewer
+	setRole(f, ingest.RoleViewer)
 	refusal("role", http.StatusForbidden, get(c, "/tokens", inRussian...))
-	f.who.Role = ingest.RoleAdmin
+	setRole(f, ingest.RoleAdmin)
 	guard := c.d.Guard
 	exhaust(f, c)
 	refusal("too many", http.StatusTooManyRequests, get(c, "/files", inRussian...))
-	c.d.Guard, f.unknown = guard, ingest.Errorf(ingest.KindTransient, "PostgreSQL is away")
+	c.d.Guard, f.SessionErr = guard, ingest.Errorf(ingest.KindTransient, "PostgreSQL is away")
 	refusal("no session", http.StatusServiceUnavailable, get(c, "/files", inRussian...))
 	refusal("no session", http.StatusOK, get(c, "/health", inRussian...))
 }
@@ -176,12 +178,13 @@ func TestOriginalMessagesAreMarkedEnglish(t *testing.T) {
 	t.Parallel()
 	f, c := populated()
 	for kind := range kindTexts {
-		f.err = ingest.Errorf(kind, "original message")
+		f.ReadErr = ingest.Errorf(kind, "original message")
 		page := get(c, "/files", inRussian...)
 		requireRussian(t, string(kind), page)
 		require.Contains(t, page.Body.String(), `<span lang="en" class="original">original message</span>`, kind)
 		require.NotContains(t, get(c, "/files").Body.String(), `class="original"`, "English pages show it once")
 	}
+	f.ReadErr = nil
 	var fields []ingest.FieldError
 	for _, setting := range ingest.Settings {
 		fields = append(fields, ingest.FieldError{Field: setting.Field, Message: "use something else"})
@@ -189,19 +192,18 @@ func TestOriginalMessagesAreMarkedEnglish(t *testing.T) {
 	for _, name := range append(slices.Clone(secretFields), "credentials", "other") {
 		fields = append(fields, ingest.FieldError{Field: name, Message: "use something else"})
 	}
-	f.err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: fields}, "no")
+	f.Err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: fields}, "no")
 	refused := post(c, "/servers", url.Values{"port": {"1"}}, inRussian...)
 	requireRussian(t, "form", refused)
 	require.Equal(t, len(fields), strings.Count(refused.Body.String(), "use something else"))
 	requireRussian(t, "tokens", post(c, "/tokens", url.Values{"name": {"1"}}, inRussian...))
 	for _, err := range []error{ingest.ErrStale, ingest.ErrNotFound} {
-		f.err = ingest.Wrap(ingest.KindConflict, err, "original message")
+		f.Err = ingest.Wrap(ingest.KindConflict, err, "original message")
 		requireRussian(t, err.Error(), post(c, "/servers/acme/edit", url.Values{"port": {"1"}}, inRussian...))
 	}
-	c.d.Operations = overviewOf{f}
-	f.err = ingest.Errorf(ingest.KindHostKey, "original message")
+	f.Err = ingest.Errorf(ingest.KindHostKey, "original message")
 	requireRussian(t, "test", post(c, "/servers/acme/test", nil, inRussian...))
-	f.err = ingest.Errorf(ingest.KindConflict, "original message")
+	f.Err = ingest.Errorf(ingest.KindConflict, "original message")
 	notice := post(c, "/files/1/decide", url.Values{"action": {"skip"}, "reason": {"1"}}, inRussian...).Result().Cookies()[0]
 	page := get(c, "/files/1", append(inRussian, "Cookie", notice.Name+"="+notice.Value)...)
 	requireRussian(t, "notice", page)

@@ -43,7 +43,7 @@ func TestServersTransferSetting(t *testing.T) {
 	require.Equal(t, []string{"auto", "staged", "direct"}, values)
 	require.Equal(t, "auto", selected)
 
-	f.servers[0].Transfer = ingest.TransferDirect
+	f.Servers[0].Transfer = ingest.TransferDirect
 	_, selected = options(t, get(c, "/servers/acme/edit").Body.String(), "transfer")
 	require.Equal(t, "direct", selected)
 	require.Contains(t, get(c, "/servers/acme").Body.String(), "Direct: streamed into the object store")
@@ -51,9 +51,9 @@ func TestServersTransferSetting(t *testing.T) {
 
 	form := url.Values{"name": {"acme"}, "host": {"h"}, "transfer": {"staged"}}
 	require.Equal(t, http.StatusSeeOther, post(c, "/servers", form).Code)
-	require.Equal(t, ingest.TransferStaged, f.added.Server.Transfer)
+	require.Equal(t, ingest.TransferStaged, f.Added.Server.Transfer)
 
-	f.err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{
+	f.Err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{
 		{Field: "transfer", Message: `transfer "teleport": use auto, staged or direct`},
 	}}, "no")
 	refused := post(c, "/servers", form)
@@ -67,13 +67,13 @@ func TestAFileShowsItsTransferMode(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleViewer)
 	require.NotContains(t, get(c, "/files/f1").Body.String(), "Transfer mode")
-	f.files[0].Mode, f.files[0].Checksum = ingest.ModeDirect, "c3Vt-3"
+	f.Files[0].Mode, f.Files[0].Checksum = ingest.ModeDirect, "c3Vt-3"
 	page := get(c, "/files/f1").Body.String()
 	for _, text := range []string{"Transfer mode", "Streamed into a multipart upload", "<code>direct</code>", "Object checksum (parts)", "c3Vt-3"} {
 		require.Contains(t, page, text)
 	}
-	f.progress = map[string]orchestrator.Progress{"f1": {Step: ingest.StepTransfer, Attempt: 1, Running: true, Done: 1, Total: 4}}
-	f.files[0].Status = ingest.StatusDownloading
+	f.Progressing = map[string]orchestrator.Progress{"f1": {Step: ingest.StepTransfer, Attempt: 1, Running: true, Done: 1, Total: 4}}
+	f.Files[0].Status = ingest.StatusDownloading
 	require.Contains(t, get(c, "/files/f1").Body.String(), `<span class="step">transfer</span>`)
 	require.Contains(t, get(c, "/files/f1", "Accept-Language", "ru").Body.String(), `<span class="step">передача</span>`)
 }
@@ -93,11 +93,11 @@ func TestStepsToRetryFrom(t *testing.T) {
 		{ingest.ModeMemory, ingest.StepTransfer, []string{"", "transfer"}},
 		{"", ingest.StepDownload, nil},
 	} {
-		f.files[0].Mode, f.files[0].ErrorStep = tc.mode, tc.failed
+		f.Files[0].Mode, f.Files[0].ErrorStep = tc.mode, tc.failed
 		got, _ := options(t, get(c, "/files/f1").Body.String(), "from")
 		require.Equal(t, tc.want, got, "%s %s", tc.mode, tc.failed)
 	}
-	f.matched = 3
+	f.Matched = 3
 	form := url.Values{"action": {"retry"}, "all": {"yes"}, "query": {"server=acme"}}
 	got, _ := options(t, post(c, "/files/decide", form).Body.String(), "from")
 	require.Equal(t, []string{"", "download", "verify", "upload", "transfer", "notify"}, got)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"stevedore/internal/test/servicedouble"
+
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api"
@@ -33,7 +35,7 @@ func TestUsageErrors(t *testing.T) {
 		args("server", "add", "--name", "acme", "--host", "h", "--username", "u", "--password-file", "-", "--max-parallel", "0"),
 		args("server", "changes", "acme", "--same"), args("server", "changes", "acme", "--same", "--take", "--reason", "x"),
 		args("token", "create", "--name", "ci", "--role", "viewer", "--expires", "2020-01-01"), args("token", "create", "--name", "ci", "--role", "viewer", "--expires", "d"),
-		args("token", "create"), args("scan", "list", "--limit", "-1"), args("scan", "show", "0"), args("break-glass"), args("file", "list", "-o"),
+		args("token", "create"), args("scan", "show", "0"), args("file", "list", "-o"),
 	} {
 		t.Run(strings.Join(line, " "), func(t *testing.T) {
 			t.Parallel()
@@ -42,11 +44,10 @@ func TestUsageErrors(t *testing.T) {
 			require.Equal(t, exitUsage, got.code, got.errors)
 			require.Empty(t, got.out)
 			require.Equal(t, 1, strings.Count(got.errors, "\n"), got.errors)
-			for _, request := range ops.bulk {
+			for _, request := range ops.Bulk {
 				require.True(t, request.DryRun, "only counted")
 			}
-			require.Empty(t, ops.changes)
-			require.Empty(t, ops.added.Server.Name)
+			require.Empty(t, ops.Calls)
 		})
 	}
 }
@@ -77,7 +78,7 @@ func TestExitCodes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := execute(t, &fakeOperations{err: tc.err}, args("server", "list"))
+			got := execute(t, doubled(servicedouble.Service{ReadErr: tc.err}), args("server", "list"))
 			require.Equal(t, tc.code, got.code, got.errors)
 			require.Contains(t, got.errors, tc.want)
 			if tc.err != nil {
@@ -108,8 +109,8 @@ func TestRefusedAndMissingTokens(t *testing.T) {
 func TestNoWorker(t *testing.T) {
 	t.Parallel()
 	ops := world()
-	ops.refused = map[string]error{"1f0f": ingest.Errorf(ingest.KindTransient, "Temporal does not answer: check that it runs")}
-	ops.parts = []operations.PartStatus{{Part: operations.PartWorker, Err: ingest.Errorf(ingest.KindTransient, "no worker polls task queue \"q\": start one")}}
+	ops.Refused = map[string]error{ops.Files[1].UUID: ingest.Errorf(ingest.KindTransient, "Temporal does not answer: check that it runs")}
+	ops.Parts = []operations.PartStatus{{Part: operations.PartWorker, Err: ingest.Errorf(ingest.KindTransient, "no worker polls task queue \"q\": start one")}}
 	got := execute(t, ops, args("file", "retry", "1f0f"))
 	require.Equal(t, exitRetryable, got.code)
 	require.Contains(t, got.errors, "no worker polls")
@@ -118,7 +119,7 @@ func TestNoWorker(t *testing.T) {
 }
 
 // privately serves the fake as the private API of break-glass.
-func privately(t *testing.T, ops serviceFake, actor *string) with {
+func privately(t *testing.T, ops service, actor *string) with {
 	t.Helper()
 	return func(a *app) {
 		a.servePrivately = func(_ context.Context, _ config.Config, log *slog.Logger, name string) (string, string, func(), error) {
@@ -149,12 +150,12 @@ func TestBreakGlass(t *testing.T) {
 
 func TestConfiguration(t *testing.T) {
 	t.Parallel()
-	got := execute(t, &fakeOperations{}, args("setup"), environ("STEVEDORE_DATABASE_URL=", "STEVEDORE_SCAN_INTERVAL=soon"))
+	got := execute(t, doubled(servicedouble.Service{}), args("setup"), environ("STEVEDORE_DATABASE_URL=", "STEVEDORE_SCAN_INTERVAL=soon"))
 	require.Equal(t, exitPermanent, got.code)
 	for _, want := range []string{"STEVEDORE_S3_ENDPOINT", "STEVEDORE_SCAN_INTERVAL", "`stevedore setup`"} {
 		require.Contains(t, got.errors, want, "all invalid variables are named")
 	}
-	got = execute(t, &fakeOperations{}, args("config", "--s3-bucket", "mine", "-o", "json"), environ("STEVEDORE_TOKEN=canary", "STEVEDORE_S3_BUKET=x"))
+	got = execute(t, doubled(servicedouble.Service{}), args("config", "--s3-bucket", "mine", "-o", "json"), environ("STEVEDORE_TOKEN=canary", "STEVEDORE_S3_BUKET=x"))
 	require.Equal(t, 0, got.code, got.errors)
 	var settings []config.Setting
 	require.NoError(t, json.Unmarshal([]byte(got.out), &settings))
@@ -164,7 +165,7 @@ func TestConfiguration(t *testing.T) {
 		}
 	}
 	require.Contains(t, got.errors, "did you mean STEVEDORE_S3_BUCKET?")
-	require.Equal(t, config.Markdown(), execute(t, &fakeOperations{}, args("config", "docs")).out)
+	require.Equal(t, config.Markdown(), execute(t, doubled(servicedouble.Service{}), args("config", "docs")).out)
 
 	var address string
 	run := func(a *app) {
@@ -173,7 +174,7 @@ func TestConfiguration(t *testing.T) {
 			return nil
 		}
 	}
-	got = execute(t, &fakeOperations{}, args("api", "--api-addr", "127.0.0.1:0"), run, environ("STEVEDORE_TOKEN="+strings.Repeat("t", 32), "STEVEDORE_KEYSET_FILE=/k"))
+	got = execute(t, doubled(servicedouble.Service{}), args("api", "--api-addr", "127.0.0.1:0"), run, environ("STEVEDORE_TOKEN="+strings.Repeat("t", 32), "STEVEDORE_KEYSET_FILE=/k"))
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, "127.0.0.1:0", address)
 }
@@ -182,10 +183,8 @@ func TestSetupAndMigrate(t *testing.T) {
 	t.Parallel()
 	all := environ("STEVEDORE_S3_ENDPOINT=127.0.0.1:1", "STEVEDORE_S3_ACCESS_KEY=a", "STEVEDORE_S3_SECRET_KEY=canary", "STEVEDORE_KEYSET_FILE=/k",
 		"STEVEDORE_AMQP_URL=amqp://u:canary@127.0.0.1:1/")
-	ops := &fakeOperations{
-		steps: []wiring.StepReport{{Name: "database", Done: "migrated"}, {Name: "broker", Err: errors.New("down")}, {Name: "schedule", Skipped: true, Err: errors.New("needs the broker")}},
-		err:   ingest.Errorf(ingest.KindTransient, "broker: down"),
-	}
+	ops := doubled(servicedouble.Service{Err: ingest.Errorf(ingest.KindTransient, "broker: down")})
+	ops.steps = []wiring.StepReport{{Name: "database", Done: "migrated"}, {Name: "broker", Err: errors.New("down")}, {Name: "schedule", Skipped: true, Err: errors.New("needs the broker")}}
 	got := execute(t, ops, args("setup"), all)
 	require.Equal(t, exitRetryable, got.code, got.errors)
 	require.Regexp(t, `(?s)ok +database +migrated\n.*FAILED +broker +down\n.*skipped +schedule +needs the broker`, got.out)
@@ -206,12 +205,12 @@ func TestKeyRotate(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	t.Parallel()
-	got := execute(t, &fakeOperations{}, args("version", "-o", "json"))
+	got := execute(t, doubled(servicedouble.Service{}), args("version", "-o", "json"))
 	require.Equal(t, 0, got.code)
 	var v buildVersion
 	require.NoError(t, json.Unmarshal([]byte(got.out), &v))
 	require.NotEmpty(t, v.Go)
-	require.Equal(t, v.String()+"\n", execute(t, &fakeOperations{}, args("--version")).out)
+	require.Equal(t, v.String()+"\n", execute(t, doubled(servicedouble.Service{}), args("--version")).out)
 }
 
 func TestCompletion(t *testing.T) {
@@ -234,7 +233,7 @@ func TestCompletion(t *testing.T) {
 	require.NotContains(t, execute(t, world(), args("__complete", "server", "show", "acme", "")).out, "globex", "completion stops after one argument")
 
 	viewer := world()
-	viewer.logErr = ingest.Errorf(ingest.KindPermission, "the audit log requires the role admin")
+	viewer.LogErr = ingest.Errorf(ingest.KindPermission, "the audit log requires the role admin")
 	got := execute(t, viewer, args("__complete", "scan", "show", ""))
 	require.Regexp(t, `(?m)^latest\t`, got.out)
 	require.Regexp(t, `(?m)^2\t`, got.out, "ids are listed to viewers")
@@ -243,14 +242,14 @@ func TestCompletion(t *testing.T) {
 
 func TestTokens(t *testing.T) {
 	t.Parallel()
-	ops := &fakeOperations{tokens: []ingest.Token{{Name: "ci", Role: ingest.RoleViewer, CreatedBy: "cli:ann", ExpiresAt: time.Unix(1, 0)}}}
+	ops := doubled(servicedouble.Service{TokenList: []ingest.Token{{Name: "ci", Role: ingest.RoleViewer, CreatedBy: "cli:ann", ExpiresAt: time.Unix(1, 0)}}})
 	for _, expires := range []string{"30d", time.Now().UTC().Add(30 * 24 * time.Hour).Format(time.RFC3339)} {
 		got := execute(t, ops, args("token", "create", "--name", "ci", "--role", "operator", "--expires", expires))
 		require.Equal(t, 0, got.code, got.errors)
-		require.Equal(t, "stv_shown\n", got.out)
+		require.Equal(t, "stv_secret\n", got.out)
 		require.NotContains(t, got.errors, "stv_")
-		require.WithinDuration(t, time.Now().Add(30*24*time.Hour), time.Now().Add(ops.token.Expires), 2*time.Second)
-		require.Equal(t, access.NewToken{Name: "ci", Role: ingest.RoleOperator, Expires: ops.token.Expires}, ops.token)
+		require.WithinDuration(t, time.Now().Add(30*24*time.Hour), time.Now().Add(ops.NewToken.Expires), 2*time.Second)
+		require.Equal(t, access.NewToken{Name: "ci", Role: ingest.RoleOperator, Expires: ops.NewToken.Expires}, ops.NewToken)
 	}
 	require.Contains(t, execute(t, ops, args("token", "list")).out, "expired")
 	require.Equal(t, 1, execute(t, ops, args("token", "revoke", "ci"), person("n\n")).code)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"stevedore/internal/test/servicedouble"
+
 	"github.com/stretchr/testify/require"
 
 	"stevedore/api/openapi"
@@ -25,39 +27,18 @@ func sampleFile() ingest.File {
 	}
 }
 
-func TestFileListJSON(t *testing.T) {
-	t.Parallel()
-	ops := &fakeOperations{files: []ingest.File{sampleFile(), sampleFile()}}
-	got := execute(t, ops, args("file", "list", "-o", "json", "--status", "completed,error", "--status", "ready", "--server", "acme", "--limit", "5"))
-	require.Equal(t, 0, got.code, got.errors)
-	require.Equal(t, ingest.FileFilter{Server: "acme", Statuses: []ingest.Status{"completed", "error", "ready"}, Limit: 5, Order: ops.filter.Order}, ops.filter)
-	var files []map[string]any
-	require.NoError(t, json.Unmarshal([]byte(got.out), &files))
-	require.Len(t, files, 2)
-	for _, key := range []string{
-		"file_uuid", "server", "server_uuid", "remote_path", "filename", "size_bytes", "mtime", "status", "file_hash", "hash_algo",
-		"bucket", "object_key", "error_kind", "error_message", "created_at", "updated_at",
-	} {
-		require.Contains(t, files[0], key)
-	}
-	require.Equal(t, `/in/a\xff\t=cmd.csv`, files[0]["remote_path"])
-	require.Nil(t, files[0]["error_kind"])
-}
-
 func TestFileListFilters(t *testing.T) {
 	t.Parallel()
 	ops := world()
-	before := time.Now().Add(-48 * time.Hour)
-	got := execute(t, ops, args("file", "list", "--newest", "--path", "/in/*", "--from", "2d", "--to", "1h",
-		"--search", "Invoice", "--error-kind", "permission,auth", "--error-kind", "slow", "--error-step", "download,notify"))
+	got := execute(t, ops, args("file", "list", "--newest", "--path", "/in/*", "--from", "2d", "--to", "1h", "--server", "acme", "--limit", "5",
+		"--status", "completed,error", "--status", "ready",
+		"--search", "Invoice", "--error-kind", "permission,auth", "--error-kind", "slow", "--error-step", "download,notify"), clockAt)
 	require.Equal(t, 0, got.code, got.errors)
-	require.Equal(t, "/in/*", ops.filter.Path)
-	require.Equal(t, ingest.OrderNewest, ops.filter.Order)
-	require.Equal(t, "Invoice", ops.filter.Search)
-	require.Equal(t, []ingest.Kind{ingest.KindPermission, ingest.KindAuth, ingest.KindSlow}, ops.filter.ErrorKinds)
-	require.Equal(t, []ingest.Step{ingest.StepDownload, ingest.StepNotify}, ops.filter.ErrorSteps)
-	require.WithinDuration(t, before, ops.filter.From, time.Minute)
-	require.WithinDuration(t, time.Now().Add(-time.Hour), ops.filter.To, time.Minute)
+	require.Equal(t, ingest.FileFilter{
+		Server: "acme", Path: "/in/*", Search: "Invoice", Statuses: []ingest.Status{ingest.StatusCompleted, ingest.StatusError, ingest.StatusReady},
+		ErrorKinds: []ingest.Kind{ingest.KindPermission, ingest.KindAuth, ingest.KindSlow}, ErrorSteps: []ingest.Step{ingest.StepDownload, ingest.StepNotify},
+		From: goldenTime.Add(-48 * time.Hour), To: goldenTime.Add(-time.Hour), Order: ingest.OrderNewest, Limit: 5,
+	}, ops.Filter)
 }
 
 func TestFileActions(t *testing.T) {
@@ -65,23 +46,23 @@ func TestFileActions(t *testing.T) {
 	ops := decidable()
 	got := execute(t, ops, args("file", "retry", "0f0f", "1e1e", "--step", "upload", "--reason", "bucket is back"))
 	require.Equal(t, 0, got.code, got.errors)
-	require.Equal(t, []string{`retry 0f0f from "upload" because bucket is back`, `retry 1e1e from "upload" because bucket is back`}, ops.decided)
+	require.Equal(t, []string{
+		`retry ` + ops.Files[0].UUID + ` from "upload" by bootstrap: bucket is back`, `retry ` + ops.Files[1].UUID + ` from "upload" by bootstrap: bucket is back`,
+	}, ops.Calls)
 	require.Equal(t, 3, strings.Count(got.out, "\n"), got.out)
 	require.Contains(t, got.out, "/in/a.csv")
 	require.Empty(t, got.errors)
 
-	require.Equal(t, 2, execute(t, ops, args("file", "skip")).code, "which file?")
-	require.Equal(t, 2, execute(t, ops, args("file", "skip", "0f0f", "--step", "upload")).code)
-	ops.err = ingest.Errorf(ingest.KindConflict, "/in/a.csv is completed: renotify requires status error")
+	ops.Err = ingest.Errorf(ingest.KindConflict, "/in/a.csv is completed: renotify requires status error")
 	got = execute(t, ops, args("file", "renotify", "0f0f"))
 	require.Equal(t, 6, got.code)
 	require.Contains(t, got.errors, "is completed")
 }
 
-func decidable() *fakeOperations {
-	ops := &fakeOperations{}
+func decidable() *double {
+	ops := doubled(servicedouble.Service{})
 	for _, prefix := range []string{"0f0f", "1e1e", "2d2d"} {
-		ops.files = append(ops.files, ingest.File{UUID: prefix + testUUID[4:], RemotePath: "/in/a.csv", Status: ingest.StatusError})
+		ops.Files = append(ops.Files, ingest.File{UUID: prefix + testUUID[4:], RemotePath: "/in/a.csv", Status: ingest.StatusError})
 	}
 	return ops
 }
@@ -90,47 +71,34 @@ func decidable() *fakeOperations {
 func TestActionsContinueAfterARefusal(t *testing.T) {
 	t.Parallel()
 	ops := decidable()
-	ops.refused = map[string]error{
-		"0f0f": ingest.Errorf(ingest.KindTransient, "Temporal does not answer"),
-		"1e1e": ingest.Errorf(ingest.KindConflict, "it is completed\x1b[2J"),
+	ops.Refused = map[string]error{
+		ops.Files[0].UUID: ingest.Errorf(ingest.KindTransient, "Temporal does not answer"),
+		ops.Files[1].UUID: ingest.Errorf(ingest.KindConflict, "it is completed\x1b[2J"),
 	}
 	got := execute(t, ops, args("file", "retry", "0f0f", "1e1e", "2d2d", "-o", "json"))
 	require.Equal(t, 6, got.code)
-	require.Len(t, ops.decided, 3)
+	require.Len(t, ops.Calls, 3)
 	var results []actionResult
 	require.NoError(t, json.Unmarshal([]byte(got.out), &results))
 	require.Equal(t, []actionResult{
-		{Action: ingest.ActionRetry, FileUUID: ops.files[0].UUID, RemotePath: "/in/a.csv", ErrorKind: ingest.KindTransient, Error: "Temporal does not answer"},
-		{Action: ingest.ActionRetry, FileUUID: ops.files[1].UUID, RemotePath: "/in/a.csv", ErrorKind: ingest.KindConflict, Error: `it is completed\x1b[2J`},
-		{Action: ingest.ActionRetry, FileUUID: ops.files[2].UUID, RemotePath: "/in/a.csv", Done: true},
+		{Action: ingest.ActionRetry, FileUUID: ops.Files[0].UUID, RemotePath: "/in/a.csv", ErrorKind: ingest.KindTransient, Error: "Temporal does not answer"},
+		{Action: ingest.ActionRetry, FileUUID: ops.Files[1].UUID, RemotePath: "/in/a.csv", ErrorKind: ingest.KindConflict, Error: `it is completed\x1b[2J`},
+		{Action: ingest.ActionRetry, FileUUID: ops.Files[2].UUID, RemotePath: "/in/a.csv", Done: true},
 	}, results)
 	require.Contains(t, got.errors, `it is completed\x1b[2J`)
 	require.NotContains(t, got.errors, "\x1b")
 
-	delete(ops.refused, "1e1e")
+	delete(ops.Refused, ops.Files[1].UUID)
 	got = execute(t, ops, args("file", "retry", "0f0f", "2d2d"))
 	require.Equal(t, 5, got.code)
 	require.Contains(t, got.out, "refused: Temporal does not answer")
 }
 
-func TestFileShow(t *testing.T) {
+func TestFileShowLinksItsWorkflow(t *testing.T) {
 	t.Parallel()
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	ops := &fakeOperations{files: []ingest.File{sampleFile()}, events: []ingest.StoredEvent{
-		{ID: 1, Type: ingest.EventDiscovered, Timestamp: at, Details: map[string]any{"path": "/in/a", "source": "manual"}},
-		{ID: 2, Type: ingest.EventDownloaded, Timestamp: at.Add(1500 * time.Millisecond), Details: map[string]any{"size_mb": 2.5}},
-	}}
-	ui := environ("STEVEDORE_TEMPORAL_UI_URL=http://127.0.0.1:8233/")
-	got := execute(t, ops, args("file", "show", testUUID[:6]), ui)
+	got := execute(t, world(), args("file", "show", testUUID[:6]), environ("STEVEDORE_TEMPORAL_UI_URL=http://127.0.0.1:8233/"))
 	require.Equal(t, 0, got.code, got.errors)
-	for _, want := range []string{"b/files/k", "sha256 ab", "+1.5s", "path=/in/a source=manual", "size_mb=2.5", "workflows/ingest%2F" + testUUID} {
-		require.Contains(t, got.out, want)
-	}
-	var shown map[string]any
-	require.NoError(t, json.Unmarshal([]byte(execute(t, ops, args("file", "show", testUUID, "-o", "json")).out), &shown))
-	require.Equal(t, "ingest/"+testUUID, shown["workflow_id"])
-	require.Len(t, shown["events"], 2)
-	require.Equal(t, exitNotFound, execute(t, ops, args("file", "show", "ffff")).code)
+	require.Contains(t, got.out, "workflows/ingest%2F"+testUUID)
 }
 
 func TestBulkActionsCountAndAsk(t *testing.T) {
@@ -143,7 +111,7 @@ func TestBulkActionsCountAndAsk(t *testing.T) {
 	require.Equal(t, 0, got.code, got.errors)
 	require.Contains(t, got.errors, "retry 3 failed file(s)? [y/N]")
 	require.Equal(t, "retry: 3 of 3 file(s)\n", got.out)
-	require.Len(t, ops.bulk, 3, "counted, then two requests")
+	require.Len(t, ops.Bulk, 3, "counted, then two requests")
 	three := int64(3)
 	want := operations.BulkRequest{
 		Filter: ingest.FileFilter{
@@ -153,23 +121,23 @@ func TestBulkActionsCountAndAsk(t *testing.T) {
 		Action: ingest.ActionRetry, Expected: &three,
 		Details: workflows.OperatorAction{Reason: "it is back", From: ingest.StepUpload},
 	}
-	require.Equal(t, want, ops.bulk[1], "the action is the confirmed one")
-	require.Equal(t, "behind-2", ops.bulk[2].Cursor)
+	require.Equal(t, want, ops.Bulk[1], "the action is the confirmed one")
+	require.Equal(t, "behind-2", ops.Bulk[2].Cursor)
 
 	ops = world()
 	require.Equal(t, 0, execute(t, ops, args("file", "retry", "--error-step", "notify", "--dry-run")).code, "one filter is enough")
-	require.Equal(t, []ingest.Step{ingest.StepNotify}, ops.bulk[0].Filter.ErrorSteps)
+	require.Equal(t, []ingest.Step{ingest.StepNotify}, ops.Bulk[0].Filter.ErrorSteps)
 
 	ops = world()
 	require.Equal(t, 1, execute(t, ops, args("file", "skip", "--all"), person("n\n")).code)
-	require.Len(t, ops.bulk, 1, "only counted")
+	require.Len(t, ops.Bulk, 1, "only counted")
 }
 
 // TestBulkActionsAddUp: the result counts all requests, also when a later one fails.
 func TestBulkActionsAddUp(t *testing.T) {
 	t.Parallel()
 	ops := world()
-	ops.matched, ops.refuses = 5, true
+	ops.Matched, ops.RefusesOne = 5, true
 	got := execute(t, ops, args("file", "retry", "--all", "--yes"))
 	require.Equal(t, 6, got.code)
 	require.Contains(t, got.out, "retry: 2 of 5 file(s)\n")
@@ -178,7 +146,7 @@ func TestBulkActionsAddUp(t *testing.T) {
 	require.Contains(t, got.errors, "refused for 3 file(s) and not tried for 0")
 
 	ops = world()
-	ops.bulkErr = ingest.Errorf(ingest.KindTransient, "Temporal does not answer")
+	ops.BatchErr = ingest.Errorf(ingest.KindTransient, "Temporal does not answer")
 	got = execute(t, ops, args("file", "retry", "--all", "--yes", "-o", "json"))
 	require.Equal(t, 5, got.code)
 	require.Contains(t, got.out, `"done": 2`)
@@ -187,7 +155,7 @@ func TestBulkActionsAddUp(t *testing.T) {
 }
 
 type watchedOperations struct {
-	*fakeOperations
+	*double
 
 	mu sync.Mutex
 	// looks counts listings, shows single files.
@@ -200,7 +168,7 @@ type watchedOperations struct {
 func (w *watchedOperations) ListFiles(_ context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.filter = filter
+	w.Filter = filter
 	file := sampleFile()
 	file.Status = ingest.StatusDownloading
 	if w.looks++; w.looks > 2 {
@@ -222,7 +190,7 @@ func (w *watchedOperations) GetFile(context.Context, string) (ingest.File, error
 	file.Status = ingest.StatusDownloading
 	if w.shows++; w.shows > 2 || w.looks > 3 {
 		file.Status = ingest.StatusCompleted
-		w.events = world().events
+		w.Events = world().Events
 	}
 	return file, nil
 }
@@ -231,8 +199,8 @@ func watch(t *testing.T, screen bool, line ...string) (call, *watchedOperations)
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
-	w := &watchedOperations{fakeOperations: &fakeOperations{events: world().events[:1]}, stop: cancel, leaves: !screen}
-	w.progress = map[string]orchestrator.Progress{testUUID: {Attempt: 2, Running: true, Done: 45, Total: 100, Rate: 5}}
+	w := &watchedOperations{double: doubled(servicedouble.Service{Events: world().Events[:1]}), stop: cancel, leaves: !screen}
+	w.Progressing = map[string]orchestrator.Progress{testUUID: {Attempt: 2, Running: true, Done: 45, Total: 100, Rate: 5}}
 	got := executeIn(t, ctx, w, line, func(a *app) {
 		a.refresh = time.Millisecond
 		if screen {
@@ -246,8 +214,8 @@ func TestWatchPrintsChanges(t *testing.T) {
 	t.Parallel()
 	got, w := watch(t, false, "file", "list", "--watch")
 	require.Equal(t, 0, got.code, got.errors)
-	require.NotContains(t, w.filter.Statuses, ingest.StatusCompleted)
-	require.Contains(t, w.filter.Statuses, ingest.StatusError)
+	require.NotContains(t, w.Filter.Statuses, ingest.StatusCompleted)
+	require.Contains(t, w.Filter.Statuses, ingest.StatusError)
 	lines := strings.Split(strings.TrimSpace(got.out), "\n")
 	require.Len(t, lines, 3, "one for each change: %s", got.out)
 	require.Contains(t, lines[0], "downloading")

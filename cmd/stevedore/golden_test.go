@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"stevedore/internal/test/servicedouble"
+
 	"github.com/mattn/go-runewidth"
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
@@ -53,7 +55,7 @@ func (c call) transcript(title string) string {
 }
 
 // world returns the servers, files and tokens of the golden tests.
-func world() *fakeOperations {
+func world() *double {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	hostile := ingest.File{
 		UUID: "1f0f0f0f-1111-4222-8333-444444444444", ServerUUID: testUUID, ServerName: "acme", RemotePath: hostileName,
@@ -63,14 +65,14 @@ func world() *fakeOperations {
 	inFlight := sampleFile()
 	inFlight.UUID, inFlight.Status = "3f0f0f0f-1111-4222-8333-444444444444", ingest.StatusDownloading
 	inFlight.Mode, inFlight.Checksum = ingest.ModeDirect, "n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg=-3"
-	ops := sampleAudit()
-	*ops = fakeOperations{
-		audit: ops.audit, discrepancies: ops.discrepancies,
-		progress: map[string]orchestrator.Progress{inFlight.UUID: {
+	audited := sampleAudit()
+	ops := doubled(servicedouble.Service{
+		AuditRuns: audited.AuditRuns, Discrepancies: audited.Discrepancies,
+		Progressing: map[string]orchestrator.Progress{inFlight.UUID: {
 			Step: ingest.StepTransfer, Attempt: 3, Running: true, Done: 512, Total: 2048, Rate: 128,
 			Failure: "the server hung up\x1b[2J", Host: "host-1",
 		}},
-		servers: []ingest.Server{
+		Servers: []ingest.Server{
 			{
 				UUID: testUUID, Name: "acme", Host: "sftp.acme.example", Port: 22, Username: "in", Active: true, State: ingest.ServerOK, RootPath: "/outbox",
 				PasswordEncrypted: []byte("canary-sealed"), Include: []string{"**/*.csv"}, MaxParallel: 4, Settle: 10 * time.Second, ScanInterval: time.Minute,
@@ -81,17 +83,17 @@ func world() *fakeOperations {
 				State: ingest.ServerSuspended, LastError: "the password was refused\r\nfor \u202eu", RootPath: "/", CreatedAt: at, UpdatedAt: at,
 			},
 		},
-		files: []ingest.File{sampleFile(), hostile, inFlight},
-		events: []ingest.StoredEvent{
+		Files: []ingest.File{sampleFile(), hostile, inFlight},
+		Events: []ingest.StoredEvent{
 			{ID: 1, Type: ingest.EventDiscovered, Timestamp: at, Details: map[string]any{"path": hostileName, "source": "manual"}},
 			{ID: 2, Type: ingest.EventDownloaded, Timestamp: at.Add(1500 * time.Millisecond), Details: map[string]any{"size_mb": 2.5}},
 		},
-		tokens: []ingest.Token{
+		TokenList: []ingest.Token{
 			{Name: "ci", Role: ingest.RoleOperator, CreatedBy: "cli:ann", CreatedAt: at, LastUsedAt: at},
 			{Name: "old", Role: ingest.RoleViewer, CreatedBy: "bootstrap", CreatedAt: at, RevokedAt: at},
 		},
-		run: operations.ScanRun{UUID: "5f0f0f0f-1111-4222-8333-444444444444", WorkflowID: "scan/5f", RunID: "r1", Servers: 1},
-		status: operations.ScanStatus{
+		Scan: operations.ScanRun{UUID: "5f0f0f0f-1111-4222-8333-444444444444", WorkflowID: "scan/5f", RunID: "r1", Servers: 1},
+		Scanned: operations.ScanStatus{
 			UUID: "5f0f0f0f-1111-4222-8333-444444444444", WorkflowID: "scan/5f", RunID: "r1", State: operations.ScanCompleted, StartedAt: at,
 			Summary: workflows.ScanSummary{Started: 1},
 			Servers: []operations.ScanServerStatus{{
@@ -99,35 +101,46 @@ func world() *fakeOperations {
 				Files: map[ingest.Status]int64{ingest.StatusCompleted: 2, ingest.StatusError: 1},
 			}},
 		},
-		tested:  operations.TestResult{Server: ingest.Server{UUID: testUUID, Name: "acme", RootPath: "/"}, Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAA", Software: "SSH-2.0-x\x1b[1m", Entries: 3}},
-		matched: 3,
-		listings: []ingest.Scan{
+		Tested: operations.TestResult{Server: ingest.Server{UUID: testUUID, Name: "acme", RootPath: "/"}, Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAA", Software: "SSH-2.0-x\x1b[1m", Entries: 3, ProbeDetails: operations.ProbeDetails{Sample: &operations.Sample{
+			Taken: 2, Paths: []string{"/in/a.csv", "/in/b.csv"}, Unmatched: ingest.Unmatched{Count: 1, Example: "/in/a.bak"}, Omitted: []operations.OmittedEntry{
+				{Path: "/in/a.bak", Omission: ingest.Omission{Reason: ingest.OmitExcluded, Detail: "*.bak"}},
+				{Path: "/in/c.csv", Omission: ingest.Omission{Reason: ingest.OmitWaiting, Detail: "its done-marker /in/c.csv.done"}},
+			},
+		}}}},
+		Matched: 3, BatchSize: 2,
+		Listings: []ingest.Scan{
 			{ID: 2, ServerUUID: testUUID, ServerName: "acme", StartedAt: at.Add(time.Minute), FinishedAt: at.Add(time.Hour), ScanCounts: ingest.ScanCounts{Seen: 12, New: 3, Settling: 1, InProgress: 2, Errors: 1}, Note: "the clock is 2 h ahead\x1b",
 				Excluded: ingest.Unmatched{Count: 2, Example: "/outbox/a.bak"}, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceManual, RequestedBy: "alice"},
 				Unread: ingest.Unread{Count: 1, Folders: []ingest.UnreadFolder{{Path: "/outbox/private", Reason: "may not be read by user in"}}}},
 			{ID: 1, ServerUUID: testUUID, ServerName: "acme", StartedAt: at.Add(-time.Hour), FinishedAt: at, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceSchedule}},
 		},
-		failures: []ingest.FailureGroup{
+		MoreFailures: true,
+		Failures: []ingest.FailureGroup{
 			{ServerUUID: testUUID, ServerName: "acme", Kind: ingest.KindPermission, Step: ingest.StepDownload, Count: 12, Since: at, Latest: at.Add(time.Hour), FileUUID: hostile.UUID, Message: "open acme:/in/a: permission denied\x1b"},
 			{ServerUUID: testUUID, ServerName: "acme", Count: 1, Since: at, Latest: at, FileUUID: testUUID},
 		},
-		log: []ingest.AuditEntry{
+		Log: []ingest.AuditEntry{
 			{ID: 3, At: at.Add(time.Hour), Actor: "alice", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Outcome: ingest.ActionDone, Details: map[string]any{
 				"server_uuid": testUUID, "changes": map[string]any{"port": map[string]any{"from": 22, "to": 2222}, "include": map[string]any{"from": []any{}, "to": []any{"*.csv\x1b"}}, "password": ingest.FieldChanged},
 			}},
 			{ID: 2, At: at, Actor: "cli:ann", Role: ingest.RoleOperator, Action: "scan.start", Target: testUUID, Outcome: ingest.ActionUnknown, Details: map[string]any{"servers": []string{"acme"}}},
 			{ID: 1, At: at, Actor: "ci", Role: ingest.RoleOperator, Action: "file.retry", Target: testUUID, Outcome: ingest.ActionFailed, Error: "the file is busy\x1b", Details: map[string]any{"reason": "again"}},
 		},
-	}
+		Now: goldenTime,
+		Hours: []ingest.HourStats{
+			{Start: goldenTime.Add(-23 * time.Hour), Completed: 3, Bytes: 3 << 20, Failures: 1}, {Start: goldenTime, Completed: 3, Bytes: 3 << 20, Failures: 1},
+		},
+		ServerStats: []ingest.ServerStats{{ServerUUID: testUUID, ServerName: "acme", Completed: 6, Bytes: 6 << 20, Failures: 2}, {ServerUUID: "s2", ServerName: "globex"}},
+	})
 	for _, s := range []ingest.Server{
 		{Name: "initech", Active: true, HostKeys: []string{"ssh-ed25519 AAAA"}, State: ingest.ServerOK, LastError: "server initech: cannot connect to h:22: the name h is not found; check the spelling"},
 		{Name: "hooli", Active: true, HostKeys: []string{"ssh-ed25519 AAAA"}, State: ingest.ServerOK},
 		{Name: "umbrella", HostKeys: []string{"ssh-ed25519 AAAA"}, State: ingest.ServerSuspended},
 	} {
 		s.UUID, s.Host, s.Port, s.Username = "9f0f0f0f-0000-4222-8333-444444444444", "h", 22, "u"
-		ops.servers = append(ops.servers, s)
+		ops.Servers = append(ops.Servers, s)
 	}
-	ops.servers[1].HostKeys = []string{"ssh-ed25519 AAAA"}
+	ops.Servers[1].HostKeys = []string{"ssh-ed25519 AAAA"}
 	return ops
 }
 
@@ -177,10 +190,10 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// clockAt sets a fixed clock, so that relative times in tables are constant.
-func clockAt(a *app) {
-	a.now = func() time.Time { return time.Date(2026, 1, 3, 3, 4, 5, 0, time.UTC) }
-}
+// goldenTime is the fixed time of the golden tests, so that relative times in tables are constant.
+var goldenTime = time.Date(2026, 1, 3, 3, 4, 5, 0, time.UTC)
+
+func clockAt(a *app) { a.now = func() time.Time { return goldenTime } }
 
 // TestGoldenHelp: each command has an example.
 func TestGoldenHelp(t *testing.T) {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"stevedore/internal/test/servicedouble"
+
 	"github.com/stretchr/testify/require"
 
 	"stevedore/activities"
@@ -32,14 +34,14 @@ func TestScanWait(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ops := scannedOperations(tc.err, tc.failed)
-			ops.servers = []ingest.Server{{UUID: testUUID, Name: "acme"}, {UUID: "other", Name: "other"}}
-			ops.servers[0].Attention.Held.Files, ops.servers[1].Attention.Held.Files = tc.held, 7
+			ops.Servers = []ingest.Server{{UUID: testUUID, Name: "acme"}, {UUID: "other", Name: "other"}}
+			ops.Servers[0].Attention.Held.Files, ops.Servers[1].Attention.Held.Files = tc.held, 7
 			if tc.code == exitPermanent {
-				ops.servers[0].Unread.Count = 2
+				ops.Servers[0].Unread.Count = 2
 			}
 			got := execute(t, ops, args("scan", "--server", "acme", "--wait", "-o", "json"))
 			require.Equal(t, tc.code, got.code, got.errors)
-			require.Equal(t, []string{"acme"}, ops.scanned)
+			require.Equal(t, []string{"acme"}, ops.ScannedServers)
 			require.NotContains(t, got.errors, "\x1b", "progress is for terminals")
 			require.Equal(t, tc.failed > 0, strings.Contains(got.errors, "file list --status error"))
 			require.Equal(t, tc.held > 0, strings.Contains(got.errors, "300 file(s) are held: `stevedore server changes acme`"))
@@ -62,7 +64,7 @@ func TestScanWait(t *testing.T) {
 	require.Contains(t, got.out, "2 completed")
 }
 
-func scannedOperations(err error, failed int64) *fakeOperations {
+func scannedOperations(err error, failed int64) *double {
 	server := operations.ScanServerStatus{
 		Server: activities.ServerRef{UUID: testUUID, Name: "acme"}, State: operations.ScanCompleted, Err: err,
 		Files: map[ingest.Status]int64{ingest.StatusCompleted: 2, ingest.StatusError: failed},
@@ -70,22 +72,22 @@ func scannedOperations(err error, failed int64) *fakeOperations {
 	if err != nil {
 		server.State = operations.ScanFailed
 	}
-	return &fakeOperations{
-		run: operations.ScanRun{UUID: testUUID, WorkflowID: "scan/s1", RunID: "r1", Servers: 1},
-		status: operations.ScanStatus{
+	return doubled(servicedouble.Service{
+		Scan: operations.ScanRun{UUID: testUUID, WorkflowID: "scan/s1", RunID: "r1", Servers: 1},
+		Scanned: operations.ScanStatus{
 			UUID: testUUID, WorkflowID: "scan/s1", RunID: "r1", State: operations.ScanCompleted, Servers: []operations.ScanServerStatus{server},
 		},
-	}
+	})
 }
 
 func TestScanWaitShowsUnreadFolders(t *testing.T) {
 	t.Parallel()
 	for _, folders := range []int{0, 2, 25} {
 		ops := scannedOperations(nil, 0)
-		ops.servers = []ingest.Server{{UUID: "other", Name: "other"}, {UUID: testUUID, Name: "acme"}}
-		ops.servers[0].Unread.Add("/elsewhere", "is closed")
+		ops.Servers = []ingest.Server{{UUID: "other", Name: "other"}, {UUID: testUUID, Name: "acme"}}
+		ops.Servers[0].Unread.Add("/elsewhere", "is closed")
 		for i := range folders {
-			ops.servers[1].Unread.Add(fmt.Sprintf("/in/%02d", i), "may not be read by user u\x1b")
+			ops.Servers[1].Unread.Add(fmt.Sprintf("/in/%02d", i), "may not be read by user u\x1b")
 		}
 		got := execute(t, ops, args("scan", "--wait"))
 		require.NotContains(t, got.out+got.errors, "elsewhere")
@@ -109,7 +111,7 @@ func TestScanWaitShowsUnreadFolders(t *testing.T) {
 func TestScanWithoutWait(t *testing.T) {
 	t.Parallel()
 	ops := scannedOperations(nil, 0)
-	ops.run.Suspended = []ingest.Server{{Name: "bad"}}
+	ops.Scan.Suspended = []ingest.Server{{Name: "bad"}}
 	got := execute(t, ops, args("scan", "-o", "json"))
 	require.JSONEq(t, `{"scan_uuid":"`+testUUID+`","workflow_id":"scan/s1","run_id":"r1","servers":1,"suspended":["bad"],
 		"status_url":"/api/v1/scans/`+testUUID+`"}`, got.out)

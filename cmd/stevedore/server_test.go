@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"stevedore/internal/test/servicedouble"
+
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/ingest"
@@ -16,30 +18,30 @@ import (
 
 func TestServerAdd(t *testing.T) {
 	t.Parallel()
-	ops := &fakeOperations{}
+	ops := doubled(servicedouble.Service{})
 	got := execute(t, ops, args("server", "add", "--name", "acme", "--host", "h", "--port", "2222", "--username", "u",
 		"--password-file", "-", "--host-key", "ssh-ed25519 AAAA", "--path", "/out", "--include", "*.csv", "--include", "*.txt",
 		"--exclude", "*.tmp", "--max-parallel", "8", "--settle", "3s", "--transfer", "direct", "--after-ingest", "move:/done"), stdin("pass word\n"))
 	require.Equal(t, 0, got.code, got.errors)
 	require.Equal(t, testUUID+"\n", got.out)
 	require.Empty(t, got.errors)
-	require.Equal(t, "pass word", string(ops.added.Credentials.Password))
+	require.Equal(t, "pass word", string(ops.Added.Credentials.Password))
 	require.Equal(t, ingest.Server{
 		Name: "acme", Host: "h", Port: 2222, Username: "u", HostKeys: []string{"ssh-ed25519 AAAA"}, RootPath: "/out",
 		Include: []string{"*.csv", "*.txt"}, Exclude: []string{"*.tmp"}, MaxParallel: 8, Settle: 3 * time.Second, AfterIngest: "move:/done",
 		Transfer: ingest.TransferDirect,
-	}, ops.added.Server)
+	}, ops.Added.Server)
 }
 
 func TestServerAddDefaultsAndFiles(t *testing.T) {
 	t.Parallel()
 	key := filepath.Join(t.TempDir(), "key")
 	require.NoError(t, os.WriteFile(key, []byte("PEM\n"), 0o600))
-	ops := &fakeOperations{}
+	ops := doubled(servicedouble.Service{})
 	got := execute(t, ops, args("server", "add", "--name", "acme", "--private-key-file", key, "-o", "json"))
 	require.Equal(t, 0, got.code, got.errors)
-	require.Equal(t, "PEM\n", string(ops.added.Credentials.PrivateKey))
-	require.Negative(t, ops.added.Server.Settle, "the configuration's settle time is taken")
+	require.Equal(t, "PEM\n", string(ops.Added.Credentials.PrivateKey))
+	require.Negative(t, ops.Added.Server.Settle, "the configuration's settle time is taken")
 	require.Contains(t, got.errors, "stevedore server test acme")
 	var shown map[string]any
 	require.NoError(t, json.Unmarshal([]byte(got.out), &shown))
@@ -53,8 +55,10 @@ func TestServerEditTestSavesNothing(t *testing.T) {
 	require.Equal(t, exitOK, got.code, got.errors)
 	require.Contains(t, got.out, "/new has ")
 	require.Contains(t, got.out, "2 files match")
-	require.Equal(t, "/new", ops.draft.Server.RootPath)
-	require.Nil(t, ops.edit.Settings, "nothing is saved")
+	require.Equal(t, []string{"test edit of " + testUUID + ", sample"}, ops.Calls)
+	var edited ingest.Server
+	ops.Edited.Settings(&edited)
+	require.Equal(t, "/new", edited.RootPath)
 }
 
 func TestServerAddTestSavesNothing(t *testing.T) {
@@ -65,12 +69,11 @@ func TestServerAddTestSavesNothing(t *testing.T) {
 	require.Equal(t, exitOK, got.code, got.errors)
 	require.Contains(t, got.out, "2 files match")
 	require.Contains(t, got.out, "excluded by the patterns: 1, e.g. /in/a.bak")
-	require.True(t, ops.asked.Sample)
-	require.Equal(t, "secret", string(ops.draft.Credentials.Password))
-	require.Equal(t, []string{"*.csv"}, ops.draft.Server.Include)
-	require.Empty(t, ops.added.Server.Name)
+	require.Equal(t, []string{"test settings, sample"}, ops.Calls)
+	require.Equal(t, "secret", string(ops.Added.Credentials.Password))
+	require.Equal(t, []string{"*.csv"}, ops.Added.Server.Include)
 
-	ops.err = ingest.Errorf(ingest.KindAuth, "the server refused the password")
+	ops.Err = ingest.Errorf(ingest.KindAuth, "the server refused the password")
 	got = execute(t, ops, line, stdin("secret\n"))
 	require.Equal(t, exitPermanent, got.code)
 	require.Contains(t, got.out, "FAILED")
@@ -81,41 +84,35 @@ func TestServerTestShowsTheKeyBesideTheError(t *testing.T) {
 	t.Parallel()
 	ops := world()
 	print := "SHA256:" + strings.Repeat("a", 43)
-	ops.tested.Presented = operations.ProbeResult{Fingerprint: print, KeyLine: "ssh-ed25519 AAAA"}
-	ops.tested.Server = ops.servers[0]
-	ops.err = ingest.Errorf(ingest.KindHostKey, "not pinned yet")
+	ops.Tested.Presented = operations.ProbeResult{Fingerprint: print, KeyLine: "ssh-ed25519 AAAA"}
+	ops.Tested.Server = ops.Servers[0]
+	ops.Err = ingest.Errorf(ingest.KindHostKey, "not pinned yet")
 	got := execute(t, ops, args("server", "test", "acme", "--approve", print, "--expires", "2027-01-31", "-o", "json"))
 	require.Equal(t, exitPermanent, got.code, got.errors)
-	require.Equal(t, operations.TestRequest{Approve: print, Expires: "2027-01-31"}, ops.asked)
-	require.JSONEq(t, `{"server":"acme","server_uuid":"`+testUUID+`","ok":false,"fingerprint":"`+print+`","host_key":"ssh-ed25519 AAAA",
-		"software":null,"entries":0,"latency_ms":0,
-		"pinned":false,"resumed":false,"error_kind":"host_key","error":"not pinned yet"}`, got.out)
+	require.Equal(t, []string{"test " + testUUID + ", approve " + print + ", expires 2027-01-31"}, ops.Calls)
+	for _, want := range []string{`"ok": false`, `"fingerprint": "` + print, `"host_key": "ssh-ed25519 AAAA"`, `"error_kind": "host_key"`, `"error": "not pinned yet"`} {
+		require.Contains(t, got.out, want)
+	}
 	require.Contains(t, execute(t, ops, args("server", "test", "acme")).out, print)
 }
 
 func TestServerChanges(t *testing.T) {
 	t.Parallel()
-	ops := &fakeOperations{servers: []ingest.Server{{UUID: testUUID, Name: "acme"}}}
-	ops.servers[0].Attention.Held.Files, ops.servers[0].Attention.HeldReason = 300, "300 known files look new"
+	ops := doubled(servicedouble.Service{Servers: []ingest.Server{{UUID: testUUID, Name: "acme"}}})
+	ops.Servers[0].Attention.Held.Files, ops.Servers[0].Attention.HeldReason = 300, "300 known files look new"
 	got := execute(t, ops, args("server", "changes", "acme"))
 	require.Equal(t, exitOK, got.code, got.errors)
 	require.Contains(t, got.out, "300 known files look new\nresolve with --take or --same and --reason WHY")
-	require.Empty(t, ops.changes)
-	got = execute(t, ops, args("server", "changes", "acme", "--same"))
-	require.Equal(t, exitUsage, got.code)
-	require.Contains(t, got.errors, "--reason is missing")
-	got = execute(t, ops, args("server", "changes", "acme", "--same", "--take", "--reason", "x"))
-	require.Equal(t, exitUsage, got.code)
-	require.Empty(t, ops.changes)
+	require.Empty(t, ops.Calls)
 	for flag, decision := range map[string]string{"--same": "same", "--take": "take"} {
 		got = execute(t, ops, args("server", "changes", "acme", flag, "--reason", "summer time", "-o", "json"))
 		require.Equal(t, exitOK, got.code, got.errors)
-		require.Equal(t, testUUID+" "+decision+" summer time", ops.changes)
+		require.Equal(t, "resolve  "+decision+" of "+testUUID+": summer time", ops.Calls[len(ops.Calls)-1])
 		require.Contains(t, got.out, `"files": 300`)
 	}
 	got = execute(t, ops, args("server", "changes", "acme", "--same", "--part", "-1h", "--reason", "summer time"))
 	require.Equal(t, exitOK, got.code, got.errors)
-	require.Equal(t, testUUID+" same-1h summer time", ops.changes)
+	require.Equal(t, "resolve -1h same of "+testUUID+": summer time", ops.Calls[len(ops.Calls)-1])
 	got = execute(t, ops, args("server", "show", "acme"))
 	require.Contains(t, got.out, "changed files: 300 known files look new; run `stevedore server changes acme`")
 }
@@ -126,13 +123,11 @@ func TestServerEditSendsOnlyGivenSettings(t *testing.T) {
 	got := execute(t, ops, args("server", "edit", "acme", "--settle", "30s", "--include", "", "--read-once=false", "--no-private-key"))
 	require.Equal(t, 0, got.code, got.errors)
 	edited := ingest.Server{Include: []string{"a"}, Exclude: []string{"b"}, ReadOnce: true, Port: 22}
-	ops.edit.Settings(&edited)
+	ops.Edited.Settings(&edited)
 	require.Equal(t, ingest.Server{Include: []string{}, Exclude: []string{"b"}, Port: 22, Settle: 30 * time.Second}, edited)
-	require.NotNil(t, ops.edit.PrivateKey)
-	require.Empty(t, ops.edit.PrivateKey)
-	require.Nil(t, ops.edit.Password)
-	require.Equal(t, 2, execute(t, world(), args("server", "edit", "acme")).code)
-	require.Equal(t, 2, execute(t, world(), args("server", "edit", "acme", "--no-password", "--password-file", "x")).code)
+	require.NotNil(t, ops.Edited.PrivateKey)
+	require.Empty(t, ops.Edited.PrivateKey)
+	require.Nil(t, ops.Edited.Password)
 	require.Equal(t, 3, execute(t, world(), args("server", "edit", "unknown", "--port", "23")).code)
 }
 
@@ -142,10 +137,10 @@ func TestServerRemoveAsks(t *testing.T) {
 		ops := world()
 		got := execute(t, ops, args("server", "rm", "acme"), person(answer))
 		require.Equal(t, code, got.code, answer)
-		require.Equal(t, code == 0, ops.removed != "", answer)
+		require.Equal(t, code == 0, len(ops.Calls) == 1, answer)
 		require.Contains(t, got.errors, "remove server acme (sftp.acme.example:22)? [y/N]")
 	}
 	unasked := world()
 	require.Equal(t, 2, execute(t, unasked, args("server", "rm", "acme"), stdin("y\n")).code, "a pipe cannot be asked")
-	require.Empty(t, unasked.removed)
+	require.Empty(t, unasked.Calls)
 }
