@@ -34,8 +34,9 @@ type Deps struct {
 	// NoProgress bounds the time without a byte in a transfer, so that a silent peer
 	// cannot hold a slot forever.
 	NoProgress time.Duration
-	// ChecksumWait is the grace period after a file was first seen in which a checksum
-	// file that does not match is read again; a server's SidecarWait may be longer.
+	// ChecksumWait is the time in which a checksum file that does not match, or a file that
+	// may not be read, is read again, because its writer may not have finished. It begins
+	// at File.StableSince; a server's SidecarWait may be longer.
 	ChecksumWait time.Duration
 	// LeftRetry is the delay before a listing retries to delete or move a source or
 	// companion; default 1 h.

@@ -28,7 +28,7 @@ func (t *afterAction) companions(ctx context.Context, renamed bool) error {
 			if !ingest.KindOf(err).Permanent() {
 				return err
 			}
-			t.left = message(err)
+			t.left = ingest.Message(err)
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ func (a *Activities) finishAfterIngest(ctx context.Context, file ingest.File, er
 	if err == nil || !kind.Permanent() && activity.GetInfo(ctx).Attempt < attemptsBeforeLeft {
 		return a.finishStep(ctx, ingest.StepAfter, file, err)
 	}
-	failed := ingest.Failure{Step: ingest.StepAfter, Kind: kind, Message: message(err)}
+	failed := ingest.Failure{Step: ingest.StepAfter, Kind: kind, Message: ingest.Message(err)}
 	if !kind.Permanent() {
 		if noteErr := a.apply(ctx, file, ingest.SourceLeft(file, failed.Message)); noteErr != nil && ctx.Err() == nil {
 			a.Log.WarnContext(ctx, "cannot record that a source is left", "file", file.UUID, "error", noteErr)

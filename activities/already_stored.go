@@ -12,7 +12,7 @@ func stored(file ingest.File) bool {
 	return file.Status == ingest.StatusUploaded || file.Status == ingest.StatusCompleted
 }
 
-// alreadyStored is stored, and also recognizes an object that an earlier attempt stored
+// alreadyStored is like stored, and also recognizes an object that an earlier attempt stored
 // but could not record. The bytes need not be read again, and their source may be gone.
 // Without recorded bytes it does not query the object store, which may be unavailable
 // and is not needed for downloads.

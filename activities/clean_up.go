@@ -93,7 +93,7 @@ func (a *Activities) retrySources(ctx context.Context, source Source, server ing
 		case !ingest.KindOf(err).Permanent() && ctx.Err() != nil:
 			return err
 		default:
-			if err := a.apply(ctx, file, ingest.SourceLeft(file, message(err))); err != nil {
+			if err := a.apply(ctx, file, ingest.SourceLeft(file, ingest.Message(err))); err != nil {
 				return err
 			}
 		}
@@ -110,19 +110,19 @@ func (a *Activities) cleanCompanions(ctx context.Context, source Source, server 
 	if err != nil || len(due) == 0 {
 		return err
 	}
-	spoken, err := a.Catalog.FilesOfCompanions(ctx, server.UUID, due)
+	uses, err := a.Catalog.FilesOfCompanions(ctx, server.UUID, due)
 	if err != nil {
 		return err
 	}
 	var rejected []ingest.Observation
 	for i, one := range due {
 		switch {
-		case !spoken[i].Known && one.For >= a.leftRetry():
-			one.Rejected = "belongs to a file that does not exist: not a delivery. To ingest such files, include their suffix (--include '**/*" +
+		case !uses[i].Known && one.For >= a.leftRetry():
+			one.Rejected = "its file does not exist, so it is not ingested. To ingest such files, include their suffix (--include '**/*" +
 				ingest.DisplayPath(path.Ext(one.Path)) + "')"
 			rejected = append(rejected, one.Observation)
-		case spoken[i].Taken != "" && spoken[i].Open == 0:
-			if err := a.cleanCompanion(ctx, source, server, one, spoken[i]); err != nil {
+		case uses[i].Taken != "" && uses[i].Open == 0:
+			if err := a.cleanCompanion(ctx, source, server, one, uses[i]); err != nil {
 				return err
 			}
 		}
@@ -137,15 +137,15 @@ func (a *Activities) cleanCompanions(ctx context.Context, source Source, server 
 
 // cleanCompanion applies the file's action to a companion that certainly belongs to the
 // ingested version: others may belong to a delivery in progress.
-func (a *Activities) cleanCompanion(ctx context.Context, source Source, server ingest.Server, one ingest.OrphanCompanion, spoken ingest.CompanionUse) error {
+func (a *Activities) cleanCompanion(ctx context.Context, source Source, server ingest.Server, one ingest.OrphanCompanion, uses ingest.CompanionUse) error {
 	if server.AfterIngest == ingest.AfterKeep || server.Companions == ingest.CompanionsStay {
 		return nil
 	}
-	file, err := a.Ledger.File(ctx, spoken.Taken)
+	file, err := a.Ledger.File(ctx, uses.Taken)
 	if err != nil || !afterActionDue(server, file) {
 		return err
 	}
-	if !spoken.Recorded {
+	if !uses.Recorded {
 		if certain, err := a.describesFile(ctx, source, server, one, file); err != nil || !certain {
 			return err
 		}
@@ -171,7 +171,7 @@ func (a *Activities) cleanCompanion(ctx context.Context, source Source, server i
 	case kind == ingest.KindNotFound, kind == ingest.KindChanged, !kind.Permanent():
 		return nil
 	}
-	return a.apply(ctx, file, ingest.SourceLeft(file, message(err)))
+	return a.apply(ctx, file, ingest.SourceLeft(file, ingest.Message(err)))
 }
 
 // describesFile reports whether a companion that appeared or changed after its file was

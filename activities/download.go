@@ -147,7 +147,7 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	if server.ReadOnce && ingest.IsKind(err, ingest.KindChanged) {
 		// A superseded version is found again by a listing. This one may not be.
 		return ingest.Staged{}, ingest.Wrap(ingest.KindSourceGone, err, "%s: %s; the server provides each file once and may have removed it: "+
-			"retry if it is still there, otherwise ask the partner to send it again", ingest.DisplayPath(file.RemotePath), message(err))
+			"retry if it is still there, otherwise ask the partner to send it again", ingest.DisplayPath(file.RemotePath), ingest.Message(err))
 	}
 	if err != nil {
 		return ingest.Staged{}, err

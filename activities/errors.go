@@ -60,7 +60,7 @@ func applicationError(err error) error {
 	if further := (advanced{}); errors.As(err, &further) {
 		options.NextRetryDelay, options.Details = advancedDelay, []any{Advance{Advanced: true}}
 	}
-	return temporal.NewApplicationErrorWithOptions(message(err), string(kind), options)
+	return temporal.NewApplicationErrorWithOptions(ingest.Message(err), string(kind), options)
 }
 
 // provisional is an error that the partner may still resolve. It is retried for a
@@ -98,12 +98,12 @@ func (a *Activities) retryPermission(err error, file ingest.File, attempt int32)
 	until := file.StableSince.Add(a.ChecksumWait)
 	if time.Now().Before(until) {
 		return provisional{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked or still being written: retried until %s",
-			message(err), until.UTC().Format(time.RFC3339)), ingest.KindPermission}
+			ingest.Message(err), until.UTC().Format(time.RFC3339)), ingest.KindPermission}
 	}
 	tries := file.Deferrals*ingest.RoundAttempts + int(attempt)
 	if errors.As(err, &refusedAfterOpen{}) && tries < openedAttempts {
 		return provisional{ingest.Wrap(ingest.KindTransient, err, "%s; it may be locked: retried, %d attempts left",
-			message(err), openedAttempts-tries), ingest.KindPermission}
+			ingest.Message(err), openedAttempts-tries), ingest.KindPermission}
 	}
 	return err
 }
@@ -125,15 +125,6 @@ func drainError(err error) error {
 		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
 }
 
-// message returns the error's message for users.
-func message(err error) string {
-	var e *ingest.Error
-	if errors.As(err, &e) {
-		return e.Message
-	}
-	return ingest.DisplayPath(err.Error())
-}
-
 // pausedOrReset reports whether an operator paused or reset the step, which ended the
 // attempt. Temporal schedules the next one or keeps it paused.
 func pausedOrReset(ctx context.Context) bool {
@@ -145,7 +136,7 @@ func pausedOrReset(ctx context.Context) bool {
 // as long again while other files wait. KindNoSlot then ends the workflow.
 func (a *Activities) deferFile(ctx context.Context, step ingest.Step, file ingest.File, cause error) error {
 	info := activity.GetInfo(ctx)
-	why := ingest.Failure{Step: step, Kind: ingest.KindOf(cause), Message: message(cause)}
+	why := ingest.Failure{Step: step, Kind: ingest.KindOf(cause), Message: ingest.Message(cause)}
 	key := info.WorkflowExecution.RunID + "/" + string(why.Kind)
 	if err := a.apply(ctx, file, ingest.Deferred(file, why, info.Attempt, 0, key)); err != nil {
 		return errors.Join(cause, err)
@@ -188,7 +179,7 @@ func (a *Activities) finishStep(ctx context.Context, step ingest.Step, file inge
 	if waits {
 		kind = soon.finalKind
 	}
-	note := ingest.RetryScheduled(file, ingest.Failure{Step: step, Kind: kind, Message: message(err)}, activity.GetInfo(ctx).Attempt)
+	note := ingest.RetryScheduled(file, ingest.Failure{Step: step, Kind: kind, Message: ingest.Message(err)}, activity.GetInfo(ctx).Attempt)
 	// These steps do not read from the server, or may wait long for it or for the
 	// checksum file: other files use the slot meanwhile.
 	note.FreeSlot = step == ingest.StepNotify || step == ingest.StepAfter || step == ingest.StepVerify

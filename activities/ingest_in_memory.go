@@ -74,7 +74,7 @@ func (a *Activities) startInMemory(ctx context.Context, in IngestInMemoryInput) 
 	case ingest.StatusDownloading, ingest.StatusUploaded, ingest.StatusCompleted:
 		return file, server, nil
 	default:
-		return file, server, ingest.Errorf(ingest.KindConflict, "file is %s: the memory mode cannot continue it", file.Status)
+		return file, server, ingest.Errorf(ingest.KindConflict, "the file is %s: the memory mode cannot continue it", file.Status)
 	}
 }
 

@@ -102,7 +102,7 @@ func scanResult(server ingest.Server, in ListServerFilesInput, l listing, err er
 	if err != nil {
 		kind := ingest.KindOf(err)
 		r.Broken = errors.Is(err, ingest.ErrStopped)
-		r.Failure = &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: message(err)}
+		r.Failure = &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: ingest.Message(err)}
 		r.Suspend = suspends(kind)
 	}
 	return r
@@ -111,7 +111,7 @@ func scanResult(server ingest.Server, in ListServerFilesInput, l listing, err er
 // suspends reports whether scheduled listings would do harm (locked accounts, endless
 // listings) or cannot succeed before the server or its settings are changed.
 func suspends(kind ingest.Kind) bool {
-	return kind.ServerLevel() && kind != ingest.KindSuspended || kind == ingest.KindInvalid
+	return kind.Suspends() || kind == ingest.KindInvalid
 }
 
 // listing extends the result with the fields of the scan row.

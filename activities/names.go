@@ -39,7 +39,7 @@ const (
 	NameEndAudit = "EndAudit"
 )
 
-// StepOf maps the activities that are steps of a file to those steps.
+// StepOf maps the activities to the step of a file that they belong to.
 var StepOf = map[string]ingest.Step{
 	NameTryListing:      ingest.StepDiscover,
 	NameListServerFiles: ingest.StepDiscover,

@@ -38,7 +38,7 @@ func (a *Activities) Notify(ctx context.Context, in NotifyInput) (NotifyResult, 
 
 func (a *Activities) notify(ctx context.Context, file ingest.File, sourceAction bool) error {
 	if file.Status != ingest.StatusUploaded {
-		return ingest.Errorf(ingest.KindConflict, "file is %s, not uploaded: no notification to publish yet", file.Status)
+		return ingest.Errorf(ingest.KindConflict, "the file is %s, not uploaded: no notification to publish yet", file.Status)
 	}
 	receipt, err := a.publish(ctx, file)
 	if err != nil {
@@ -74,7 +74,7 @@ func (a *Activities) Renotify(ctx context.Context, in RenotifyInput) error {
 		return applicationError(err)
 	}
 	if file.Status != ingest.StatusCompleted {
-		return applicationError(ingest.Errorf(ingest.KindConflict, "file is %s, not completed: no notification to publish again", file.Status))
+		return applicationError(ingest.Errorf(ingest.KindConflict, "the file is %s, not completed: no notification to publish again", file.Status))
 	}
 	action := ingest.OperatorAction{Action: ingest.ActionRenotify, Actor: in.Actor, Reason: in.Reason, Key: in.Key, Entry: in.Entry}
 	if action.Verified, err = a.Ledger.VerifyAction(ctx, file.UUID, action); err != nil {

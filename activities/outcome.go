@@ -31,7 +31,7 @@ func (a *Activities) RecordFailure(ctx context.Context, in RecordFailureInput) (
 			return ingest.RemovedFromServer(file, ingest.StatusSuperseded, why)
 		})
 	}
-	if in.Kind.ServerLevel() && in.Kind != ingest.KindSuspended { // KindSuspended only repeats an earlier failure
+	if in.Kind.Suspends() {
 		if err := a.suspend(ctx, in); err != nil {
 			return Outcome{}, applicationError(err)
 		}
@@ -65,8 +65,11 @@ func (a *Activities) AwaitServer(ctx context.Context, in AwaitServerInput) error
 	if server.Active && server.State == ingest.ServerOK {
 		return nil
 	}
-	return temporal.NewApplicationErrorWithOptions("server "+server.Name+" is suspended or paused: fix it and run `stevedore server test "+server.Name+"`",
-		typeSuspended, temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign})
+	why := "server " + server.Name + " is suspended: fix it and run `stevedore server test " + server.Name + "`"
+	if !server.Active {
+		why = "server " + server.Name + " is paused: `stevedore server resume " + server.Name + "` continues"
+	}
+	return temporal.NewApplicationErrorWithOptions(why, typeSuspended, temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign})
 }
 
 // CloseFileInput names a file that is gone from its server, and the reason.

@@ -38,8 +38,8 @@ func (a *Activities) RecheckSettling(ctx context.Context, in RecheckSettlingInpu
 		result, err = a.recheck(ctx, server)
 		return err
 	})
-	if kind := ingest.KindOf(err); kind.ServerLevel() && kind != ingest.KindSuspended {
-		if suspendErr := a.Catalog.SuspendServer(ctx, server.UUID, message(err)); suspendErr != nil {
+	if ingest.KindOf(err).Suspends() {
+		if suspendErr := a.Catalog.SuspendServer(ctx, server.UUID, ingest.Message(err)); suspendErr != nil {
 			err = suspendErr
 		}
 	}

@@ -22,7 +22,7 @@ func unlessRefused(ctx context.Context, before *ingest.Failure, fn func() error)
 	}
 	err := fn()
 	if kind := ingest.KindOf(err); kind.ServerLevel() {
-		activity.RecordHeartbeat(ctx, Progress{Refused: &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: message(err)}})
+		activity.RecordHeartbeat(ctx, Progress{Refused: &ingest.Failure{Step: ingest.StepDiscover, Kind: kind, Message: ingest.Message(err)}})
 	}
 	return err
 }

@@ -79,7 +79,7 @@ func (a *Activities) SweepStaging(ctx context.Context, in SweepInput) (result Sw
 			return result, err
 		}
 		result.Removed++
-		result.note("staging of %s held file %s, unchanged for %s: removed", a.Staging.HostID(), h.FileUUID, h.Age.Round(time.Second))
+		result.note("removed staged file %s of %s, unchanged for %s", h.FileUUID, a.Staging.HostID(), h.Age.Round(time.Second))
 	}
 	return result, nil
 }

@@ -64,7 +64,7 @@ func (a *Activities) checkReprocess(ctx context.Context, server ingest.Server, f
 		return ingest.Wrap(ingest.KindSourceGone, err, "%s is gone from server %s%s: ask the partner to send it again, or restore it with its old modification time",
 			ingest.DisplayPath(file.RemotePath), server.Name, afterIngestHint(server))
 	case ingest.KindChanged:
-		return ingest.Wrap(ingest.KindSourceGone, err, "%s: the server has another version, which is a separate file", message(err))
+		return ingest.Wrap(ingest.KindSourceGone, err, "%s: the server has another version, which is a separate file", ingest.Message(err))
 	}
 	return err
 }

@@ -8,8 +8,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// open logs in to the server as read by the step, unless it is suspended: more refused
-// logins may lock the account.
+// open logs in with the settings that the step has read, unless the server is suspended:
+// more refused logins may lock the account.
 func (a *Activities) open(ctx context.Context, server ingest.Server) (Source, error) {
 	if server.State == ingest.ServerSuspended {
 		return nil, suspendedError(server)
@@ -25,13 +25,13 @@ func suspendedError(server ingest.Server) error {
 // server immediately, so that few of the concurrent steps get one.
 func (a *Activities) logIn(ctx context.Context, server ingest.Server) (Source, error) {
 	source, err := a.Sources.Open(ctx, server)
-	if err == nil || !ingest.KindOf(err).ServerLevel() {
+	if !ingest.KindOf(err).Suspends() {
 		return source, err
 	}
 	if now, readErr := a.Ledger.Server(ctx, server.UUID); readErr == nil && !sameLogIn(server, now) {
 		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s was changed during the login: retried with its new settings", server.Name)
 	}
-	if suspendErr := a.Catalog.SuspendServer(ctx, server.UUID, message(err)); suspendErr != nil {
+	if suspendErr := a.Catalog.SuspendServer(ctx, server.UUID, ingest.Message(err)); suspendErr != nil {
 		// The caller records the suspension as well.
 		a.Log.WarnContext(ctx, "cannot suspend a server", "server", server.Name, "error", suspendErr)
 	}

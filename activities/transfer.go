@@ -97,7 +97,7 @@ func (a *Activities) transfer(ctx context.Context, server ingest.Server, file in
 		return err
 	}
 	if file.Status != ingest.StatusDownloading {
-		return ingest.Errorf(ingest.KindConflict, "file is %s: a direct transfer cannot continue it", file.Status)
+		return ingest.Errorf(ingest.KindConflict, "the file is %s: a direct transfer cannot continue it", file.Status)
 	}
 	began := time.Now()
 	cp, _, err := a.Direct.Transfers.Transfer(ctx, file.UUID)

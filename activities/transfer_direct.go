@@ -39,7 +39,7 @@ func (a *Activities) moveDirectly(ctx context.Context, server ingest.Server, fil
 	m := &directMove{Activities: a, server: server, file: file, watchdog: watchdog}
 	defer m.close()
 	if err = m.connect(ctx); err == nil {
-		// Read it first: the bytes cannot be read again for another algorithm.
+		// The checksum file is read first: it names the algorithm, and the bytes are read only once.
 		m.sidecar, err = a.checkSidecar(ctx, m.source, server, file)
 		if err == nil && m.sidecar.sessionLost {
 			err = m.connect(ctx)

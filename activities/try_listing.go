@@ -14,7 +14,7 @@ import (
 
 // TypeListingIncomplete is the type of the error with which TryListing leaves the listing to
 // ListServerFiles. Its detail is a Leftover.
-const TypeListingIncomplete = "not_through"
+const TypeListingIncomplete = "listing_incomplete"
 
 const (
 	// defaultTryLimit is well below the timeout of a workflow task, 10 s.
@@ -51,11 +51,11 @@ func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (L
 	case ingest.IsKind(err, ingest.KindMissing), err == nil && !server.Active:
 		return ListServerFilesResult{Paused: true}, nil
 	case err != nil, server.State == ingest.ServerOK && server.LastError != "", last > a.tryLimit()/slowListing:
-		return ListServerFilesResult{}, notThrough(Leftover{})
+		return ListServerFilesResult{}, listingIncomplete(Leftover{})
 	}
 	endTurn, err := a.acquireTry(ctx)
 	if err != nil {
-		return ListServerFilesResult{}, notThrough(Leftover{})
+		return ListServerFilesResult{}, listingIncomplete(Leftover{})
 	}
 	defer endTurn()
 	began := time.Now()
@@ -65,12 +65,12 @@ func (a *Activities) TryListing(ctx context.Context, in ListServerFilesInput) (L
 	in.try, in.key = true, fmt.Sprintf("%s/try-%s", info.WorkflowExecution.RunID, info.ActivityID)
 	result, err := a.list(ctx, server, in, nil)
 	if err != nil && !ingest.KindOf(err).Permanent() {
-		return ListServerFilesResult{}, notThrough(result.leftover(nil))
+		return ListServerFilesResult{}, listingIncomplete(result.leftover(nil))
 	}
 	finish := scanResult(server, in, result, err)
 	finish.Key, finish.Took = in.key, time.Since(began)
 	if finishErr := a.Catalog.FinishScan(ctx, finish); finishErr != nil {
-		return ListServerFilesResult{}, notThrough(result.leftover(finish.Failure))
+		return ListServerFilesResult{}, listingIncomplete(result.leftover(finish.Failure))
 	}
 	if err != nil { // the SDK logs failures of regular activities only
 		activity.GetLogger(ctx).Warn("cannot list a server", "server", server.Name, "error", err)
@@ -107,7 +107,7 @@ func (a *Activities) acquireTry(ctx context.Context) (end func(), err error) {
 // tryLimit returns the time limit of a listing within a workflow task.
 func (a *Activities) tryLimit() time.Duration { return cmp.Or(a.TryLimit, defaultTryLimit) }
 
-func notThrough(left Leftover) error {
+func listingIncomplete(left Leftover) error {
 	return temporal.NewApplicationErrorWithOptions("the server is listed by ListServerFiles", TypeListingIncomplete,
 		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{left}})
 }

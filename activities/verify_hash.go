@@ -106,7 +106,7 @@ func readChunks(r io.ReaderAt, size int64) ([]byte, error) {
 		case off == size && end > size:
 			return text[:size], nil
 		case err != nil && off < end:
-			return nil, ingest.Wrap(ingest.KindTransient, err, "at byte %d of %d: %s", off, size, message(err))
+			return nil, ingest.Wrap(ingest.KindTransient, err, "at byte %d of %d: %s", off, size, ingest.Message(err))
 		}
 	}
 	return text[:size], nil

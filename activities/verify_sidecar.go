@@ -119,7 +119,7 @@ func (a *Activities) checkSidecar(ctx context.Context, source Source, server ing
 	case kind == ingest.KindNotFound:
 		o.why, o.premature = "is missing", true
 	case kind.Permanent() && !kind.ServerLevel() && kind != ingest.KindFenced:
-		o.why, o.premature = "cannot be read: "+message(err), kind != ingest.KindInvalid
+		o.why, o.premature = "cannot be read: "+ingest.Message(err), kind != ingest.KindInvalid
 	case kind == ingest.KindTransient && ctx.Err() == nil:
 		return a.sidecarUnreadable(o, file, err)
 	default:
@@ -142,9 +142,9 @@ func (a *Activities) sidecarUnreadable(o sidecarCheck, file ingest.File, err err
 	if tries := a.sidecars.failed(file.UUID); tries < sidecarTries {
 		return o, ingest.Wrap(ingest.KindTransient, err,
 			"the checksum file %s cannot be read: %s; ask the partner to fix or remove it; attempt %d of %d, then the file is ingested as not verified",
-			o.name, message(err), tries, sidecarTries)
+			o.name, ingest.Message(err), tries, sidecarTries)
 	}
-	o.why, o.premature, o.sessionLost = "cannot be read: "+message(err), true, true
+	o.why, o.premature, o.sessionLost = "cannot be read: "+ingest.Message(err), true, true
 	return o, nil
 }
 

@@ -32,7 +32,7 @@ type Progress struct {
 	// Refused is a server-level refusal of a login, see unlessRefused.
 	Refused *ingest.Failure `json:"refused,omitempty"`
 	// Position is the position of a listing; nil for other steps.
-	Position *position `json:"place,omitempty"`
+	Position *position `json:"position,omitempty"`
 }
 
 // watchOptions configures the watchdog of a long step.

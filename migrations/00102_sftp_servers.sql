@@ -9,7 +9,7 @@ CREATE TABLE sftp_servers (
     host                   text NOT NULL,
     port                   integer NOT NULL DEFAULT 22,
     username               text NOT NULL,
-    -- Sealed with server_uuid as associated data: useless in another row.
+    -- Bound to server_uuid and the address: useless in another row.
     password_encrypted     bytea,
     private_key_encrypted  bytea,
     -- One authorized_keys line per key. Without a key, no login is attempted.

@@ -48,8 +48,8 @@ CREATE TABLE files (
     failed_reads       integer NOT NULL DEFAULT 0,
     -- A STAT is required before the next ingest: the listing was wrong.
     stat_first         boolean NOT NULL DEFAULT false,
-    -- The completed version of the same path and size, and the difference of the times in
-    -- seconds.
+    -- The id of the completed version of the same path and size, and the difference of the
+    -- times in seconds.
     known_id           bigint,
     time_shift         bigint,
     -- The ingested file, or one in flight, with the same name, size and time at another path,

@@ -19,7 +19,7 @@ func TestDiscoverFilesDispatchesForEachFileThatIsReady(t *testing.T) {
 	t.Parallel()
 	wake := func(after time.Duration) func(*script) {
 		return func(s *script) {
-			s.at(after, func() { s.env.SignalWorkflow(workflows.SignalFileReady, workflows.SlotFreed{FileUUID: fileUUID}) })
+			s.at(after, func() { s.env.SignalWorkflow(workflows.SignalFileReady, workflows.FileReady{FileUUID: fileUUID}) })
 		}
 	}
 	settles := func(takes time.Duration) func(*script) {
@@ -112,7 +112,7 @@ func TestDiscoverFilesWaitsForDeferredFiles(t *testing.T) {
 			s.settings.ScanInterval = 24 * time.Hour
 			s.dispatchers = tc.dispatchers
 			if tc.wake > 0 {
-				s.at(tc.wake, func() { s.env.SignalWorkflow(workflows.SignalFileReady, workflows.SlotFreed{FileUUID: fileUUID}) })
+				s.at(tc.wake, func() { s.env.SignalWorkflow(workflows.SignalFileReady, workflows.FileReady{FileUUID: fileUUID}) })
 			}
 			assert.EqualValues(t, len(s.dispatchers), s.summary(t).Started)
 			assert.Equal(t, tc.want, s.log)

@@ -73,8 +73,8 @@ type Rescan struct {
 	RequestedBy string `json:"requested_by,omitempty"`
 }
 
-// SlotFreed is the optional payload of SignalFileReady.
-type SlotFreed struct {
+// FileReady is the optional payload of SignalFileReady.
+type FileReady struct {
 	// FileUUID is a ready file that waits for a slot; may be empty.
 	FileUUID string `json:"file_uuid"`
 }
@@ -239,7 +239,7 @@ func (d *discovery) continueAsNew(ctx workflow.Context) error {
 // drainSignals reads buffered signals. It runs before a run ends or continues as
 // new, because an unread signal is lost then.
 func (d *discovery) drainSignals() {
-	for freed := (SlotFreed{}); d.freed.ReceiveAsync(&freed); freed = (SlotFreed{}) {
+	for freed := (FileReady{}); d.freed.ReceiveAsync(&freed); freed = (FileReady{}) {
 		d.wake()
 	}
 	for asked := (Rescan{}); d.rescan.ReceiveAsync(&asked); asked = (Rescan{}) {

@@ -22,8 +22,8 @@ const (
 	// Payload: Rescan.
 	SignalRescan = "rescan"
 	// SignalFileReady notifies DiscoverFiles of a ready file that waits for a slot.
-	// Payload: SlotFreed.
-	SignalFileReady = "slot-freed"
+	// Payload: FileReady.
+	SignalFileReady = "file-ready"
 
 	// UpdateRetry and UpdateSkip retry or skip a failed file and return whether the action
 	// was accepted. Payload: OperatorAction. The signals of the same names do the same

@@ -31,6 +31,9 @@ func (c *Console) overview(r *http.Request, v *view) (answer, error) {
 	return answer{title: v.T("Overview"), body: overviewView(v, page)}, err
 }
 
+// inFlightHref lists the files that the tile counts.
+var inFlightHref = "/files?" + url.Values{"status": toStrings(ingest.InFlight)}.Encode()
+
 // attention returns the servers that need an operator.
 func attention(o operations.Overview) []operations.ServerOverview {
 	return slices.DeleteFunc(slices.Clone(o.Servers), func(s operations.ServerOverview) bool { return !s.Server.Health().NeedsOperator() })

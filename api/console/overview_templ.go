@@ -149,7 +149,7 @@ func tiles(v *view, o operations.Overview) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = tile(v.T("%d", o.InFlight), v.T("in flight"), "/files?status=ready&status=downloading&status=downloaded&status=verified&status=uploading&status=uploaded", "").Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = tile(v.T("%d", o.InFlight), v.T("in flight"), inFlightHref, "").Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

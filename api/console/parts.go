@@ -10,14 +10,14 @@ import (
 )
 
 // eventTypes lists the event types of the change stream, separated by spaces, for scripts.
-var eventTypes = joined(slices.Sorted(maps.Keys(ingest.EventKeys)))
+var eventTypes = strings.Join(toStrings(slices.Sorted(maps.Keys(ingest.EventKeys))), " ")
 
-func joined(types []ingest.EventType) string {
-	var names []string
-	for _, t := range types {
-		names = append(names, string(t))
+// toStrings converts named values to strings.
+func toStrings[T ~string](values []T) (list []string) {
+	for _, value := range values {
+		list = append(list, string(value))
 	}
-	return strings.Join(names, " ")
+	return list
 }
 
 // signOf returns the symbol of a status, because color alone must not carry meaning.

@@ -120,7 +120,7 @@ func FromScan(s operations.ScanStatus) Scan {
 		Started: s.Summary.Started, AlreadyRunning: s.Summary.AlreadyRunning, Failed: s.Summary.Failed, Servers: servers,
 	}
 	if s.Err != nil {
-		scan.Error = orNull(s.Err.Error())
+		scan.Error = orNull(ingest.Message(s.Err))
 	}
 	return scan
 }
@@ -131,7 +131,7 @@ func fromScanServer(s operations.ScanServerStatus) ScanServer {
 		server.Files[string(status)] = n
 	}
 	if s.Err != nil {
-		server.ErrorKind, server.Error = orNull(string(ingest.KindOf(s.Err))), orNull(s.Err.Error())
+		server.ErrorKind, server.Error = orNull(string(ingest.KindOf(s.Err))), orNull(ingest.Message(s.Err))
 	}
 	return server
 }

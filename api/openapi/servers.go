@@ -2,7 +2,6 @@ package openapi
 
 import (
 	"encoding/json"
-	"errors"
 
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
@@ -55,11 +54,7 @@ func FromTest(r operations.TestResult, err error) ServerTest {
 	}
 	test.setDetails(r.Presented.ProbeDetails)
 	if err != nil {
-		test.ErrorKind, test.Error = orNull(string(ingest.KindOf(err))), orNull(err.Error())
-		var known *ingest.Error
-		if errors.As(err, &known) {
-			test.Error = orNull(known.Message)
-		}
+		test.ErrorKind, test.Error = orNull(string(ingest.KindOf(err))), orNull(ingest.Message(err))
 	}
 	return test
 }

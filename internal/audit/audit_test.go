@@ -334,7 +334,7 @@ func TestListed(t *testing.T) {
 		"older version is back":    {[]ingest.History{with(ingest.StatusSuperseded)}, shown(row), "- acme:/out/001: the server has it, in the ledger it is superseded: the next scan should find it", 0},
 		"rejected":                 {[]ingest.History{otherVersion(ingest.StatusRejected)}, rejected, "", 0},
 		"unsafe without a row":     {nil, rejected, unknown, 0},
-		"was rejected, now fine":   {[]ingest.History{with(ingest.StatusRejected)}, shown(row), "- acme:/out/001: the ledger has rejected it, on the server it is a file that can be ingested", 0},
+		"was rejected, now fine":   {[]ingest.History{with(ingest.StatusRejected)}, shown(row), "- acme:/out/001: the ledger has rejected it, but it can be ingested", 0},
 		"another version rejected": {[]ingest.History{otherVersion(ingest.StatusRejected)}, shown(row), unknown, 0},
 		"two rows":                 {[]ingest.History{with(ingest.StatusCompleted), with(ingest.StatusCompleted)}, shown(row), "+ acme:/out/001: 2 completed rows have its content", 0},
 	} {

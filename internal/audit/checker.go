@@ -288,7 +288,7 @@ func (s Source) notCompleted(d subject, same, rows []ingest.File) result {
 	case s.Young:
 		return result{pending: true}
 	case ended == ingest.StatusRejected:
-		return discrepant(d.discrepancy(Missing, "the ledger has rejected it, on the server it is a file that can be ingested"))
+		return discrepant(d.discrepancy(Missing, "the ledger has rejected it, but it can be ingested"))
 	case ended != "":
 		return discrepant(d.discrepancy(Missing, "the server has it, in the ledger it is %s: the next scan should find it", ended))
 	default:

@@ -137,9 +137,9 @@ type Transfer struct {
 	// DirectAbove is the size above which transfer=auto selects mode direct, in bytes.
 	// Default: 256 MiB. Larger files would need as much staging space.
 	DirectAbove int64 `env:"STEVEDORE_TRANSFER_DIRECT_ABOVE" envDefault:"268435456" doc:"Size in bytes above which transfer=auto selects a direct transfer, without staging"`
-	// ChecksumWait is counted from the discovery of the file. Default: 10m, because
+	// ChecksumWait is counted from the time since when the file is unchanged. Default: 10m, because
 	// partners often upload a file first and its checksum file later. 0s: no wait.
-	ChecksumWait time.Duration `env:"STEVEDORE_TRANSFER_CHECKSUM_WAIT" envDefault:"10m" doc:"Time after the discovery of a file during which a checksum file that does not match, or cannot be read, is read again before the file fails; 0s: fail immediately"`
+	ChecksumWait time.Duration `env:"STEVEDORE_TRANSFER_CHECKSUM_WAIT" envDefault:"10m" doc:"How long a checksum file that does not match, or a file or checksum file that may not be read, is read again before the file fails; 0s: not at all"`
 }
 
 // Credentials protects the credentials of SFTP servers in the ledger.

@@ -68,6 +68,8 @@ const (
 	// KindWorkflowLost: the file's workflow was ended from outside; reconciliation
 	// restarts it.
 	KindWorkflowLost Kind = "workflow_lost"
+	// KindCancelled: the file's workflow was cancelled in Temporal.
+	KindCancelled Kind = "cancelled"
 	// KindInvalid: the request or configuration is invalid.
 	KindInvalid Kind = "invalid"
 )
@@ -100,6 +102,10 @@ func (k Kind) ServerLevel() bool {
 		return false
 	}
 }
+
+// Suspends reports whether the failure suspends its server. KindSuspended only repeats an
+// earlier failure, whose message must stay.
+func (k Kind) Suspends() bool { return k.ServerLevel() && k != KindSuspended }
 
 // Error is an error with a kind and a message for users. The message is one line
 // with the problem and the remedy; the cause is for operators.
@@ -157,13 +163,14 @@ var ErrRefused = errors.New("the server refused the read")
 // checkpointed, and another attempt resumes.
 var ErrStopped = errors.New("stopped at a checkpoint")
 
-// Message returns the message of the first Error in err's chain, or else err's text.
+// Message returns the message of the first Error in err's chain, or else err's text, safe to
+// print. It omits causes, which may contain internal addresses.
 func Message(err error) string {
 	var known *Error
 	if errors.As(err, &known) {
 		return known.Message
 	}
-	return err.Error()
+	return DisplayPath(err.Error())
 }
 
 // IsMissingRow reports whether err means that the ledger has no such row. An error of

@@ -15,8 +15,8 @@ type ServerState string
 const (
 	// ServerOK: the server is scanned when due.
 	ServerOK ServerState = "ok"
-	// ServerSuspended: login failed because of credentials or the host key. Scheduled
-	// scans stop until an operator repairs and then tests or edits the server.
+	// ServerSuspended: a failure that affects every file of the server, see Kind.Suspends.
+	// Scheduled scans stop until an operator repairs and then tests or edits the server.
 	ServerSuspended ServerState = "suspended"
 )
 
@@ -30,12 +30,12 @@ type Server struct {
 	Host     string
 	Port     int
 	Username string
-	// PasswordEncrypted and PrivateKeyEncrypted are encrypted by package credentials
-	// with the server's uuid as associated data; empty when unused.
+	// PasswordEncrypted and PrivateKeyEncrypted are encrypted by package credentials and
+	// useless for another server or address; empty when unused.
 	PasswordEncrypted   []byte `json:"-"`
 	PrivateKeyEncrypted []byte `json:"-"`
 	// HostKeys are the pinned host keys, each an authorized_keys line ("ssh-ed25519
-	// AAAA..."). Without one no connection is made.
+	// AAAA..."). Without one no login is attempted.
 	HostKeys []string
 	// RootPath is the listed folder: an absolute path, or "~" or "~/dir" for the
 	// user's home folder on the server. Default "/".

@@ -102,10 +102,9 @@ func (f File) SameContent(hash string) error {
 func (s SourceState) Waiting() string {
 	switch {
 	case s.Hold == HoldHeld && s.MovedFrom != "":
-		return "an operator's decision: it has the name, size and time of " + s.MovedFrom +
-			", which was ingested and is gone; see `stevedore server changes`"
+		return "an operator's decision: it was probably moved from " + s.MovedFrom + ", which was ingested; see `stevedore server changes`"
 	case s.Hold == HoldUnjudged && s.MovedFrom != "":
-		return "a check whether it is " + s.MovedFrom + ", moved"
+		return "a check whether it was moved from " + s.MovedFrom
 	case s.Hold == HoldHeld:
 		return "an operator's decision: only its time is new, shifted by " + ShiftText(s.TimeShift) +
 			"; see `stevedore server changes`"

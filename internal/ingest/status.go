@@ -96,16 +96,12 @@ func (s Status) CanBecome(next Status) bool {
 	return s == next || slices.Contains(transitions[s], next)
 }
 
+// InFlight lists the statuses of files that have a FileIngest, or are waiting for one.
+var InFlight = []Status{StatusReady, StatusDownloading, StatusDownloaded, StatusVerified, StatusUploading, StatusUploaded}
+
 // InFlight reports whether files of the status have a FileIngest, or are waiting
 // for one.
-func (s Status) InFlight() bool {
-	switch s {
-	case StatusReady, StatusDownloading, StatusDownloaded, StatusVerified, StatusUploading, StatusUploaded:
-		return true
-	default:
-		return false
-	}
-}
+func (s Status) InFlight() bool { return slices.Contains(InFlight, s) }
 
 // Terminal reports whether the file needs neither further steps nor an operator.
 func (s Status) Terminal() bool {
@@ -121,9 +117,6 @@ func (s Status) Terminal() bool {
 // which it is deferred and its slot released. One retry with the slot covers a
 // broken connection.
 const RoundAttempts = 2
-
-// InFlight lists the statuses of files between the first byte and the notification.
-var InFlight = []Status{StatusDownloading, StatusDownloaded, StatusVerified, StatusUploading, StatusUploaded}
 
 // ParseStatus returns the status named text. Its error lists the valid names.
 func ParseStatus(text string) (Status, error) {

@@ -79,7 +79,7 @@ func (d Dispatcher) Wake(ctx context.Context, server ingest.Server) error {
 	options := workflows.StartDiscover(activities.ServerRef{UUID: server.UUID, Name: server.Name})
 	options.TaskQueue = d.TaskQueue
 	_, err := d.Temporal.SignalWithStartWorkflow(ctx, options.ID, workflows.SignalFileReady,
-		workflows.SlotFreed{}, options, workflows.NameDiscoverFiles,
+		workflows.FileReady{}, options, workflows.NameDiscoverFiles,
 		workflows.DiscoverFilesInput{ServerUUID: server.UUID, Source: "manual"})
 	if tooManySignals(err) {
 		return nil // it has thousands of unread signals

@@ -14,13 +14,13 @@ import (
 //     request.From resumes a listing. Folders without a possible match are not opened.
 //   - Globs match the path below the root. Excluded folders, the target of the
 //     after-ingest move and folders of files in progress are not entered.
-//   - Files in progress have Aside set, included or not; excluded ones are omitted.
+//   - Files in progress have Ignored set, included or not; excluded ones are omitted.
 //   - Symbolic links below the root are followed only if the server's settings allow it
 //     and the target is below the root; the root itself may be a link. Other links,
 //     FIFOs, devices and sockets have Rejected set if the globs include them; unsafe
 //     names always.
 //   - Checksum files and done-markers are omitted and recorded with their file; without
-//     a file they have Aside set. A file with a missing or older marker has WaitsFor set.
+//     a file they have Ignored set. A file with a missing or older marker has WaitsFor set.
 //   - Of entries with the same name in one folder, the first is used.
 //   - A folder that is identical to one of its ancestors, by a link or a mount, is not
 //     read.

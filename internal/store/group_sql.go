@@ -41,7 +41,7 @@ UPDATE files f SET
 	shown_size = CASE WHEN c.shown IS NULL THEN f.shown_size ELSE f.size_bytes END,
 	shown_mtime = coalesce(c.shown, f.shown_mtime),
 	not_before = CASE
-		WHEN c.defer THEN now() + least(power(2, least(f.deferrals, 10)) * interval '10 seconds', interval '15 minutes')
+		WHEN c.defer THEN now() + least(power(2, least(f.deferrals, 10)) * ` + firstDeferral + `, ` + longestDeferral + `)
 		WHEN c.restarted THEN NULL
 		ELSE f.not_before END,
 	deferrals = CASE WHEN c.defer THEN f.deferrals + 1 WHEN c.restarted THEN 0 ELSE f.deferrals END,

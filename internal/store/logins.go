@@ -261,7 +261,7 @@ func (l *logins) check(server ingest.Server) error {
 			server.Name, server.Username, l.refused+l.others.refused, l.others.name, server.Name)
 	case p.waits && p.unanswered > 1 && !l.accepted:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s did not answer the password, %d times in a row, and no login with it has succeeded: it is slow, the password is wrong or the account locked. The next login waits until %s: check the password with the partner; to retry immediately, "+entered,
+			"server %s did not answer the password %d times in a row, and no login with it has ever succeeded: the password is probably wrong or the account locked. The next login is at %s. Check the password with the partner; to retry immediately, "+entered,
 			server.Name, p.unanswered, p.until(), server.Name)
 	case p.waits:
 		return ingest.Errorf(ingest.KindTransient,

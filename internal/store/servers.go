@@ -217,7 +217,7 @@ func (s *Store) DueServers(ctx context.Context, q ingest.DueQuery) ([]ingest.Ser
 	if q.AfterUUID != "" {
 		id, err := uuid.Parse(q.AfterUUID)
 		if err != nil {
-			return nil, ingest.Errorf(ingest.KindInvalid, "cursor %q is not a uuid", q.AfterUUID)
+			return nil, ingest.Errorf(ingest.KindInvalid, "cursor %q is invalid: use the cursor of the previous page", q.AfterUUID)
 		}
 		after = id.String()
 	}

@@ -80,13 +80,19 @@ func (s *Store) Unsettled(ctx context.Context, serverUUID string, unseen time.Du
 	return s.manyFiles(ctx, "list files that never settled", unsettledFiles, id, unseen, afterID, limit)
 }
 
+// A file is deferred for firstDeferral, then twice as long each time, see ingest.Change.Defer.
+const (
+	firstDeferral   = `interval '10 seconds'`
+	longestDeferral = `interval '15 minutes'`
+)
+
 // Ready files without a slot are fresh, or deferred and due. Each kind has an index,
 // files_fresh and files_deferred, so that the other kind is not read. A not_before beyond the
 // longest deferral was written before the clock was set back.
 const (
 	isReady    = `f.server_uuid = $1 AND f.status = 'ready' AND NOT EXISTS (SELECT FROM slots x WHERE x.file_id = f.id)`
 	isFresh    = isReady + ` AND f.not_before IS NULL`
-	isDue      = isReady + ` AND f.not_before IS NOT NULL AND (f.not_before <= now() OR f.not_before > now() + interval '16 minutes')`
+	isDue      = isReady + ` AND f.not_before IS NOT NULL AND (f.not_before <= now() OR f.not_before > now() + ` + longestDeferral + ` + interval '1 minute')`
 	firstFresh = ` ORDER BY f.created_at, f.id`
 	firstDue   = ` ORDER BY f.not_before, f.id`
 )
@@ -95,7 +101,7 @@ const (
 // null when there is none.
 const untilDeferred = `
 SELECT extract(epoch FROM f.not_before - now())::float8 FROM files f
-WHERE f.server_uuid = $1 AND f.status = 'ready' AND f.not_before > now() AND f.not_before <= now() + interval '16 minutes'` +
+WHERE f.server_uuid = $1 AND f.status = 'ready' AND f.not_before > now() AND f.not_before <= now() + ` + longestDeferral + ` + interval '1 minute'` +
 	firstDue + ` LIMIT 1`
 
 // seconds converts seconds to a duration.

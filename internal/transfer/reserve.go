@@ -96,7 +96,7 @@ func (s *Staging) reserve(data *os.File, size int64) error {
 	err = allocate(data, size)
 	switch {
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
-		return nil // only the check above
+		return nil // the volume cannot preallocate: the check of free space must suffice
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		// Free the blocks allocated before the space ran out.
 		return v.full(missing, s.cfg.ReserveBytes, errors.Join(err, data.Truncate(info.Size())))

@@ -24,7 +24,7 @@ type sender struct {
 	// next is the number of the next part; inFlight is the number of parts in flight.
 	next, inFlight int
 	tokens         chan struct{} // one token for each part that may start
-	idle           int           // tokens not in the channel and without a part
+	idle           int           // tokens taken from the channel but not yet used for a part
 	results        chan partResult
 
 	ticker *time.Ticker
@@ -178,7 +178,7 @@ func (s *sender) drain(ctx context.Context, cause error, cancel context.CancelFu
 	stop, done := s.req.Stop, ctx.Done()
 	for s.inFlight > 0 {
 		if cause == nil {
-			grace.Reset(s.cfg.StopGrace) // it starts with the failure
+			grace.Reset(s.cfg.StopGrace) // the grace period begins with the first failure
 		}
 		select {
 		case result := <-s.results:
