@@ -365,7 +365,7 @@ type ClientInterface interface {
 
 	// RemoveServer Remove a server
 	//
-	// Returns 409 while files of the server are in flight or need attention.
+	// Returns 409 while files of the server are transferred or need attention.
 	// The ledger keeps the server's files.
 	//
 	// Corresponds with DELETE /api/v1/servers/{server} (the `RemoveServer` operationId).
@@ -1190,7 +1190,7 @@ func (c *Client) CreateServer(ctx context.Context, params *CreateServerParams, b
 
 // RemoveServer Remove a server
 //
-// Returns 409 while files of the server are in flight or need attention.
+// Returns 409 while files of the server are transferred or need attention.
 // The ledger keeps the server's files.
 //
 // Corresponds with DELETE /api/v1/servers/{server} (the `RemoveServer` operationId).

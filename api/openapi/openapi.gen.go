@@ -1238,7 +1238,7 @@ type Overview struct {
 	// Hours The last 24 hours including the current one, oldest first.
 	Hours []HourStats `json:"hours"`
 
-	// InFlight Files in flight.
+	// InFlight Files in flight, including those in ready that wait for a slot.
 	InFlight int64 `json:"in_flight"`
 
 	// OldestInError The oldest file that needs attention.
@@ -1584,7 +1584,7 @@ type Server struct {
 	MaxConnections int `json:"max_connections"`
 	MaxDepth       int `json:"max_depth"`
 
-	// MaxParallel Concurrency limit: maximum number of files in flight.
+	// MaxParallel Concurrency limit: maximum number of files transferred at the same time.
 	MaxParallel int `json:"max_parallel"`
 
 	// MaxReads Maximum outstanding read requests per file; 0 means the measured limit of the server.
@@ -1714,7 +1714,7 @@ type ServerOverview struct {
 	// Hours The same hours as in the overview.
 	Hours []HourStats `json:"hours"`
 
-	// InFlight Files in flight.
+	// InFlight Files in flight, including those in ready that wait for a slot.
 	InFlight int64 `json:"in_flight"`
 
 	// IsActive Reports whether scans are enabled; false for a paused server.
@@ -1822,7 +1822,7 @@ type ServerSettings struct {
 	MaxConnections *int `json:"max_connections,omitempty"`
 	MaxDepth       *int `json:"max_depth,omitempty"`
 
-	// MaxParallel Concurrency limit: maximum number of files in flight; default 4.
+	// MaxParallel Concurrency limit: maximum number of files transferred at the same time; default 4.
 	MaxParallel *int `json:"max_parallel,omitempty"`
 
 	// MaxReads Maximum outstanding read requests per file; 0 means the measured limit of the server.

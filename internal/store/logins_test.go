@@ -101,7 +101,7 @@ func TestLostPasswordsUseNothingUp(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordUnanswered))
 		_, err = b.ReservePassword(t.Context(), b.server)
-		requireKind(t, ingest.KindTransient, err, "waits until")
+		requireKind(t, ingest.KindTransient, err, "next login")
 		var pause time.Duration
 		require.NoError(t, b.db.QueryRow(t.Context(), "SELECT not_before - now() FROM server_logins").Scan(&pause))
 		assert.Greater(t, pause, last)
@@ -122,7 +122,7 @@ func TestKilledLogins(t *testing.T) {
 		}
 		b.exec(t, "UPDATE server_login_attempts SET began = now() - interval '11 minutes'")
 		_, err := b.ReservePassword(t.Context(), b.server)
-		requireKind(t, ingest.KindTransient, err, "waits until")
+		requireKind(t, ingest.KindTransient, err, "next login")
 		require.NoError(t, b.db.QueryRow(t.Context(), "SELECT not_before - now() FROM server_logins").Scan(&pause))
 		b.exec(t, "UPDATE server_logins SET not_before = now()")
 		return pause
@@ -198,7 +198,7 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordUnanswered))
 	err = b.CheckPassword(t.Context(), b.server)
-	requireKind(t, ingest.KindTransient, err, "did not answer the password, 8 times in a row")
+	requireKind(t, ingest.KindTransient, err, "did not answer the password 8 times in a row")
 	require.ErrorContains(t, err, "wrong or the account locked")
 	require.ErrorContains(t, err, "--password-file")
 

@@ -59,7 +59,7 @@ func TestMovedFilesAreHeld(t *testing.T) {
 			b.observe(t, now...)
 			promoted, _ := b.promote(t, 0)
 			require.EqualValues(t, 1, promoted, "only the new file is promoted before the check")
-			assert.Contains(t, b.files(t)[8].WaitsFor, "a check whether it is /in/000000.csv, moved")
+			assert.Contains(t, b.files(t)[8].WaitsFor, "a check whether it was moved from /in/000000.csv")
 
 			b.checkMoves(t, all[6].Path, all[7].Path)
 			note, promoted, settling := b.listed(t, now...)
@@ -70,7 +70,7 @@ func TestMovedFilesAreHeld(t *testing.T) {
 			assert.Equal(t, "moved", held.Parts[0].Name())
 			assert.EqualValues(t, 6, held.Parts[0].Files)
 			assert.Len(t, held.Parts[0].Examples, 5)
-			assert.Contains(t, b.files(t)[8].WaitsFor, "it has the name, size and time of /in/000000.csv, which was ingested and is gone")
+			assert.Contains(t, b.files(t)[8].WaitsFor, "it was probably moved from /in/000000.csv, which was ingested")
 
 			b.pass(t, time.Hour)
 			b.look(t, now[0])

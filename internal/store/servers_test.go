@@ -175,7 +175,7 @@ func TestDueServers(t *testing.T) {
 		assert.ElementsMatch(t, try.want, got, name)
 	}
 	_, err = b.DueServers(t.Context(), ingest.DueQuery{AfterUUID: "x"})
-	requireKind(t, ingest.KindInvalid, err, "is not a uuid")
+	requireKind(t, ingest.KindInvalid, err, "use the cursor of the previous page")
 }
 
 func TestScanLifecycle(t *testing.T) {
