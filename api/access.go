@@ -11,7 +11,7 @@ import (
 
 // ListTokens returns all tokens without their secrets.
 func (h handlers) ListTokens(ctx context.Context, _ openapi.ListTokensRequestObject) (openapi.ListTokensResponseObject, error) {
-	tokens, err := h.access.ListTokens(ctx)
+	tokens, err := h.Access.ListTokens(ctx)
 	now := time.Now()
 	return openapi.ListTokens200JSONResponse{
 		Tokens: openapi.List(tokens, func(t ingest.Token) openapi.Token { return openapi.FromToken(t, now) }),
@@ -29,13 +29,13 @@ func (h handlers) CreateToken(ctx context.Context, req openapi.CreateTokenReques
 			in.Expires = d
 		}
 	}
-	token, secret, err := h.access.CreateToken(ctx, in)
+	token, secret, err := h.Access.CreateToken(ctx, in)
 	return openapi.CreateToken201JSONResponse(openapi.FromNewToken(token, secret, time.Now())), err
 }
 
 // RevokeToken revokes a token.
 func (h handlers) RevokeToken(ctx context.Context, req openapi.RevokeTokenRequestObject) (openapi.RevokeTokenResponseObject, error) {
-	token, err := h.access.RevokeToken(ctx, req.Name)
+	token, err := h.Access.RevokeToken(ctx, req.Name)
 	return openapi.RevokeToken200JSONResponse(openapi.FromToken(token, time.Now())), err
 }
 
@@ -44,7 +44,7 @@ func (h handlers) ListAuditLog(ctx context.Context, req openapi.ListAuditLogRequ
 	q := req.Params
 	entries, next, err := readPage(ctx, cursorAuditLog, q.Cursor, q.Limit, openapi.FromAudit,
 		func(ctx context.Context, before int64, limit int) (ingest.Page[ingest.AuditEntry], error) {
-			return h.access.AuditLog(ctx, ingest.AuditFilter{
+			return h.Access.AuditLog(ctx, ingest.AuditFilter{
 				Actor: orZero(q.Actor), Action: orZero(q.Action), Target: orZero(q.Target), From: orZero(q.From), To: orZero(q.To),
 				BeforeID: before, Limit: limit,
 			})

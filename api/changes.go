@@ -43,13 +43,13 @@ func (h handlers) ListChanges(ctx context.Context, req openapi.ListChangesReques
 
 // begin returns a stream with its first page. Errors here still become a status.
 func (h handlers) begin(ctx context.Context, req openapi.ListChangesRequestObject) (stream changes, err error) {
-	stream = changes{ctx: ctx, events: h.ops, stopping: h.stopping, now: h.now, open: h.metrics.Stream, patience: changesPatience}
+	stream = changes{ctx: ctx, events: h.Operations, stopping: h.Stopping, now: h.Now, open: h.Metrics.Stream, patience: changesPatience}
 	if req.Params.LastEventID != nil {
 		stream.last = *req.Params.LastEventID
-	} else if stream.last, err = h.ops.LastEventID(ctx); err != nil {
+	} else if stream.last, err = h.Operations.LastEventID(ctx); err != nil {
 		return stream, err
 	}
-	stream.first, err = h.ops.EventsAfter(ctx, stream.last, changesPage)
+	stream.first, err = h.Operations.EventsAfter(ctx, stream.last, changesPage)
 	return stream, err
 }
 

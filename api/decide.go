@@ -18,7 +18,7 @@ func decision(reason string, from *openapi.StepName) workflows.OperatorAction {
 func (h handlers) decide(ctx context.Context, fileUUID string, action ingest.Action, d workflows.OperatorAction) (openapi.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
-	file, err := h.ops.ActOnFile(ctx, fileUUID, action, d)
+	file, err := h.Operations.ActOnFile(ctx, fileUUID, action, d)
 	return openapi.FromFile(file), err
 }
 
@@ -75,7 +75,7 @@ func (h handlers) decideAll(ctx context.Context, action ingest.Action, body open
 		Filter: filter, Action: action, Details: decision(body.Reason, body.From), Expected: body.ExpectedCount,
 		DryRun: orZero(body.DryRun), Cursor: orZero(body.Cursor),
 	}
-	result, err := h.ops.ActOnFiles(ctx, request)
+	result, err := h.Operations.ActOnFiles(ctx, request)
 	if err != nil {
 		return openapi.BulkResult{}, err
 	}

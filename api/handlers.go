@@ -5,14 +5,11 @@ import (
 	"context"
 	_ "embed"
 	"slices"
-	"time"
 
 	"stevedore/api/openapi"
 	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
-	"stevedore/internal/operations"
-	"stevedore/internal/telemetry"
 )
 
 //go:embed openapi.yaml
@@ -22,15 +19,9 @@ var specification []byte
 // problem.go converts them to responses. The generated code ignores the response that is
 // returned with an error.
 type handlers struct {
-	ops          operations.Operations
-	access       access.Access
-	startTimeout time.Duration
-	// stopping, may be nil, is closed to end streams.
-	stopping <-chan struct{}
-	metrics  *telemetry.API
-	guard    *access.Guard
-	ready    *web.Readiness
-	now      func() time.Time
+	Deps
+	guard *access.Guard
+	ready *web.Readiness
 }
 
 var _ openapi.StrictServerInterface = handlers{}
@@ -55,7 +46,7 @@ func (h handlers) StartScan(ctx context.Context, req openapi.StartScanRequestObj
 
 // GetScan returns the state of a scan.
 func (h handlers) GetScan(ctx context.Context, req openapi.GetScanRequestObject) (openapi.GetScanResponseObject, error) {
-	status, err := h.ops.GetScan(ctx, req.ScanUUID.String())
+	status, err := h.Operations.GetScan(ctx, req.ScanUUID.String())
 	return openapi.GetScan200JSONResponse(openapi.FromScan(status)), err
 }
 
@@ -65,7 +56,7 @@ func (h handlers) ListFiles(ctx context.Context, req openapi.ListFilesRequestObj
 	if err != nil {
 		return nil, err
 	}
-	page, err := h.ops.ListFiles(ctx, filter)
+	page, err := h.Operations.ListFiles(ctx, filter)
 	cursors, _, _ := filesCursor(filter.Order)
 	return openapi.ListFiles200JSONResponse{Files: openapi.List(page.Items, openapi.FromFile), NextCursor: cursors.write(page.Next)}, err
 }
@@ -86,24 +77,24 @@ func fileFilter(params openapi.ListFilesParams) (ingest.FileFilter, error) {
 
 // GetOverview returns the counts of files and the state of servers.
 func (h handlers) GetOverview(ctx context.Context, _ openapi.GetOverviewRequestObject) (openapi.GetOverviewResponseObject, error) {
-	overview, err := h.ops.Overview(ctx)
+	overview, err := h.Operations.Overview(ctx)
 	return openapi.GetOverview200JSONResponse(openapi.FromOverview(overview)), err
 }
 
 // GetFile returns one file.
 func (h handlers) GetFile(ctx context.Context, req openapi.GetFileRequestObject) (openapi.GetFileResponseObject, error) {
-	file, err := h.ops.GetFile(ctx, req.FileUUID.String())
+	file, err := h.Operations.GetFile(ctx, req.FileUUID.String())
 	return openapi.GetFile200JSONResponse(openapi.FromFile(file)), err
 }
 
 // GetFileProgress returns the progress of the current step.
 func (h handlers) GetFileProgress(ctx context.Context, req openapi.GetFileProgressRequestObject) (openapi.GetFileProgressResponseObject, error) {
-	file, err := h.ops.GetFile(ctx, req.FileUUID.String())
+	file, err := h.Operations.GetFile(ctx, req.FileUUID.String())
 	if err != nil {
 		return nil, err
 	}
 	answer := openapi.FileProgress{FileUUID: file.UUID}
-	if progress, known := h.ops.Progress(ctx, []ingest.File{file})[file.UUID]; known {
+	if progress, known := h.Operations.Progress(ctx, []ingest.File{file})[file.UUID]; known {
 		answer.Progress = openapi.FromProgress(progress)
 	}
 	return openapi.GetFileProgress200JSONResponse(answer), nil
@@ -113,7 +104,7 @@ func (h handlers) GetFileProgress(ctx context.Context, req openapi.GetFileProgre
 func (h handlers) ListFileEvents(ctx context.Context, req openapi.ListFileEventsRequestObject) (openapi.ListFileEventsResponseObject, error) {
 	events, next, err := readPage(ctx, cursorEvents, req.Params.Cursor, req.Params.Limit, openapi.FromEvent,
 		func(ctx context.Context, after int64, limit int) (ingest.Page[ingest.StoredEvent], error) {
-			return h.ops.ListFileEvents(ctx, req.FileUUID.String(), after, limit)
+			return h.Operations.ListFileEvents(ctx, req.FileUUID.String(), after, limit)
 		})
 	return openapi.ListFileEvents200JSONResponse{Events: events, NextCursor: next}, err
 }

@@ -23,16 +23,16 @@ func (h handlers) GetMetrics(ctx context.Context, _ openapi.GetMetricsRequestObj
 	state := telemetry.State{Parts: map[string]bool{}}
 	var asked sync.WaitGroup
 	asked.Go(func() {
-		for _, part := range h.ops.Ready(ctx) {
+		for _, part := range h.Operations.Ready(ctx) {
 			state.Parts[part.Part] = part.Err == nil
 		}
 	})
-	overview, err := h.ops.Overview(ctx)
+	overview, err := h.Operations.Overview(ctx)
 	if err == nil {
 		state.Ledger = measuredLedger(overview)
 	}
 	asked.Wait()
-	text, err := h.metrics.Text(state)
+	text, err := h.Metrics.Text(state)
 	return metricsAnswer(text), err
 }
 

@@ -119,8 +119,7 @@ func newPrograms(d Deps) (web.Site, *access.Guard) {
 		repeats{requests: d.Operations, log: d.Log, digestKey: digestKey[:]}.check,
 	)
 	openapi.RegisterHandlers(registered, openapi.NewStrictHandler(handlers{
-		ops: d.Operations, access: d.Access, startTimeout: d.StartTimeout, stopping: d.Stopping, guard: checked, now: d.Now, metrics: d.Metrics,
-		ready: &web.Readiness{Ask: d.Operations.Ready, Required: operations.RequiredByAPI, Now: d.Now, Log: d.Log},
+		Deps: d, guard: checked, ready: &web.Readiness{Ask: d.Operations.Ready, Required: operations.RequiredByAPI, Now: d.Now, Log: d.Log},
 	}, nil))
 	e.GET(docsAssets, getDocsAsset)
 	return web.Site{

@@ -41,13 +41,13 @@ func version(ifMatch *string) (string, error) {
 
 // ListServers returns all servers.
 func (h handlers) ListServers(ctx context.Context, _ openapi.ListServersRequestObject) (openapi.ListServersResponseObject, error) {
-	servers, err := h.ops.ListServers(ctx)
+	servers, err := h.Operations.ListServers(ctx)
 	return openapi.ListServers200JSONResponse{Servers: openapi.List(servers, openapi.FromServer)}, err
 }
 
 // GetServer returns one server.
 func (h handlers) GetServer(ctx context.Context, req openapi.GetServerRequestObject) (openapi.GetServerResponseObject, error) {
-	server, err := h.ops.GetServer(ctx, req.NameOrUUID)
+	server, err := h.Operations.GetServer(ctx, req.NameOrUUID)
 	return openapi.GetServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.GetServer200ResponseHeaders{ETag: etag(server)}}, err
 }
 
@@ -57,7 +57,7 @@ func (h handlers) CreateServer(ctx context.Context, req openapi.CreateServerRequ
 	if err != nil {
 		return nil, err
 	}
-	server, err := h.ops.AddServer(ctx, in)
+	server, err := h.Operations.AddServer(ctx, in)
 	location := "/api/v1/servers/" + server.UUID
 	return openapi.CreateServer201JSONResponse{
 		Body: openapi.FromServer(server), Headers: openapi.CreateServer201ResponseHeaders{ETag: etag(server), Location: &location},
@@ -81,7 +81,7 @@ func (h handlers) TestServerSettings(ctx context.Context, req openapi.TestServer
 	if err != nil {
 		return nil, err
 	}
-	test, err := tested(h.ops.TestSettings(ctx, in, orZero(req.Params.Sample)))
+	test, err := tested(h.Operations.TestSettings(ctx, in, orZero(req.Params.Sample)))
 	return openapi.TestServerSettings200JSONResponse(test), err
 }
 
@@ -91,7 +91,7 @@ func (h handlers) EditServer(ctx context.Context, req openapi.EditServerRequestO
 	if err != nil {
 		return nil, err
 	}
-	server, err := h.ops.EditServer(ctx, req.NameOrUUID, version, edit)
+	server, err := h.Operations.EditServer(ctx, req.NameOrUUID, version, edit)
 	return openapi.EditServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.EditServer200ResponseHeaders{ETag: etag(server)}}, err
 }
 
@@ -101,7 +101,7 @@ func (h handlers) TestServerEdit(ctx context.Context, req openapi.TestServerEdit
 	if err != nil {
 		return nil, err
 	}
-	test, err := tested(h.ops.TestEdit(ctx, req.NameOrUUID, version, edit, orZero(req.Params.Sample)))
+	test, err := tested(h.Operations.TestEdit(ctx, req.NameOrUUID, version, edit, orZero(req.Params.Sample)))
 	return openapi.TestServerEdit200JSONResponse(test), err
 }
 
@@ -118,31 +118,31 @@ func (h handlers) RemoveServer(ctx context.Context, req openapi.RemoveServerRequ
 	if err != nil {
 		return nil, err
 	}
-	_, err = h.ops.RemoveServer(ctx, req.NameOrUUID, version)
+	_, err = h.Operations.RemoveServer(ctx, req.NameOrUUID, version)
 	return openapi.RemoveServer204Response{}, err
 }
 
 // PauseServer stops scans of a server.
 func (h handlers) PauseServer(ctx context.Context, req openapi.PauseServerRequestObject) (openapi.PauseServerResponseObject, error) {
-	server, err := h.ops.PauseServer(ctx, req.NameOrUUID)
+	server, err := h.Operations.PauseServer(ctx, req.NameOrUUID)
 	return openapi.PauseServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.PauseServer200ResponseHeaders{ETag: etag(server)}}, err
 }
 
 // ResumeServer ends the pause or suspension of a server.
 func (h handlers) ResumeServer(ctx context.Context, req openapi.ResumeServerRequestObject) (openapi.ResumeServerResponseObject, error) {
-	server, err := h.ops.ResumeServer(ctx, req.NameOrUUID)
+	server, err := h.Operations.ResumeServer(ctx, req.NameOrUUID)
 	return openapi.ResumeServer200JSONResponse{Body: openapi.FromServer(server), Headers: openapi.ResumeServer200ResponseHeaders{ETag: etag(server)}}, err
 }
 
 // DecideChanges resolves the held changes of a server.
 func (h handlers) DecideChanges(ctx context.Context, req openapi.DecideChangesRequestObject) (openapi.DecideChangesResponseObject, error) {
-	n, err := h.ops.ResolveChanges(ctx, req.NameOrUUID, ingest.ChangesDecision(req.Body.Decision), orZero(req.Body.Part), req.Body.Reason)
+	n, err := h.Operations.ResolveChanges(ctx, req.NameOrUUID, ingest.ChangesDecision(req.Body.Decision), orZero(req.Body.Part), req.Body.Reason)
 	return openapi.DecideChanges200JSONResponse(openapi.ChangesDecided{Files: n}), err
 }
 
 // TestServer connects to a server, within the server's timeouts.
 func (h handlers) TestServer(ctx context.Context, req openapi.TestServerRequestObject) (openapi.TestServerResponseObject, error) {
-	test, err := tested(h.ops.TestServer(ctx, req.NameOrUUID, operations.TestRequest{Sample: orZero(req.Params.Sample)}))
+	test, err := tested(h.Operations.TestServer(ctx, req.NameOrUUID, operations.TestRequest{Sample: orZero(req.Params.Sample)}))
 	return openapi.TestServer200JSONResponse(test), err
 }
 
@@ -150,7 +150,7 @@ func (h handlers) TestServer(ctx context.Context, req openapi.TestServerRequestO
 // nothing is pinned and the response is a conflict.
 func (h handlers) ApproveHostKey(ctx context.Context, req openapi.ApproveHostKeyRequestObject) (openapi.ApproveHostKeyResponseObject, error) {
 	ask := operations.TestRequest{Approve: req.Body.Fingerprint, Expires: orZero(req.Body.Expires), Sample: orZero(req.Params.Sample)}
-	result, err := h.ops.TestServer(ctx, req.NameOrUUID, ask)
+	result, err := h.Operations.TestServer(ctx, req.NameOrUUID, ask)
 	if err != nil && result.Presented.Fingerprint != req.Body.Fingerprint {
 		return nil, err
 	}
@@ -177,9 +177,9 @@ func (h handlers) ScanServer(ctx context.Context, req openapi.ScanServerRequestO
 
 // scan starts a scan and does not wait for it.
 func (h handlers) scan(ctx context.Context, servers []string) (openapi.ScanAccepted, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, h.StartTimeout)
 	defer cancel()
-	run, err := h.ops.StartScan(ctx, servers)
+	run, err := h.Operations.StartScan(ctx, servers)
 	return openapi.ScanAccepted{
 		ScanUUID: run.UUID, WorkflowID: run.WorkflowID, RunID: run.RunID, StatusURL: "/api/v1/scans/" + run.UUID,
 		Servers: run.Servers, Suspended: openapi.List(run.Suspended, func(s ingest.Server) string { return s.Name }),

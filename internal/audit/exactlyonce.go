@@ -113,7 +113,13 @@ func Check(sources []Source, e Evidence) []Discrepancy {
 		known[at] = true
 		found = append(found, c.source(s, rows[at]).discrepancies...)
 	}
-	objects, messages := byKey(e.Objects, objectKey), byKey(e.Messages, messageKey)
+	objects, messages := map[string][]StoredObject{}, map[string][]Message{}
+	for _, o := range e.Objects {
+		objects[o.Key] = append(objects[o.Key], o)
+	}
+	for _, m := range e.Messages {
+		messages[m.Key] = append(messages[m.Key], m)
+	}
 	for _, row := range e.Rows {
 		f := row.File
 		found = append(found, c.file(row, objects[f.ObjectKey]).discrepancies...)
@@ -125,17 +131,6 @@ func Check(sources []Source, e Evidence) []Discrepancy {
 		}
 	}
 	return append(found, withoutRow(e)...)
-}
-
-func objectKey(o StoredObject) string { return o.Key }
-func messageKey(m Message) string     { return m.Key }
-
-func byKey[T any](items []T, key func(T) string) map[string][]T {
-	index := map[string][]T{}
-	for _, item := range items {
-		index[key(item)] = append(index[key(item)], item)
-	}
-	return index
 }
 
 // withoutRow finds objects and messages without a row, open uploads and staged files.

@@ -29,7 +29,8 @@ func (s *Service) StartAudit(ctx context.Context, servers []string, deep bool) (
 			names = append(names, server.Name)
 		}
 	}
-	if err := s.closeLostAudits(ctx); err != nil {
+	// Audits whose workflow was terminated would block this one; listing ends them.
+	if _, err := s.ListAudits(ctx, 0, recentAudits); err != nil {
 		return ingest.AuditRun{}, err
 	}
 	details := map[string]any{"servers": names, "deep": deep}
@@ -93,15 +94,6 @@ func (s *Service) closeIfLost(ctx context.Context, run ingest.AuditRun) (ingest.
 
 // recentAudits bounds the audits that are checked for a running one: one runs at a time.
 const recentAudits = 10
-
-// closeLostAudits ends audits whose workflow was terminated: they would block a new audit.
-func (s *Service) closeLostAudits(ctx context.Context) error {
-	runs, err := s.d.Ledger.AuditRuns(ctx, 0, recentAudits)
-	for i := 0; i < len(runs) && err == nil; i++ {
-		_, err = s.closeIfLost(ctx, runs[i])
-	}
-	return err
-}
 
 // ListAudits implements Audits.
 func (s *Service) ListAudits(ctx context.Context, beforeID int64, limit int) (page ingest.Page[ingest.AuditRun], err error) {

@@ -75,7 +75,7 @@ func (s *Service) ActOnFiles(ctx context.Context, req BulkRequest) (BulkResult, 
 	if req.Filter.AfterID, err = readBulkCursor(req.Cursor); err != nil {
 		return BulkResult{}, err
 	}
-	if err = s.resolve(ctx, &req.Filter); err != nil {
+	if req.Filter.Server, err = s.uuidOf(ctx, req.Filter.Server); err != nil {
 		return BulkResult{}, err
 	}
 	var result BulkResult

@@ -13,15 +13,15 @@ const (
 )
 
 // ListFiles implements Files.
-func (s *Service) ListFiles(ctx context.Context, filter ingest.FileFilter) (ingest.Page[ingest.File], error) {
-	if err := s.resolve(ctx, &filter); err != nil {
-		return ingest.Page[ingest.File]{}, err
+func (s *Service) ListFiles(ctx context.Context, filter ingest.FileFilter) (page ingest.Page[ingest.File], err error) {
+	if filter.Server, err = s.uuidOf(ctx, filter.Server); err != nil {
+		return page, err
 	}
 	if filter.Limit <= 0 {
 		filter.Limit = DefaultPage
 	}
 	filter.Limit = min(filter.Limit, MaxPage)
-	page, err := s.d.Ledger.FilesPage(ctx, filter)
+	page, err = s.d.Ledger.FilesPage(ctx, filter)
 	return cutPage(page), err
 }
 
@@ -43,17 +43,11 @@ func cutPage(page ingest.Page[ingest.File]) ingest.Page[ingest.File] {
 }
 
 // CountFiles implements Files.
-func (s *Service) CountFiles(ctx context.Context, filter ingest.FileFilter, limit int64) (ingest.Count, error) {
-	if err := s.resolve(ctx, &filter); err != nil {
-		return ingest.Count{}, err
+func (s *Service) CountFiles(ctx context.Context, filter ingest.FileFilter, limit int64) (count ingest.Count, err error) {
+	if filter.Server, err = s.uuidOf(ctx, filter.Server); err != nil {
+		return count, err
 	}
 	return s.d.Ledger.CountUpTo(ctx, filter, limit)
-}
-
-// resolve replaces the server's name in the filter by its uuid.
-func (s *Service) resolve(ctx context.Context, filter *ingest.FileFilter) (err error) {
-	filter.Server, err = s.uuidOf(ctx, filter.Server)
-	return err
 }
 
 // GetFile implements Files.

@@ -52,22 +52,14 @@ func (s *Service) newServer(ctx context.Context, in NewServer) (server ingest.Se
 	server, creds = in.Server.WithDefaults(s.d.Defaults), in.Credentials
 	server.UUID = s.d.NewUUID()
 	server.Active = true
-	var wrong ingest.FieldErrors
-	creds.PrivateKey, wrong = storedKey(creds.PrivateKey, in.KeyExtras)
-	wrong = append(wrong, s.checkJump(ctx, server)...)
-	return server, creds, checkServer(server, creds, wrong)
-}
-
-// checkServer returns all problems of a new server with the credentials, including the
-// problems in more.
-func checkServer(server ingest.Server, creds ingest.Credentials, more ingest.FieldErrors) error {
-	wrong := append(checkSettings(server), more...)
+	key, wrongKey := storedKey(creds.PrivateKey, in.KeyExtras)
+	creds.PrivateKey = key
+	wrong := slices.Concat(checkSettings(server), wrongKey, s.checkJump(ctx, server))
 	checkPassword(&wrong, creds.Password)
-	wrongKey := slices.ContainsFunc(more, func(f ingest.FieldError) bool { return f.Field != "jump" })
-	if len(creds.Password) == 0 && len(creds.PrivateKey) == 0 && !wrongKey {
+	if len(creds.Password)+len(creds.PrivateKey)+len(wrongKey) == 0 {
 		wrong.Add("credentials", "credentials: enter a password, a private key or both")
 	}
-	return wrong.Err("cannot add the server")
+	return server, creds, wrong.Err("cannot add the server")
 }
 
 // checkPassword refuses a password with a NUL byte: SSH servers do not accept one, and a
