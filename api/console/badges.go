@@ -11,17 +11,17 @@ type badge struct{ class, sign, word string }
 // badges are the badges of the states of servers, scans, audits, tokens and actions. The
 // types of the keys distinguish equal words.
 var badges = map[any]badge{
-	ingest.HealthPaused:     {"paused", "⏸", "paused"},
-	ingest.HealthSuspended:  {"bad", "✕", "suspended"},
-	ingest.HealthUnpinned:   {"warn", "?", "host key not approved"},
-	ingest.HealthOverdue:    {"warn", "!", "scan overdue"},
-	ingest.HealthScanFailed: {"warn", "!", "scan failed"},
-	ingest.HealthUnread:     {"warn", "!", "unreadable folders"},
-	ingest.HealthHeld:       {"warn", "!", "changes held"},
-	ingest.HealthResent:     {"warn", "!", "files reappeared"},
-	ingest.HealthLeft:       {"warn", "!", "sources not removed"},
-	ingest.HealthNotScanned: {"idle", "○", "not scanned yet"},
-	ingest.HealthOK:         {"good", "✓", "healthy"},
+	ingest.HealthPaused:     {"paused", "⏸", ingest.HealthPaused.Label()},
+	ingest.HealthSuspended:  {"bad", "✕", ingest.HealthSuspended.Label()},
+	ingest.HealthUnpinned:   {"warn", "?", ingest.HealthUnpinned.Label()},
+	ingest.HealthOverdue:    {"warn", "!", ingest.HealthOverdue.Label()},
+	ingest.HealthScanFailed: {"warn", "!", ingest.HealthScanFailed.Label()},
+	ingest.HealthUnread:     {"warn", "!", ingest.HealthUnread.Label()},
+	ingest.HealthHeld:       {"warn", "!", ingest.HealthHeld.Label()},
+	ingest.HealthResent:     {"warn", "!", ingest.HealthResent.Label()},
+	ingest.HealthLeft:       {"warn", "!", ingest.HealthLeft.Label()},
+	ingest.HealthNotScanned: {"idle", "○", ingest.HealthNotScanned.Label()},
+	ingest.HealthOK:         {"good", "✓", ingest.HealthOK.Label()},
 
 	openapi.ListingRunning:    {"idle", "○", "running"},
 	openapi.ListingCompleted:  {"good", "✓", "complete"},

@@ -60,7 +60,7 @@ func (p filePage) next(v *view) notice {
 	switch p.file.Status {
 	case ingest.StatusDiscovered:
 		if p.file.Hold == ingest.HoldHeld {
-			return plain(v.T("Held: only its modification time changed. Decide on the server's page."))
+			return plain(v.T("Held: only its time or path is new. Decide on the server's page."))
 		}
 		if p.file.WaitsFor != "" {
 			return plain(v.T("Waiting for %s.", ingest.DisplayPath(p.file.WaitsFor)))

@@ -81,8 +81,8 @@ var russian = map[string]string{
 
 	// Held changes.
 	"Mark as unchanged": "Считать неизменёнными", "Which": "Какие", "others": "прочие", "Ingest as new": "Принять как новые", "Enter a reason; it is stored in the history.": "Укажите причину: она сохраняется в истории.",
-	"changes held": "изменения задержаны", "files reappeared": "файлы появились повторно",
-	"Held: only its modification time changed. Decide on the server's page.":       "Задержан: изменилось только время. Примите решение на странице сервера.",
+	"changes held": "изменения задержаны", "files resent": "файлы появились повторно",
+	"Held: only its time or path is new. Decide on the server's page.":             "Задержан: изменилось только время или путь. Примите решение на странице сервера.",
 	"The file keeps changing; it is ingested once it is stable.":                   "Файл продолжает меняться; он будет принят, когда станет стабильным.",
 	"The file has a new modification time but the content of an ingested version.": "Время изменения новое, но содержимое уже принято.",
 
@@ -157,11 +157,11 @@ var russian = map[string]string{
 	"Retry requested.":                                                   "Повтор запрошен.", "File skipped.": "Файл пропущен.", "Notification requested.": "Уведомление запрошено.",
 
 	// Servers.
-	"Scan all now": "Сканировать все серверы", "Add a server": "Добавить сервер", "State": "Состояние", "Name": "Имя", "Address": "Адрес",
+	"Scan all now": "Сканировать все серверы", "Add a server": "Добавить сервер", "State": "Состояние", "Health": "Состояние", "Name": "Имя", "Address": "Адрес",
 	"Last scan": "Последнее сканирование", "In flight": "В обработке", "Completed in 24 h": "Завершено за 24 ч",
 	"Last error": "Последняя ошибка", "healthy": "в норме", "paused": "на паузе", "suspended": "приостановлен",
-	"host key not approved": "ключ сервера не подтверждён", "scan overdue": "сканирование задерживается", "scan failed": "ошибка сканирования",
-	"not scanned yet": "ещё не сканировался", "unreadable folders": "папки не прочитаны", "sources not removed": "исходные файлы не удалены",
+	"unpinned": "ключ не подтверждён", "scan overdue": "сканирование задерживается", "scan failed": "ошибка сканирования",
+	"not scanned": "ещё не сканировался", "folders unread": "папки не прочитаны", "sources left": "исходные файлы не удалены",
 	"No servers yet. Add one, test the connection, compare the host key fingerprint with the partner, then approve the key.": "Серверов пока нет. Добавьте сервер, проверьте подключение, сверьте отпечаток ключа с партнёром и подтвердите ключ.",
 	"Scan now": "Сканировать", "Test connection": "Проверить подключение", "Pause": "Пауза", "Resume": "Возобновить", "Edit": "Изменить",
 	"next in about %s": "следующее примерно через %s", "Last scans": "Последние сканирования", "Connection test": "Проверка подключения",

@@ -163,7 +163,7 @@ func (c *Console) removeServer(r *http.Request, v *view) (answer, error) {
 func (v *view) serverRow(o operations.ServerOverview, list bool) row {
 	s := o.Server
 	cells := []cell{
-		{v.T("State"), "", badgeOf(v, s.Health())},
+		{v.T("Health"), "", badgeOf(v, s.Health())},
 		{v.T("Name"), "", link("/servers/"+s.Name, s.Name)},
 		{v.T("Address"), "", text(addressOf(s))},
 		{v.T("Last scan"), "", when(s.LastScanAt)},

@@ -393,7 +393,7 @@ const (
 	HealthLeft       ServerHealth = "sources_left"
 	HealthNotScanned ServerHealth = "not_scanned"
 	HealthOK         ServerHealth = "healthy"
-	HealthOverdue    ServerHealth = "overdue"
+	HealthOverdue    ServerHealth = "scan_overdue"
 	HealthPaused     ServerHealth = "paused"
 	HealthResent     ServerHealth = "files_resent"
 	HealthScanFailed ServerHealth = "scan_failed"

@@ -75,7 +75,7 @@ func serverNames(ctx context.Context, api *client.API, _ string, add func(value,
 	list, err := api.ListServers(ctx)
 	for _, server := range list.Servers {
 		if ingest.ValidName(server.Name) {
-			add(server.Name, string(server.Health)+", "+address(server))
+			add(server.Name, ingest.Health(server.Health).Label()+", "+address(server))
 		}
 	}
 	return err

@@ -40,7 +40,7 @@ func (a *app) serverListCommand() *cobra.Command {
 
 func (a *app) serverCells(s openapi.Server) []cell {
 	cells := []cell{
-		{"NAME", safe(s.Name)}, {"ADDRESS", address(s)}, {"HEALTH", string(s.Health)}, {"LAST SCAN", a.when(value(s.LastScanAt))},
+		{"NAME", safe(s.Name)}, {"ADDRESS", address(s)}, {"HEALTH", ingest.Health(s.Health).Label()}, {"LAST SCAN", a.when(value(s.LastScanAt))},
 		{"LAST ERROR", dash(a.cause(s.Name, value(s.LastError)))}, {"UUID", s.ServerUUID},
 	}
 	if a.width() > 0 {
@@ -85,7 +85,7 @@ func (a *app) serverSwitchCommand(name, short string, change func(*client.API, c
 			if err != nil {
 				return err
 			}
-			return a.showText(server, "server %s: %s", safe(server.Name), server.Health)
+			return a.showText(server, "server %s: %s", safe(server.Name), ingest.Health(server.Health).Label())
 		}),
 	}
 }
@@ -94,7 +94,7 @@ func (a *app) showServer(s openapi.Server) error {
 	return a.show(s, func(t *table) {
 		t.row("name", safe(s.Name))
 		t.row("uuid", s.ServerUUID)
-		t.row("health", string(s.Health))
+		t.row("health", ingest.Health(s.Health).Label())
 		t.row("last scan", clock(value(s.LastScanAt)))
 		t.row("last error", dash(value(s.LastError)))
 		rowsOfNotes(t, "note", s.Notes, s.Unreadable)

@@ -220,12 +220,13 @@ func (a *app) coloured() bool {
 // paint colours a status or state.
 func paint(word string) string {
 	var colour string
+	health := ingest.Health(strings.ReplaceAll(word, " ", "_"))
 	switch {
-	case word == string(ingest.StatusError), word == string(ingest.StatusRejected), word == "revoked", word == "failed", ingest.Health(word).NeedsOperator():
+	case word == string(ingest.StatusError), word == string(ingest.StatusRejected), word == "revoked", word == "failed", health.NeedsOperator():
 		colour = "31" // red
-	case word == string(ingest.StatusCompleted), word == string(ingest.HealthOK), word == "valid", word == string(ingest.ActionDone):
+	case word == string(ingest.StatusCompleted), health == ingest.HealthOK, word == "valid", word == string(ingest.ActionDone):
 		colour = "32" // green
-	case word == string(ingest.HealthPaused), word == string(ingest.HealthNotScanned), word == "expired", word == string(ingest.StatusSkipped),
+	case health == ingest.HealthPaused, health == ingest.HealthNotScanned, word == "expired", word == string(ingest.StatusSkipped),
 		word == string(ingest.StatusVanished):
 		colour = "33" // yellow
 	default:

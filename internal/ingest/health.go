@@ -1,5 +1,7 @@
 package ingest
 
+import "strings"
+
 // Health is the state of a server for operators, who see one word instead of its parts.
 type Health string
 
@@ -12,7 +14,7 @@ const (
 	// HealthUnpinned: no host key is approved, so that workers do not log in.
 	HealthUnpinned Health = "unpinned"
 	// HealthOverdue: see Server.Late.
-	HealthOverdue Health = "overdue"
+	HealthOverdue Health = "scan_overdue"
 	// HealthScanFailed: the last scan failed.
 	HealthScanFailed Health = "scan_failed"
 	// HealthUnread: the last complete scan could not read some folders.
@@ -61,6 +63,9 @@ func (s Server) Health() Health {
 	}
 	return HealthOK
 }
+
+// Label returns the state in words, as tables and the console show it.
+func (h Health) Label() string { return strings.ReplaceAll(string(h), "_", " ") }
 
 // NeedsOperator reports whether a server in the state waits for an operator.
 func (h Health) NeedsOperator() bool {
