@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"stevedore/api/openapi"
 	"stevedore/internal/test/servicedouble"
 
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,7 @@ func TestFault65_RequestsWithoutATokenAreRefused(t *testing.T) {
 	b := setup(&servicedouble.Service{})
 	for _, path := range []string{"/api/v1/servers", "/openapi.yaml", "/docs", "/docs/swagger-ui.css", "/files/scan", "/api/", "/api/v1/nothing", "/metrics"} {
 		answer := b.call("GET", path, "", "Authorization", "")
-		problem := requireProblem(t, answer, 401, codeUnauthorized)
+		problem := requireProblem(t, answer, 401, openapi.CodeUnauthorized)
 		require.Contains(t, problem.Detail, "stevedore token create", path)
 		require.Contains(t, answer.Header().Get("WWW-Authenticate"), "Bearer")
 	}
@@ -37,10 +38,10 @@ func TestFault65_RequestsWithoutATokenAreRefused(t *testing.T) {
 	}
 	require.Equal(t, http.StatusOK, b.call("GET", "/api/v1/servers", "", "Authorization", "bearer "+testToken).Code, "the scheme's case does not matter")
 	for _, header := range []string{"Bearer nope", "Basic " + testToken, testToken} {
-		requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", header), 401, codeUnauthorized)
+		requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", header), 401, openapi.CodeUnauthorized)
 	}
-	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer stv_wizard"), 403, codeForbidden)
-	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer "+servicedouble.Unreachable), 503, codeUnavailable)
+	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer stv_wizard"), 403, openapi.CodeForbidden)
+	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer "+servicedouble.Unreachable), 503, openapi.CodeUnavailable)
 	require.NotContains(t, b.log.String(), testToken)
 }
 
@@ -52,8 +53,8 @@ func TestFault66_EncodedSlashesAreRefused(t *testing.T) {
 	for _, path := range []string{
 		"/api/v1/servers/a%2Fb", "/api/v1/servers/a%2fb", "/livez%2F..%2Fapi%2Fv1%2Fservers", "/api/v1/servers/..%5c..%5cx", "/api/v1/servers/acme%00",
 	} {
-		requireProblem(t, b.call("GET", path, ""), 400, codeInvalid)
-		requireProblem(t, b.call("GET", path, "", "Authorization", ""), 400, codeInvalid)
+		requireProblem(t, b.call("GET", path, ""), 400, openapi.CodeInvalid)
+		requireProblem(t, b.call("GET", path, "", "Authorization", ""), 400, openapi.CodeInvalid)
 	}
 	for _, path := range []string{"/livez/../api/v1/servers", "/livez/..", "/./api/v1/servers", "/api/v1/servers/acme:pause%20"} {
 		require.Contains(t, []int{401, 404, http.StatusTemporaryRedirect}, b.call("GET", path, "", "Authorization", "").Code, path)
@@ -71,15 +72,15 @@ func TestFault66_ForwardedForIsIgnored(t *testing.T) {
 	require.NotContains(t, b.log.String(), "forged")
 	for i := range wrongTokens {
 		answer := b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer nope", "X-Forwarded-For", "10.0.0."+string(rune('0'+i%10)))
-		requireProblem(t, answer, 401, codeUnauthorized)
+		requireProblem(t, answer, 401, openapi.CodeUnauthorized)
 	}
 	answer := b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer nope", "X-Forwarded-For", "10.9.9.9")
-	requireProblem(t, answer, 429, codeRateLimited)
+	requireProblem(t, answer, 429, openapi.CodeRateLimited)
 	require.Equal(t, "1", answer.Header().Get("Retry-After"))
 	require.Equal(t, 200, b.call("GET", "/api/v1/servers", "").Code, "the right token still works from there")
 	require.Equal(t, 200, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer stv_viewer").Code, "everybody's")
 	stopped = stopped.Add(time.Second)
-	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer nope"), 401, codeUnauthorized)
+	requireProblem(t, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer nope"), 401, openapi.CodeUnauthorized)
 }
 
 // TestForwardedForOfTrustedProxiesIsUsed: clients behind a proxy have separate limits of
@@ -110,7 +111,7 @@ func TestRequestsAreLimitedByPrincipal(t *testing.T) {
 	b := setup(&servicedouble.Service{}, func(d *Deps) { d.RequestsPerSecond = 0.01 })
 	require.Equal(t, 200, b.call("GET", "/api/v1/servers", "").Code)
 	answer := b.call("GET", "/api/v1/servers", "")
-	requireProblem(t, answer, 429, codeRateLimited)
+	requireProblem(t, answer, 429, openapi.CodeRateLimited)
 	require.Equal(t, "100", answer.Header().Get("Retry-After"))
 	require.Equal(t, 200, b.call("GET", "/api/v1/servers", "", "Authorization", "Bearer stv_viewer").Code, "others are not slowed down")
 	require.Equal(t, 200, b.call("GET", "/livez", "").Code)

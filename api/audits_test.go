@@ -14,7 +14,7 @@ func TestAuditsByREST(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
 	b.server(t, "acme")
-	requireProblem(t, b.call("POST", "/api/v1/audits", `{"servers":["unknown"]}`), 404, codeNotFound)
+	requireProblem(t, b.call("POST", "/api/v1/audits", `{"servers":["unknown"]}`), 404, openapi.CodeNotFound)
 	started := b.call("POST", "/api/v1/audits", `{"servers":["acme"],"deep":true}`)
 	require.Equal(t, 202, started.Code, started.Body)
 	where := started.Header().Get("Location")
@@ -36,10 +36,10 @@ func TestAuditsByREST(t *testing.T) {
 	require.Equal(t, "acme:/a", page.Differences[0].What)
 	page = decode[openapi.AuditDifferencePage](t, b.call("GET", where+"/differences?limit=1&cursor="+*page.NextCursor, ""))
 	require.Equal(t, "/b", *page.Differences[0].Path)
-	requireProblem(t, b.call("GET", strings.Replace(where, run.AuditUUID, scanUUID, 1)+"/differences", ""), 404, codeNotFound)
+	requireProblem(t, b.call("GET", strings.Replace(where, run.AuditUUID, scanUUID, 1)+"/differences", ""), 404, openapi.CodeNotFound)
 
 	b.engine.err = ingest.Errorf(ingest.KindTransient, "Temporal is down")
-	requireProblem(t, b.call("POST", "/api/v1/audits", ""), 503, codeUnavailable)
+	requireProblem(t, b.call("POST", "/api/v1/audits", ""), 503, openapi.CodeUnavailable)
 	b.engine.err = nil
 	all := decode[openapi.AuditRunPage](t, b.call("GET", "/api/v1/audits", ""))
 	require.Len(t, all.Audits, 2)

@@ -122,16 +122,16 @@ func TestErrorsBecomeProblems(t *testing.T) {
 		code   string
 		detail string
 	}{
-		"Temporal is down": {ingest.Errorf(ingest.KindTransient, "cannot reach Temporal: check TEMPORAL_ADDRESS"), 503, codeUnavailable, "TEMPORAL_ADDRESS"},
-		"too slow":         {context.DeadlineExceeded, 503, codeUnavailable, "/readyz"},
-		"unknown server":   {ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called x"), 404, codeNotFound, "no server is called x"},
-		"old schema":       {ingest.Wrap(ingest.KindMissing, errors.New("canary"), "run `stevedore migrate`"), 503, codeUnavailable, "migrate"},
-		"paused server":    {ingest.Errorf(ingest.KindInvalid, "server x is paused"), 400, codeInvalid, "paused"},
-		"conflict":         {ingest.Errorf(ingest.KindConflict, "taken"), 409, codeConflict, "taken"},
-		"source gone":      {ingest.Errorf(ingest.KindSourceGone, "a.csv is gone"), 409, codeConflict, "a.csv is gone"},
-		"suspended":        {ingest.Errorf(ingest.KindSuspended, "acme is suspended"), 409, codeConflict, "suspended"},
-		"no staging":       {ingest.Errorf(ingest.KindStagingUnavailable, "mount it"), 503, codeUnavailable, "mount it"},
-		"unclassified":     {errors.New("canary: dial 10.0.0.7"), 500, codeInternal, "request id"},
+		"Temporal is down": {ingest.Errorf(ingest.KindTransient, "cannot reach Temporal: check TEMPORAL_ADDRESS"), 503, openapi.CodeUnavailable, "TEMPORAL_ADDRESS"},
+		"too slow":         {context.DeadlineExceeded, 503, openapi.CodeUnavailable, "/readyz"},
+		"unknown server":   {ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called x"), 404, openapi.CodeNotFound, "no server is called x"},
+		"old schema":       {ingest.Wrap(ingest.KindMissing, errors.New("canary"), "run `stevedore migrate`"), 503, openapi.CodeUnavailable, "migrate"},
+		"paused server":    {ingest.Errorf(ingest.KindInvalid, "server x is paused"), 400, openapi.CodeInvalid, "paused"},
+		"conflict":         {ingest.Errorf(ingest.KindConflict, "taken"), 409, openapi.CodeConflict, "taken"},
+		"source gone":      {ingest.Errorf(ingest.KindSourceGone, "a.csv is gone"), 409, openapi.CodeConflict, "a.csv is gone"},
+		"suspended":        {ingest.Errorf(ingest.KindSuspended, "acme is suspended"), 409, openapi.CodeConflict, "suspended"},
+		"no staging":       {ingest.Errorf(ingest.KindStagingUnavailable, "mount it"), 503, openapi.CodeUnavailable, "mount it"},
+		"unclassified":     {errors.New("canary: dial 10.0.0.7"), 500, openapi.CodeInternal, "request id"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -147,7 +147,7 @@ func TestPanicIsAProblem(t *testing.T) {
 	t.Parallel()
 	b := setup(&servicedouble.Service{}, func(d *Deps) { d.Operations = struct{ operations.Operations }{} })
 	answer := b.call("GET", "/api/v1/servers", "")
-	requireProblem(t, answer, 500, codeInternal)
+	requireProblem(t, answer, 500, openapi.CodeInternal)
 	require.NotContains(t, answer.Body.String(), "nil pointer")
 	require.Contains(t, b.log.String(), "nil pointer")
 }
@@ -164,7 +164,7 @@ func TestReadinessNamesThePartThatIsDown(t *testing.T) {
 		require.Equal(t, "application/problem+json", answer.Header().Get("Content-Type"))
 		require.Empty(t, answer.Header().Get("WWW-Authenticate"))
 		problem := decode[openapi.ReadinessProblem](t, answer)
-		require.Equal(t, codeNotReady, problem.Code)
+		require.Equal(t, openapi.CodeNotReady, problem.Code)
 		require.Equal(t, "postgres is down", problem.Detail)
 		require.Equal(t, []openapi.Part{{Name: "broker", Ready: true}, {Name: "postgres"}}, problem.Parts)
 	}
@@ -213,13 +213,13 @@ func TestFilesCursorIsGoodForItsOrder(t *testing.T) {
 		require.Equal(t, 200, b.call("GET", "/api/v1/files?order="+order+"&cursor="+cursors[order], "").Code)
 		require.EqualValues(t, 10, b.ops.Filter.AfterID)
 	}
-	refused := requireProblem(t, b.call("GET", "/api/v1/files?order=newest&cursor="+cursors["oldest"], ""), 400, codeInvalid)
+	refused := requireProblem(t, b.call("GET", "/api/v1/files?order=newest&cursor="+cursors["oldest"], ""), 400, openapi.CodeInvalid)
 	require.Contains(t, refused.Detail, "order=oldest")
 	for _, query := range []string{"", "order=oldest&"} {
-		refused = requireProblem(t, b.call("GET", "/api/v1/files?"+query+"cursor="+cursors["newest"], ""), 400, codeInvalid)
+		refused = requireProblem(t, b.call("GET", "/api/v1/files?"+query+"cursor="+cursors["newest"], ""), 400, openapi.CodeInvalid)
 		require.Contains(t, refused.Detail, "order=newest")
 	}
-	requireProblem(t, b.call("GET", "/api/v1/files?order=size", ""), 400, codeInvalid)
+	requireProblem(t, b.call("GET", "/api/v1/files?order=size", ""), 400, openapi.CodeInvalid)
 }
 
 func TestEventsPageByOpaqueCursor(t *testing.T) {
@@ -232,5 +232,5 @@ func TestEventsPageByOpaqueCursor(t *testing.T) {
 	last := decode[openapi.EventList](t, b.call("GET", path+"&cursor="+cursor, ""))
 	require.EqualValues(t, 5, last.Events[0].ID)
 	require.Nil(t, last.NextCursor)
-	requireProblem(t, b.call("GET", path+"&cursor="+*cursorFiles.write(3), ""), 400, codeInvalid)
+	requireProblem(t, b.call("GET", path+"&cursor="+*cursorFiles.write(3), ""), 400, openapi.CodeInvalid)
 }

@@ -69,7 +69,7 @@ func TestFault65_MetricsNeedAToken(t *testing.T) {
 	require.Equal(t, 200, b.call("GET", "/metrics", "", "Authorization", "Bearer "+token).Code)
 	for _, header := range []string{"", "Bearer nope", "Basic " + token} {
 		answer := b.call("GET", "/metrics", "", "Authorization", header)
-		requireProblem(t, answer, 401, codeUnauthorized)
+		requireProblem(t, answer, 401, openapi.CodeUnauthorized)
 		require.NotContains(t, answer.Body.String(), "stevedore_")
 	}
 }

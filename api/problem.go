@@ -16,33 +16,14 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// The codes of problems. Programs compare them: they are never renamed.
-const (
-	codeInvalid      = "invalid_request"
-	codeUnauthorized = "unauthorized"
-	codeForbidden    = "forbidden"
-	codeNotFound     = "not_found"
-	codeMethod       = "method_not_allowed"
-	codeConflict     = "conflict"
-	codeTooLarge     = "too_large"
-	codeMediaType    = "unsupported_media_type"
-	codeRateLimited  = "rate_limited"
-	codePrecondition = "precondition_failed"
-	codeNoIfMatch    = "precondition_required"
-	codeKeyReused    = "idempotency_key_reused"
-	codeUnavailable  = "unavailable"
-	codeNotReady     = web.CodeNotReady
-	codeInternal     = "internal"
-)
-
 // statusCodes are the codes of problems by their status.
 var statusCodes = map[int]string{
-	http.StatusBadRequest: codeInvalid, http.StatusUnauthorized: codeUnauthorized, http.StatusForbidden: codeForbidden,
-	http.StatusNotFound: codeNotFound, http.StatusMethodNotAllowed: codeMethod, http.StatusConflict: codeConflict,
-	http.StatusPreconditionFailed: codePrecondition, http.StatusRequestEntityTooLarge: codeTooLarge,
-	http.StatusUnsupportedMediaType: codeMediaType, http.StatusUnprocessableEntity: codeKeyReused,
-	http.StatusPreconditionRequired: codeNoIfMatch, http.StatusTooManyRequests: codeRateLimited,
-	http.StatusServiceUnavailable: codeUnavailable,
+	http.StatusBadRequest: openapi.CodeInvalid, http.StatusUnauthorized: openapi.CodeUnauthorized, http.StatusForbidden: openapi.CodeForbidden,
+	http.StatusNotFound: openapi.CodeNotFound, http.StatusMethodNotAllowed: openapi.CodeMethod, http.StatusConflict: openapi.CodeConflict,
+	http.StatusPreconditionFailed: openapi.CodePrecondition, http.StatusRequestEntityTooLarge: openapi.CodeTooLarge,
+	http.StatusUnsupportedMediaType: openapi.CodeMediaType, http.StatusUnprocessableEntity: openapi.CodeKeyReused,
+	http.StatusPreconditionRequired: openapi.CodeNoIfMatch, http.StatusTooManyRequests: openapi.CodeRateLimited,
+	http.StatusServiceUnavailable: openapi.CodeUnavailable,
 }
 
 // problemFor returns the RFC 9457 problem for an error, with the problems of each field. The text of unclassified errors is not in
@@ -70,9 +51,9 @@ func problemFor(err error) openapi.Problem {
 	default:
 		detail = "internal error: search the log of stevedore for the request id"
 	}
-	code := cmp.Or(statusCodes[status], codeInvalid)
+	code := cmp.Or(statusCodes[status], openapi.CodeInvalid)
 	if status == http.StatusInternalServerError {
-		code = codeInternal
+		code = openapi.CodeInternal
 	}
 	problem := openapi.Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
 	if errors.As(err, &invalid) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"stevedore/api/openapi"
 	"strconv"
 	"strings"
 	"time"
@@ -143,9 +144,9 @@ func streamFaults(doc *openapi3.T, body []byte) (faults []string) {
 
 // codes are the codes of problem.go by status: programs compare them.
 var codes = map[int][]string{
-	400: {codeInvalid}, 401: {codeUnauthorized}, 403: {codeForbidden}, 404: {codeNotFound}, 405: {codeMethod}, 409: {codeConflict},
-	412: {codePrecondition}, 413: {codeTooLarge}, 415: {codeMediaType}, 422: {codeKeyReused}, 428: {codeNoIfMatch}, 429: {codeRateLimited},
-	503: {codeUnavailable, codeNotReady},
+	400: {openapi.CodeInvalid}, 401: {openapi.CodeUnauthorized}, 403: {openapi.CodeForbidden}, 404: {openapi.CodeNotFound}, 405: {openapi.CodeMethod}, 409: {openapi.CodeConflict},
+	412: {openapi.CodePrecondition}, 413: {openapi.CodeTooLarge}, 415: {openapi.CodeMediaType}, 422: {openapi.CodeKeyReused}, 428: {openapi.CodeNoIfMatch}, 429: {openapi.CodeRateLimited},
+	503: {openapi.CodeUnavailable, openapi.CodeNotReady},
 }
 
 // hidden are characters that change the display of the text around them.

@@ -21,7 +21,7 @@ func TestFailuresAndFiltersByError(t *testing.T) {
 	require.False(t, list.More)
 	require.Len(t, list.Groups, 1)
 	require.Equal(t, []any{"acme", "permission", int64(2), "denied"}, []any{list.Groups[0].Server, list.Groups[0].ErrorKind, list.Groups[0].Count, list.Groups[0].Message})
-	requireProblem(t, b.call("GET", "/api/v1/failures?server=none", ""), 404, codeNotFound)
+	requireProblem(t, b.call("GET", "/api/v1/failures?server=none", ""), 404, openapi.CodeNotFound)
 
 	for _, query := range []string{"search=invoice", "search=" + file.UUID[:8], "error_kind=permission&error_kind=missing&search=invoice"} {
 		page := decode[openapi.FilePage](t, b.call("GET", "/api/v1/files?"+query, ""))
@@ -29,7 +29,7 @@ func TestFailuresAndFiltersByError(t *testing.T) {
 		require.Equal(t, file.UUID, page.Files[0].FileUUID)
 	}
 	require.Empty(t, decode[openapi.FilePage](t, b.call("GET", "/api/v1/files?step=upload", "")).Files)
-	requireProblem(t, b.call("GET", "/api/v1/files?step=dance", ""), 400, codeInvalid)
+	requireProblem(t, b.call("GET", "/api/v1/files?step=dance", ""), 400, openapi.CodeInvalid)
 	counted := b.call("POST", "/api/v1/files:skip", `{"filter":{"search":"INVOICE","error_kind":["permission"]},"reason":"r","dry_run":true}`)
 	require.EqualValues(t, 1, decode[openapi.BulkResult](t, counted).Matched, counted.Body)
 	counted = b.call("POST", "/api/v1/files:skip", `{"filter":{"step":["upload"]},"reason":"r","dry_run":true}`)
@@ -53,7 +53,7 @@ func TestStatisticsOfPeriods(t *testing.T) {
 		require.Len(t, stats.Servers, 1)
 		require.Equal(t, []any{"acme", int64(1)}, []any{stats.Servers[0].Server, stats.Servers[0].Failed})
 	}
-	requireProblem(t, b.call("GET", "/api/v1/statistics?period=1y", ""), 400, codeInvalid)
+	requireProblem(t, b.call("GET", "/api/v1/statistics?period=1y", ""), 400, openapi.CodeInvalid)
 }
 
 func TestServerScanStatesOriginAndExclusions(t *testing.T) {
@@ -73,7 +73,7 @@ func TestServerScanStatesOriginAndExclusions(t *testing.T) {
 	require.Equal(t, list.Scans[0], scan)
 	require.Equal(t, []any{"manual", "alice", int64(7), "/in/x.bak", int64(60_000)},
 		[]any{*scan.Source, *scan.RequestedBy, scan.Excluded, *scan.ExcludedExample, *scan.DurationMs})
-	requireProblem(t, b.call("GET", "/api/v1/server-scans/99", ""), 404, codeNotFound)
+	requireProblem(t, b.call("GET", "/api/v1/server-scans/99", ""), 404, openapi.CodeNotFound)
 }
 
 func TestDraftsAreTestedAndNotStored(t *testing.T) {
@@ -88,9 +88,9 @@ func TestDraftsAreTestedAndNotStored(t *testing.T) {
 	answer := b.call("POST", "/api/v1/servers:test?sample=true", draft+`,"host_keys":["`+b.prober.presented.KeyLine+`"]}`)
 	require.Equal(t, 200, answer.Code, answer.Body)
 	require.True(t, decode[openapi.ServerTest](t, answer).Ok)
-	problem := requireProblem(t, b.call("POST", "/api/v1/servers:test", `{"name":"acme","host":"evil.example.com","username":"u"}`), 400, codeInvalid)
+	problem := requireProblem(t, b.call("POST", "/api/v1/servers:test", `{"name":"acme","host":"evil.example.com","username":"u"}`), 400, openapi.CodeInvalid)
 	require.Contains(t, problem.Detail, "password", "stored credentials are not used")
-	requireProblem(t, b.call("POST", "/api/v1/servers:test", `{"host":"`+strings.Repeat("a", 10)+`"}`), 400, codeInvalid)
+	requireProblem(t, b.call("POST", "/api/v1/servers:test", `{"host":"`+strings.Repeat("a", 10)+`"}`), 400, openapi.CodeInvalid)
 	require.Len(t, decode[openapi.ServerList](t, b.call("GET", "/api/v1/servers", "")).Servers, 1)
 }
 
@@ -100,13 +100,13 @@ func TestEditsAreTestedAndNotStored(t *testing.T) {
 	b.server(t, "acme")
 	const path = "/api/v1/servers/acme"
 	tag := b.call("GET", path, "").Header().Get("ETag")
-	requireProblem(t, b.call("POST", path+":test-edit", `{"root_path":"/new"}`), 428, codeNoIfMatch)
-	requireProblem(t, b.call("POST", path+":test-edit", `{"root_path":"/new"}`, "If-Match", `"other"`), 412, codePrecondition)
-	requireProblem(t, b.call("POST", path+":test-edit", `{"host":"evil.example.com"}`, "If-Match", tag), 400, codeInvalid)
+	requireProblem(t, b.call("POST", path+":test-edit", `{"root_path":"/new"}`), 428, openapi.CodeNoIfMatch)
+	requireProblem(t, b.call("POST", path+":test-edit", `{"root_path":"/new"}`, "If-Match", `"other"`), 412, openapi.CodePrecondition)
+	requireProblem(t, b.call("POST", path+":test-edit", `{"host":"evil.example.com"}`, "If-Match", tag), 400, openapi.CodeInvalid)
 	answer := b.call("POST", path+":test-edit?sample=true", `{"root_path":"/new","password":"p","host_keys":["`+b.prober.presented.KeyLine+`"]}`, "If-Match", tag)
 	require.Equal(t, 200, answer.Code, answer.Body)
 	require.True(t, decode[openapi.ServerTest](t, answer).Ok)
 	require.Equal(t, tag, b.call("GET", path, "").Header().Get("ETag"), "nothing is stored")
 	operator := decode[openapi.NewToken](t, b.call("POST", "/api/v1/tokens", `{"name":"op-edit","role":"operator"}`))
-	requireProblem(t, b.call("POST", path+":test-edit", `{"port":23}`, "If-Match", "*", "Authorization", "Bearer "+operator.Token), 403, codeForbidden)
+	requireProblem(t, b.call("POST", path+":test-edit", `{"port":23}`, "If-Match", "*", "Authorization", "Bearer "+operator.Token), 403, openapi.CodeForbidden)
 }

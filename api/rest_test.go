@@ -33,19 +33,19 @@ func TestServerLifeByREST(t *testing.T) {
 	require.Equal(t, "/api/v1/servers/"+server.ServerUUID, created.Header().Get("Location"))
 	require.Equal(t, "10s", server.Settle, "from the configuration")
 	require.True(t, server.HasPassword)
-	requireProblem(t, b.call("POST", "/api/v1/servers", acme), 409, codeConflict)
+	requireProblem(t, b.call("POST", "/api/v1/servers", acme), 409, openapi.CodeConflict)
 
 	const path = "/api/v1/servers/acme"
 	tag := b.call("GET", path, "").Header().Get("ETag")
 	require.Equal(t, created.Header().Get("ETag"), tag)
-	requireProblem(t, b.call("PATCH", path, `{"port":23}`), 428, codeNoIfMatch)
-	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", `"other"`), 412, codePrecondition)
-	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", `"other", W/"another"`), 412, codePrecondition)
-	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", ` , "" `), 428, codeNoIfMatch)
+	requireProblem(t, b.call("PATCH", path, `{"port":23}`), 428, openapi.CodeNoIfMatch)
+	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", `"other"`), 412, openapi.CodePrecondition)
+	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", `"other", W/"another"`), 412, openapi.CodePrecondition)
+	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", ` , "" `), 428, openapi.CodeNoIfMatch)
 	for _, same := range []string{"W/" + tag, `"other", ` + tag, `"other",*`} {
 		require.Equal(t, 200, b.call("PATCH", path, `{}`, "If-Match", same).Code, same)
 	}
-	asks := requireProblem(t, b.call("PATCH", path, `{"host":"evil.example.com","port":2222,"username":"x"}`, "If-Match", tag), 400, codeInvalid)
+	asks := requireProblem(t, b.call("PATCH", path, `{"host":"evil.example.com","port":2222,"username":"x"}`, "If-Match", tag), 400, openapi.CodeInvalid)
 	require.Equal(t, "password", (*asks.Errors)[0].Field, "the stored password is sent nowhere else")
 	require.Contains(t, (*asks.Errors)[0].Message, "host, port, username of the server changed")
 	require.Contains(t, (*asks.Errors)[0].Message, "--password-file")
@@ -53,21 +53,21 @@ func TestServerLifeByREST(t *testing.T) {
 	require.Equal(t, 200, edited.Code, edited.Body)
 	require.Equal(t, "auto", server.Transfer)
 	require.Equal(t, "direct", decode[openapi.Server](t, edited).Transfer)
-	wrong := requireProblem(t, b.call("PATCH", path, `{"transfer":"teleport"}`, "If-Match", "*"), 400, codeInvalid)
+	wrong := requireProblem(t, b.call("PATCH", path, `{"transfer":"teleport"}`, "If-Match", "*"), 400, openapi.CodeInvalid)
 	require.Equal(t, "transfer", (*wrong.Errors)[0].Field)
 	require.Equal(t, 2222, decode[openapi.Server](t, edited).Port)
 	require.Equal(t, "5s", decode[openapi.Server](t, edited).Settle)
-	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", tag), 412, codePrecondition)
-	problem := requireProblem(t, b.call("PATCH", path, `{"password":"","after_ingest":"move:/a/../b","include":["["]}`, "If-Match", "*"), 400, codeInvalid)
+	requireProblem(t, b.call("PATCH", path, `{"port":23}`, "If-Match", tag), 412, openapi.CodePrecondition)
+	problem := requireProblem(t, b.call("PATCH", path, `{"password":"","after_ingest":"move:/a/../b","include":["["]}`, "If-Match", "*"), 400, openapi.CodeInvalid)
 	var fields []string
 	for _, field := range *problem.Errors {
 		fields = append(fields, field.Field)
 	}
 	require.ElementsMatch(t, []string{"after_ingest", "include", "credentials"}, fields)
 
-	requireProblem(t, b.call("DELETE", path, ""), 428, codeNoIfMatch)
+	requireProblem(t, b.call("DELETE", path, ""), 428, openapi.CodeNoIfMatch)
 	require.Equal(t, 204, b.call("DELETE", path, "", "If-Match", edited.Header().Get("ETag")).Code)
-	requireProblem(t, b.call("GET", path, ""), 404, codeNotFound)
+	requireProblem(t, b.call("GET", path, ""), 404, openapi.CodeNotFound)
 
 	log := decode[openapi.AuditPage](t, b.call("GET", "/api/v1/audit-log", ""))
 	var actions []string
@@ -96,12 +96,12 @@ func TestHostKeyIsApprovedByFingerprint(t *testing.T) {
 	require.Equal(t, b.prober.presented.Fingerprint, *tested.Fingerprint)
 	require.Equal(t, "host_key", *tested.ErrorKind)
 	other := `{"fingerprint":"SHA256:` + strings.Repeat("A", 43) + `"}`
-	requireProblem(t, b.call("POST", "/api/v1/servers/acme:approve-host-key", other), 409, codeConflict)
+	requireProblem(t, b.call("POST", "/api/v1/servers/acme:approve-host-key", other), 409, openapi.CodeConflict)
 	approved := decode[openapi.ServerTest](t, b.call("POST", "/api/v1/servers/acme:approve-host-key", `{"fingerprint":"`+b.prober.presented.Fingerprint+`"}`))
 	require.True(t, approved.Ok && approved.Pinned)
 	require.True(t, decode[openapi.ServerTest](t, b.call("POST", "/api/v1/servers/acme:test", "")).Ok)
 	require.False(t, decode[openapi.Server](t, b.call("POST", "/api/v1/servers/acme:pause", "")).IsActive)
-	requireProblem(t, b.call("POST", "/api/v1/servers/acme:scan", ""), 400, codeInvalid)
+	requireProblem(t, b.call("POST", "/api/v1/servers/acme:scan", ""), 400, openapi.CodeInvalid)
 	require.True(t, decode[openapi.Server](t, b.call("POST", "/api/v1/servers/acme:resume", "")).IsActive)
 	scan := b.call("POST", "/api/v1/servers/acme:scan", "")
 	require.Equal(t, 202, scan.Code)
@@ -116,7 +116,7 @@ func TestFault70_ServerEditedOrDeletedMidTransfer(t *testing.T) {
 	server := b.server(t, "acme")
 	file := b.failed(t, server, "/in/a.csv")
 	require.Equal(t, 200, b.call("PATCH", "/api/v1/servers/acme", `{"host":"other.example.com","password":"p"}`, "If-Match", "*").Code)
-	problem := requireProblem(t, b.call("DELETE", "/api/v1/servers/acme", "", "If-Match", "*"), 409, codeConflict)
+	problem := requireProblem(t, b.call("DELETE", "/api/v1/servers/acme", "", "If-Match", "*"), 409, openapi.CodeConflict)
 	require.Contains(t, problem.Detail, "1 file(s)")
 	require.NoError(t, b.store.Apply(t.Context(), ingest.Change{FileUUID: file.UUID, To: ingest.StatusSkipped}))
 	require.Equal(t, 204, b.call("DELETE", "/api/v1/servers/acme", "", "If-Match", "*").Code)
@@ -154,9 +154,9 @@ func TestFilesAreFilteredAndPaged(t *testing.T) {
 	} {
 		require.Equal(t, want, count(query), query)
 	}
-	requireProblem(t, b.call("GET", "/api/v1/files?hash=xyz", ""), 400, codeInvalid)
-	requireProblem(t, b.call("GET", "/api/v1/files?path="+url.QueryEscape("["), ""), 400, codeInvalid)
-	requireProblem(t, b.call("GET", "/api/v1/files?from=yesterday", ""), 400, codeInvalid)
+	requireProblem(t, b.call("GET", "/api/v1/files?hash=xyz", ""), 400, openapi.CodeInvalid)
+	requireProblem(t, b.call("GET", "/api/v1/files?path="+url.QueryEscape("["), ""), 400, openapi.CodeInvalid)
+	requireProblem(t, b.call("GET", "/api/v1/files?from=yesterday", ""), 400, openapi.CodeInvalid)
 
 	var seen []string
 	cursor := ""
@@ -187,21 +187,21 @@ func TestDecisionsByREST(t *testing.T) {
 	one := "/api/v1/files/" + files[0].UUID
 	require.Equal(t, 200, b.call("POST", one+":retry", `{"reason":"repaired","from":"download"}`, "Authorization", "Bearer "+testToken).Code)
 	require.Equal(t, []string{"retry " + files[0].UUID + " by bootstrap"}, b.engine.decided)
-	requireProblem(t, b.call("POST", one+":retry", `{"reason":" "}`), 400, codeInvalid)
-	requireProblem(t, b.call("POST", one+":retry", `{"reason":"x","from":"after_ingest"}`), 400, codeInvalid)
-	requireProblem(t, b.call("POST", "/api/v1/files/"+scanUUID+":skip", `{"reason":"x"}`), 404, codeNotFound)
+	requireProblem(t, b.call("POST", one+":retry", `{"reason":" "}`), 400, openapi.CodeInvalid)
+	requireProblem(t, b.call("POST", one+":retry", `{"reason":"x","from":"after_ingest"}`), 400, openapi.CodeInvalid)
+	requireProblem(t, b.call("POST", "/api/v1/files/"+scanUUID+":skip", `{"reason":"x"}`), 404, openapi.CodeNotFound)
 
 	dry := decode[openapi.BulkResult](t, b.call("POST", "/api/v1/files:skip", `{"filter":{"path":"*.csv"},"reason":"old","dry_run":true}`))
 	require.EqualValues(t, 2, dry.Matched)
 	require.Len(t, b.engine.decided, 1)
-	requireProblem(t, b.call("POST", "/api/v1/files:skip", `{"filter":{},"reason":"old","expected_count":2}`), 409, codeConflict)
+	requireProblem(t, b.call("POST", "/api/v1/files:skip", `{"filter":{},"reason":"old","expected_count":2}`), 409, openapi.CodeConflict)
 	done := decode[openapi.BulkResult](t, b.call("POST", "/api/v1/files:skip", `{"filter":{"path":"*.csv"},"reason":"old","expected_count":2}`))
 	require.Equal(t, openapi.BulkResult{Matched: 2, Done: 2, Failures: []openapi.BulkFailure{}}, done)
 	b.engine.err = ingest.Errorf(ingest.KindConflict, "not now")
 	refused := decode[openapi.BulkResult](t, b.call("POST", "/api/v1/files:retry", `{"filter":{"server":"acme"},"reason":"again"}`))
 	require.EqualValues(t, 3, refused.Failed)
 	require.Contains(t, refused.Failures[0].Message, "not now")
-	requireProblem(t, b.call("POST", "/api/v1/files:retry", `{"filter":{},"reason":"again"}`, "Authorization", "Bearer unknown"), 401, codeUnauthorized)
+	requireProblem(t, b.call("POST", "/api/v1/files:retry", `{"filter":{},"reason":"again"}`, "Authorization", "Bearer unknown"), 401, openapi.CodeUnauthorized)
 }
 
 // TestRequestsThatFailedMayBeSentAgain under the same key, unless another request has it.
@@ -210,7 +210,7 @@ func TestRequestsThatFailedMayBeSentAgain(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
 	b.engine.err = ingest.Errorf(ingest.KindTransient, "Temporal is down")
-	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k2"), 503, codeUnavailable)
+	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k2"), 503, openapi.CodeUnavailable)
 	b.engine.err = nil
 	require.Equal(t, 202, b.call("POST", "/files/scan", "", "Idempotency-Key", "k2").Code, "what failed on our side may be tried again")
 
@@ -218,7 +218,7 @@ func TestRequestsThatFailedMayBeSentAgain(t *testing.T) {
 	_, begun, err := b.store.BeginRequest(t.Context(), key, []byte("other"))
 	require.NoError(t, err)
 	require.True(t, begun)
-	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k3"), 422, codeKeyReused)
+	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k3"), 422, openapi.CodeKeyReused)
 }
 
 // TestARepeatedNameRepeatsNoAnswer: a token with the name of a revoked token gets
@@ -239,7 +239,7 @@ func TestARepeatedNameRepeatsNoAnswer(t *testing.T) {
 	require.Equal(t, 201, ask(first).Code)
 	require.Equal(t, 200, b.call("DELETE", "/api/v1/tokens/ci", "").Code)
 	answer := ask(token())
-	requireProblem(t, answer, 409, codeConflict)
+	requireProblem(t, answer, 409, openapi.CodeConflict)
 	require.Empty(t, answer.Header().Get("Idempotency-Replayed"))
 }
 
@@ -267,7 +267,7 @@ func TestEqualConcurrentRequests(t *testing.T) {
 			close(b.engine.blocked)
 			t.Fatal("more than one request acts")
 		}
-		requireProblem(t, answer, 409, codeConflict)
+		requireProblem(t, answer, 409, openapi.CodeConflict)
 		require.Equal(t, "1", answer.Header().Get("Retry-After"))
 	}
 	close(b.engine.blocked)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"stevedore/api/openapi"
 	"stevedore/internal/test/servicedouble"
 
 	"github.com/stretchr/testify/require"
@@ -29,7 +30,7 @@ func TestRefusalsStateAcceptedValues(t *testing.T) {
 	} {
 		method, rest, _ := strings.Cut(call, " ")
 		path, body, _ := strings.Cut(rest, " ")
-		problem := requireProblem(t, b.call(method, path, body), 400, codeInvalid)
+		problem := requireProblem(t, b.call(method, path, body), 400, openapi.CodeInvalid)
 		var messages string
 		for _, field := range *problem.Errors {
 			messages += field.Message + "\n"

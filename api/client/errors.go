@@ -95,7 +95,7 @@ func (c caller) noWorker(ctx context.Context) string {
 func (c caller) problem(p openapi.Problem) error {
 	detail := ingest.DisplayPath(p.Detail)
 	switch p.Code {
-	case "invalid_request":
+	case openapi.CodeInvalid:
 		if p.Errors == nil || len(*p.Errors) == 0 {
 			return ingest.Errorf(ingest.KindInvalid, "%s", detail)
 		}
@@ -104,19 +104,19 @@ func (c caller) problem(p openapi.Problem) error {
 			invalid.Fields = append(invalid.Fields, ingest.FieldError{Field: field.Field, Message: ingest.DisplayPath(field.Message)})
 		}
 		return ingest.Wrap(ingest.KindInvalid, invalid, "the API refused the request")
-	case "not_found":
+	case openapi.CodeNotFound:
 		return ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "%s", detail)
-	case "unauthorized":
+	case openapi.CodeUnauthorized:
 		return ingest.Errorf(ingest.KindAuth, "%s does not accept the token in STEVEDORE_TOKEN: it is unknown, expired or revoked; %s", c.url, howToToken)
-	case "forbidden":
+	case openapi.CodeForbidden:
 		return ingest.Errorf(ingest.KindAuth, "%s; %s", detail, howToToken)
-	case "conflict", "idempotency_key_reused":
+	case openapi.CodeConflict, openapi.CodeKeyReused:
 		return ingest.Errorf(ingest.KindConflict, "%s", detail)
-	case "precondition_failed":
+	case openapi.CodePrecondition:
 		return ingest.Wrap(ingest.KindConflict, ingest.ErrStale, "%s", detail)
-	case "unavailable", "not_ready", "rate_limited":
+	case openapi.CodeUnavailable, openapi.CodeNotReady, openapi.CodeRateLimited:
 		return ingest.Errorf(ingest.KindTransient, "%s", detail)
-	case "internal":
+	case openapi.CodeInternal:
 		return errors.New(detail + requestID(p))
 	}
 	if p.Status >= 500 {
