@@ -1244,7 +1244,7 @@ type Overview struct {
 	// OldestInError The oldest file that needs attention.
 	OldestInError *File `json:"oldest_in_error"`
 
-	// OldestInFlight The oldest file in flight.
+	// OldestInFlight The oldest file in flight that does not wait for a slot.
 	OldestInFlight *File `json:"oldest_in_flight"`
 
 	// Servers The servers, sorted by name.

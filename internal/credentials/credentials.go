@@ -215,7 +215,7 @@ func (v *Sealer) Open(field string, server ingest.Server, sealed []byte) ([]byte
 	}
 	if ok && !keys.keys[id] {
 		return nil, ingest.Errorf(ingest.KindMissing,
-			"%s of server %s is encrypted with key %d, which keyset file %s does not contain: restore the keyset file with that key",
+			"%s of server %s is encrypted with key %d, which keyset file %s does not contain: restore the keyset file with that key, or enter the credentials again with `stevedore server edit`",
 			field, server.UUID, id, v.path)
 	}
 	if _, err := keys.aead.Decrypt(sealed, unboundPlace(field, server)); err == nil {

@@ -66,17 +66,17 @@ func (s *Service) EditServer(ctx context.Context, nameOrUUID, version string, ed
 		changed["private_key"] = ingest.FieldChanged
 	}
 	details := map[string]any{"server_uuid": server.UUID, "changes": changed}
-	err = s.trail.Do(ctx, "server.edit", server.Name, details, func(string) error {
+	err = s.trail.Do(ctx, "server.edit", server.Name, details, func(string) (err error) {
 		if edit.Password == nil && edit.PrivateKey == nil { // a removed pin reseals them
 			ctx = ingest.WithResealing(ctx)
 		}
-		_, err := s.storeEdit(ctx, seen, edited)
+		edited, err = s.storeEdit(ctx, seen, edited)
 		return err
 	})
 	if err != nil {
 		return server, err
 	}
-	return s.GetServer(ctx, server.UUID)
+	return s.readAgain(ctx, edited), nil
 }
 
 // storeEdit stores the edited server if its version is still the seen one.

@@ -37,14 +37,26 @@ func (s *Service) AddServer(ctx context.Context, in NewServer) (ingest.Server, e
 		return ingest.Server{}, err
 	}
 	details := map[string]any{"server_uuid": server.UUID, "changes": changes(ingest.Server{Settle: -1}.WithDefaults(s.d.Defaults), server)}
-	err = s.trail.Do(ctx, "server.create", server.Name, details, func(string) error {
-		_, err := s.d.Ledger.AddServer(ctx, server)
+	var added ingest.Server
+	err = s.trail.Do(ctx, "server.create", server.Name, details, func(string) (err error) {
+		added, err = s.d.Ledger.AddServer(ctx, server)
 		return err
 	})
 	if err != nil {
 		return ingest.Server{}, fmt.Errorf("add server %q: %w", server.Name, err)
 	}
-	return s.GetServer(ctx, server.UUID)
+	return s.readAgain(ctx, added), nil
+}
+
+// readAgain returns a changed server with the fields that are only set for display. The change
+// is committed, so it succeeds even if they cannot be read.
+func (s *Service) readAgain(ctx context.Context, changed ingest.Server) ingest.Server {
+	server, err := s.GetServer(ctx, changed.UUID)
+	if err != nil {
+		s.d.Log.WarnContext(ctx, "cannot read a changed server again", "server", changed.Name, "error", err)
+		return changed
+	}
+	return server
 }
 
 // newServer completes and checks the settings and reads the credentials.

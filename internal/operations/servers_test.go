@@ -172,3 +172,34 @@ func TestTestServerDoesNotSwitchOnAPausedServer(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, b.ledger.servers[0].Active)
 }
+
+// readsFailAfterChange is a ledger that cannot be read after a server was changed.
+type readsFailAfterChange struct{ *fakeLedger }
+
+func (l readsFailAfterChange) AddServer(ctx context.Context, server ingest.Server) (ingest.Server, error) {
+	added, err := l.fakeLedger.AddServer(ctx, server)
+	l.err = errors.New("the connection is lost")
+	return added, err
+}
+
+func (l readsFailAfterChange) EditServer(ctx context.Context, uuid string, edit func(ingest.Server) (ingest.Server, error)) (ingest.Server, error) {
+	edited, err := l.fakeLedger.EditServer(ctx, uuid, edit)
+	l.err = errors.New("the connection is lost")
+	return edited, err
+}
+
+// A client that is told of a failure repeats the change, which then conflicts with itself.
+func TestCommittedChangesOfServersSucceed(t *testing.T) {
+	t.Parallel()
+	b := setup()
+	b.d.Ledger = readsFailAfterChange{b.ledger}
+	added, err := b.AddServer(t.Context(), NewServer{
+		Server: ingest.Server{Name: "acme", Host: "sftp.example", Username: "u"}, Credentials: ingest.Credentials{Password: []byte("hunter2")},
+	})
+	require.NoError(t, err)
+	require.Equal(t, "acme", added.Name)
+	b.ledger.err = nil
+	edited, err := b.EditServer(t.Context(), "acme", ServerVersion(added), ServerEdit{Settings: func(s *ingest.Server) { s.MaxParallel = 7 }})
+	require.NoError(t, err)
+	require.Equal(t, 7, edited.MaxParallel)
+}

@@ -12,11 +12,12 @@ import (
 const (
 	expireRequests = `DELETE FROM api_requests WHERE begun_at < now() - interval '24 hours'`
 
-	// An unfinished request belongs to a process that died, so it starts again.
+	// A request that is unfinished for longer than the longest one runs belongs to a process that
+	// died, so it starts again.
 	beginRequest = `
 INSERT INTO api_requests AS a (principal, idempotency_key, request_digest) VALUES ($1, $2, $3)
 ON CONFLICT (principal, idempotency_key) DO UPDATE SET begun_at = now(), request_digest = excluded.request_digest
-WHERE a.response IS NULL AND a.begun_at < now() - interval '2 minutes'
+WHERE a.response IS NULL AND a.begun_at < now() - interval '6 minutes'
 RETURNING true`
 
 	readRequest = `

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -40,7 +41,7 @@ func (s *Store) Stats(ctx context.Context) (stats ingest.Stats, err error) {
 	if stats.OldestInError, err = s.oldest(ctx, ingest.StatusError); err != nil {
 		return stats, err
 	}
-	if stats.OldestInFlight, err = s.oldest(ctx, ingest.InFlight...); err != nil {
+	if stats.OldestInFlight, err = s.oldest(ctx, begun...); err != nil {
 		return stats, err
 	}
 	if unfolded >= foldEvery { // the process that appended them may have ended
@@ -48,6 +49,10 @@ func (s *Store) Stats(ctx context.Context) (stats ingest.Stats, err error) {
 	}
 	return stats, nil
 }
+
+// begun lists the statuses of files in flight that do not wait for a slot: a long queue is not
+// stuck.
+var begun = slices.DeleteFunc(slices.Clone(ingest.InFlight), func(s ingest.Status) bool { return s == ingest.StatusReady })
 
 func (s *Store) oldest(ctx context.Context, statuses ...ingest.Status) (*ingest.File, error) {
 	page, err := s.FilesPage(ctx, ingest.FileFilter{Statuses: statuses, Limit: 1})

@@ -38,7 +38,7 @@ func TestStats(t *testing.T) {
 		ingest.StatusReady: 1, ingest.StatusError: 2, ingest.StatusCompleted: 1, ingest.StatusDownloaded: 1, ingest.StatusDownloading: 1,
 	}}, stats.Files)
 	require.Equal(t, all[1], stats.OldestInError.UUID)
-	require.Equal(t, all[0], stats.OldestInFlight.UUID, "it waits for a slot")
+	require.Equal(t, all[4], stats.OldestInFlight.UUID, "the first file waits for a slot")
 	hours := stats.Hours[b.server.UUID]
 	require.Len(t, hours, ingest.StatsHours)
 	var total ingest.HourStats
