@@ -138,7 +138,7 @@ func TestUpRepairDown(t *testing.T) {
 // TestSearchAttributesAreThoseOfSetup: otherwise setup would add them late.
 func TestSearchAttributesAreThoseOfSetup(t *testing.T) {
 	t.Parallel()
-	source, err := os.ReadFile("../../../internal/ingest/ids.go")
+	source, err := os.ReadFile("../../../internal/temporalnames/names.go")
 	if err != nil {
 		t.Fatal(err)
 	}
