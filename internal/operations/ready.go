@@ -40,8 +40,13 @@ func (s PartStatus) Message() string {
 	if s.Err == nil {
 		return ""
 	}
-	line, _, _ := strings.Cut(ingest.Message(s.Err), "\n")
-	return line
+	text := s.Err.Error()
+	var known *ingest.Error
+	if errors.As(s.Err, &known) {
+		text = known.Message
+	}
+	line, _, _ := strings.Cut(text, "\n") // before escaping, which ingest.Message does
+	return ingest.DisplayPath(line)
 }
 
 // Ready implements Monitor.

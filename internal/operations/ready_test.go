@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"stevedore/internal/ingest"
 )
 
 func TestReadyAsksAllPartsAndNamesTheDown(t *testing.T) {
@@ -35,4 +37,12 @@ func TestReadyAsksAllPartsAndNamesTheDown(t *testing.T) {
 	statuses := a.Ready(context.Background())
 	require.NoError(t, statuses[0].Err)
 	require.EqualError(t, statuses[1].Err, "refused")
+}
+
+// The further lines of an unclassified error may have addresses or user names.
+func TestMessageOfAPartIsItsFirstLine(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "cannot connect", PartStatus{Err: errors.New("cannot connect\nuser admin at 10.0.0.1")}.Message())
+	known := ingest.Wrap(ingest.KindTransient, errors.New("user admin at 10.0.0.1"), "PostgreSQL is unavailable")
+	require.Equal(t, "PostgreSQL is unavailable", PartStatus{Err: known}.Message())
 }
