@@ -115,14 +115,19 @@ func encode(status int, header http.Header, body []byte) []byte {
 		ProtoMajor: 1, ProtoMinor: 1, StatusCode: status, Header: http.Header{},
 		ContentLength: int64(len(body)), Body: io.NopCloser(bytes.NewReader(body)),
 	}
-	for _, name := range replayedHeaders {
-		if value := header.Get(name); value != "" {
-			response.Header.Set(name, value)
-		}
-	}
+	copyReplayed(response.Header, header)
 	var encoded bytes.Buffer
 	_ = response.Write(&encoded) // a buffer does not fail
 	return encoded.Bytes()
+}
+
+// copyReplayed copies the headers that are stored with a response.
+func copyReplayed(to, from http.Header) {
+	for _, name := range replayedHeaders {
+		if value := from.Get(name); value != "" {
+			to.Set(name, value)
+		}
+	}
 }
 
 func replay(c echo.Context, encoded []byte) error {
@@ -131,11 +136,7 @@ func replay(c echo.Context, encoded []byte) error {
 		return fmt.Errorf("read a stored response: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }() // in memory
-	for _, name := range replayedHeaders {
-		if value := response.Header.Get(name); value != "" {
-			c.Response().Header().Set(name, value)
-		}
-	}
+	copyReplayed(c.Response().Header(), response.Header)
 	c.Response().Header().Set("Idempotency-Replayed", "true")
 	c.Response().WriteHeader(response.StatusCode)
 	_, err = io.Copy(c.Response(), response.Body)

@@ -113,8 +113,7 @@ func (r scanResult) err(servers []openapi.Server) error {
 	for _, server := range r.Servers {
 		failed += server.Files[string(ingest.StatusError)]
 		if server.State == openapi.ScanFailed {
-			reason := strings.TrimLeft(strings.TrimPrefix(value(server.Error), "server "+server.Server), ": ")
-			add(ingest.Kind(value(server.ErrorKind)), "server %s was not scanned: %s", server.Server, reason)
+			add(ingest.Kind(value(server.ErrorKind)), "server %s was not scanned: %s", server.Server, withoutServer(server.Server, value(server.Error)))
 		}
 	}
 	for _, name := range r.Suspended {

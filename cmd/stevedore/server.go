@@ -55,11 +55,16 @@ func (a *app) cause(server, text string) string {
 	if a.width() == 0 {
 		return text
 	}
-	text = strings.TrimLeft(strings.TrimPrefix(text, "server "+server), ": ")
+	text = withoutServer(server, text)
 	if _, after, ok := strings.Cut(text, ": "); ok && strings.HasPrefix(text, "cannot connect to ") {
 		return after
 	}
 	return text
+}
+
+// withoutServer returns an error of a server without the name that begins it.
+func withoutServer(server, text string) string {
+	return strings.TrimLeft(strings.TrimPrefix(text, "server "+server), ": ")
 }
 
 func (a *app) serverShowCommand() *cobra.Command {

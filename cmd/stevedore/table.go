@@ -220,7 +220,7 @@ func (a *app) coloured() bool {
 // paint colours a status or state.
 func paint(word string) string {
 	var colour string
-	health := ingest.Health(strings.ReplaceAll(word, " ", "_"))
+	health := ingest.HealthOf(word)
 	switch {
 	case word == string(ingest.StatusError), word == string(ingest.StatusRejected), word == "revoked", word == "failed", health.NeedsOperator():
 		colour = "31" // red

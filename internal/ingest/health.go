@@ -67,6 +67,9 @@ func (s Server) Health() Health {
 // Label returns the state in words, as tables and the console show it.
 func (h Health) Label() string { return strings.ReplaceAll(string(h), "_", " ") }
 
+// HealthOf returns the state with the label.
+func HealthOf(label string) Health { return Health(strings.ReplaceAll(label, " ", "_")) }
+
 // NeedsOperator reports whether a server in the state waits for an operator.
 func (h Health) NeedsOperator() bool {
 	switch h {

@@ -36,3 +36,10 @@ func TestMostUrgentHealth(t *testing.T) {
 	}
 	require.False(t, ingest.Health("downloading").NeedsOperator())
 }
+
+func TestHealthOfItsLabel(t *testing.T) {
+	t.Parallel()
+	for _, health := range ingest.Healths {
+		require.Equal(t, health, ingest.HealthOf(health.Label()))
+	}
+}
