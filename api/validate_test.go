@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -39,5 +40,25 @@ func TestRefusalsStateAcceptedValues(t *testing.T) {
 			require.Contains(t, messages, message, call)
 		}
 		require.NotContains(t, messages, "regular expression", call)
+	}
+}
+
+// TestRefusalsAreBounded: a request can have more problems than a response should hold.
+func TestRefusalsAreBounded(t *testing.T) {
+	t.Parallel()
+	b := setup(&servicedouble.Service{})
+	var fields []string
+	for i := range 1000 {
+		fields = append(fields, fmt.Sprintf("%q:1", fmt.Sprint(strings.Repeat("x", 40), i)))
+	}
+	for body, last := range map[string]string{
+		`{"filter":{"file_uuids":["` + strings.Repeat(`no-uuid","`, 499) + `no-uuid"]},"reason":"test"}`: "and 450 more problems",
+		`{` + strings.Join(fields, ",") + `}`: "and 952 more problems", // and two missing properties
+	} {
+		answer := b.call("POST", "/api/v1/files:retry", body)
+		require.Less(t, answer.Body.Len(), 32<<10)
+		problem := requireProblem(t, answer, 400, openapi.CodeInvalid)
+		errors := *problem.Errors
+		require.Contains(t, errors[len(errors)-1].Message, last)
 	}
 }

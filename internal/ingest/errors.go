@@ -210,11 +210,20 @@ func (f *FieldErrors) Add(field, format string, args ...any) {
 	*f = append(*f, FieldError{Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
+// maxFieldErrors bounds the problems that an error lists. A request can have a thousand.
+const maxFieldErrors = 50
+
 // Err returns nil without problems, otherwise an error of KindInvalid with the message
-// around an *InvalidError.
+// around an *InvalidError. Of more than maxFieldErrors problems the last entry states how
+// many others there are.
 func (f FieldErrors) Err(message string) error {
 	if len(f) == 0 {
 		return nil
+	}
+	if more := len(f) - maxFieldErrors; more > 0 {
+		f = append(f[:maxFieldErrors:maxFieldErrors], FieldError{
+			Field: f[maxFieldErrors].Field, Message: fmt.Sprintf("and %d more problems", more),
+		})
 	}
 	return Wrap(KindInvalid, &InvalidError{Fields: f}, "%s", message)
 }
