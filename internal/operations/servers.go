@@ -226,11 +226,13 @@ func (s *Service) switchServer(ctx context.Context, nameOrUUID, action string, c
 		return ingest.Server{}, err
 	}
 	details := map[string]any{"server_uuid": server.UUID}
-	if active := action == "server.resume"; active != server.Active {
-		details["changes"] = map[string]any{"is_active": map[string]any{"from": server.Active, "to": active}}
+	before, active := server.Active, action == "server.resume"
+	if active != before {
+		details["changes"] = map[string]any{"is_active": map[string]any{"from": before, "to": active}}
 	}
 	if err := s.trail.Do(ctx, action, server.Name, details, func(string) error { return change(ctx, server.UUID) }); err != nil {
 		return ingest.Server{}, fmt.Errorf("switch server %q: %w", server.Name, err)
 	}
-	return s.GetServer(ctx, server.UUID)
+	server.Active = active
+	return s.readAgain(ctx, server), nil
 }

@@ -188,6 +188,12 @@ func (l readsFailAfterChange) EditServer(ctx context.Context, uuid string, edit 
 	return edited, err
 }
 
+func (l readsFailAfterChange) PauseServer(ctx context.Context, uuid string) error {
+	err := l.fakeLedger.PauseServer(ctx, uuid)
+	l.err = errors.New("the connection is lost")
+	return err
+}
+
 // A client that is told of a failure repeats the change, which then conflicts with itself.
 func TestCommittedChangesOfServersSucceed(t *testing.T) {
 	t.Parallel()
@@ -202,4 +208,8 @@ func TestCommittedChangesOfServersSucceed(t *testing.T) {
 	edited, err := b.EditServer(t.Context(), "acme", ServerVersion(added), ServerEdit{Settings: func(s *ingest.Server) { s.MaxParallel = 7 }})
 	require.NoError(t, err)
 	require.Equal(t, 7, edited.MaxParallel)
+	b.ledger.err = nil
+	paused, err := b.PauseServer(t.Context(), "acme")
+	require.NoError(t, err)
+	require.False(t, paused.Active)
 }
