@@ -24,7 +24,7 @@ var badges = map[any]badge{
 	ingest.HealthOK:         {"good", "✓", ingest.HealthOK.Label()},
 
 	openapi.ListingRunning:    {"idle", "○", "running"},
-	openapi.ListingCompleted:  {"good", "✓", "complete"},
+	openapi.ListingCompleted:  {"good", "✓", "completed"},
 	openapi.ListingIncomplete: {"warn", "!", "incomplete"},
 	openapi.ListingFailed:     {"bad", "✕", "failed"},
 

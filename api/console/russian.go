@@ -322,7 +322,7 @@ var russian = map[string]string{
 	"All servers": "Все серверы", "Reconciliation": "Автоматическое восстановление", "No scans yet. Scans run on schedule or on request.": "Сканирований пока нет. Они запускаются по расписанию или по запросу.", "Started": "Начало", "Seen": "Найдено", "New": "Новых",
 	"Every 10 minutes, finds and repairs files without a workflow, orphaned staged data, unfinished uploads and missing objects.": "Каждые 10 минут находит и исправляет файлы без процесса, потерянные промежуточные данные, незавершённые загрузки и пропавшие объекты.",
 	"Settling": "Стабилизация", "Rejected": "Отклонено", "Unreadable folders": "Недоступные папки", "Result": "Результат", "running": "выполняется",
-	"complete": "завершено", "No reconciliation yet.": "Ещё не запускалось.", "Repaired": "Исправлено", "Findings": "Обнаружено",
+	"No reconciliation yet.": "Ещё не запускалось.", "Repaired": "Исправлено", "Findings": "Обнаружено",
 	"nothing to repair": "исправлять нечего",
 	"Requests for changes. Each entry is stored before the change is made, and its outcome afterwards.": "Запросы на изменения. Запись сохраняется до изменения, результат — после него.",
 	"No entries yet.": "Записей пока нет.",
