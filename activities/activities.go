@@ -31,9 +31,9 @@ type Deps struct {
 	// HostFresh is the maximum age of the heartbeat of a host that counts as alive.
 	// Workers write one every HostHeartbeatInterval, also when they are saturated and poll nothing.
 	HostFresh time.Duration
-	// NoProgress bounds the time without a byte in a transfer, so that a silent peer
+	// StallTimeout bounds the time without a byte in a transfer, so that a silent peer
 	// cannot hold a slot forever.
-	NoProgress time.Duration
+	StallTimeout time.Duration
 	// ChecksumWait is the time in which a checksum file that does not match, or a file that
 	// may not be read, is read again, because its writer may not have finished. It begins
 	// at File.StableSince; a server's SidecarWait may be longer.

@@ -140,7 +140,7 @@ func (a *Activities) fetchVersion(ctx context.Context, server ingest.Server, fil
 	defer func() { _ = remote.Close() }()
 	staged, err := a.Staging.Fetch(ctx, ingest.Fetch{
 		FileUUID: file.UUID, Size: file.Size, ModTime: file.ModTime.Unix(), Shown: openTime(remote, file), Origin: originOf(file),
-		MinRate: server.MinRate, Silence: time.Duration(server.AnswerTimeout),
+		MinRate: server.MinRate, AnswerTimeout: time.Duration(server.AnswerTimeout),
 		Resumed: func(offset int64) error { return a.apply(ctx, file, ingest.Resumed(file, offset)) },
 		Source:  remote, Progress: watchdog.report, Stop: activity.GetWorkerStopChannel(ctx),
 	})

@@ -216,9 +216,9 @@ type Memory interface {
 	Acquire(ctx context.Context, size int64) (release func(), err error)
 	// ReadWhole reads exactly size bytes with concurrent reads. It returns them with
 	// their SHA-256 in lower-case hex. A shorter or longer source is KindChanged, one
-	// slower than minRate bytes per second KindSlow; 0 means any rate. silence bounds
+	// slower than minRate bytes per second KindSlow; 0 means any rate. answerTimeout bounds
 	// the time without a byte; 0 is the default.
-	ReadWhole(ctx context.Context, source io.ReaderAt, size, minRate int64, silence time.Duration) (content []byte, sha256 string, err error)
+	ReadWhole(ctx context.Context, source io.ReaderAt, size, minRate int64, answerTimeout time.Duration) (content []byte, sha256 string, err error)
 	// Sum returns the digest of content in lower-case hex.
 	Sum(content []byte, algo string) (digest string, err error)
 }

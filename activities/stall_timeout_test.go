@@ -13,7 +13,7 @@ import (
 // more specific.
 func TestTheStallTimeoutExceedsTheServersTimeouts(t *testing.T) {
 	t.Parallel()
-	a := New(Deps{NoProgress: 2 * time.Minute})
+	a := New(Deps{StallTimeout: 2 * time.Minute})
 	for _, c := range []struct{ connect, login, answer, least time.Duration }{
 		{0, 0, 0, 2 * time.Minute},
 		{0, 0, time.Second, 2 * time.Minute},

@@ -104,7 +104,7 @@ func (m *directMove) reconnect(ctx context.Context) (io.ReaderAt, error) {
 // request returns the common part of both kinds of requests.
 func (m *directMove) request(ctx context.Context) ingest.DirectTransfer {
 	return ingest.DirectTransfer{
-		Key: ingest.ObjectKey(m.file), Size: m.file.Size, MinRate: m.server.MinRate, Silence: time.Duration(m.server.AnswerTimeout), Source: m.remote, Reopen: m.reconnect,
+		Key: ingest.ObjectKey(m.file), Size: m.file.Size, MinRate: m.server.MinRate, AnswerTimeout: time.Duration(m.server.AnswerTimeout), Source: m.remote, Reopen: m.reconnect,
 		Progress: m.watchdog.report, Moved: m.watchdog.markAlive, Stop: activity.GetWorkerStopChannel(ctx),
 	}
 }

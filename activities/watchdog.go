@@ -42,7 +42,7 @@ type watchOptions struct {
 	// StallMessage begins the error after a stall; empty: no byte moved.
 	StallMessage string
 	// StallTimeout is the time without activity after which the step is ended; default
-	// NoProgress.
+	// StallTimeout.
 	StallTimeout time.Duration
 	// Resumable: progress beyond the first report is kept for the next attempt, see
 	// advanced.
@@ -91,7 +91,7 @@ func (a *Activities) startWatchdog(ctx context.Context, options watchOptions) (c
 	w.stepCtx, w.cancel = context.WithCancelCause(ctx)
 	go func() {
 		defer close(w.ended)
-		w.run(cmp.Or(options.StallTimeout, a.NoProgress))
+		w.run(cmp.Or(options.StallTimeout, a.StallTimeout))
 	}()
 	return w.stepCtx, w
 }
@@ -199,12 +199,12 @@ func noAnswer(server ingest.Server) string { return "server " + server.Name + " 
 // stallTimeout returns the stall timeout of a step that uses the server. It is longer than
 // the timeouts of sessions and logins, whose errors are more specific.
 func (a *Activities) stallTimeout(server ingest.Server) time.Duration {
-	timeout := a.NoProgress
+	timeout := a.StallTimeout
 	if server.AnswerTimeout > 0 {
 		timeout = max(timeout, time.Duration(server.AnswerTimeout)+HeartbeatEvery)
 	}
 	if login := time.Duration(server.ConnectTimeout) + time.Duration(server.LoginTimeout); login > 0 {
-		timeout = max(timeout, login+a.NoProgress)
+		timeout = max(timeout, login+a.StallTimeout)
 	}
 	return timeout
 }

@@ -25,7 +25,7 @@ const shortTimeout = 10 * time.Second
 func (b *bench) addLatency(t *testing.T) {
 	t.Helper()
 	b.proxy(t).AddToxic(t, "latency", map[string]int{"latency": 60})
-	b.acts.NoProgress = shortTimeout
+	b.acts.StallTimeout = shortTimeout
 }
 
 // proxy puts a proxy before the bench's server.
@@ -108,7 +108,7 @@ func TestASlowStoreIsNoStall(t *testing.T) {
 	require.Empty(t, b.verify(t, f))
 
 	proxy.AddToxicUp(t, "bandwidth", map[string]int{"rate": 700})
-	b.acts.NoProgress = shortTimeout
+	b.acts.StallTimeout = shortTimeout
 	began := time.Now()
 	require.Empty(t, b.upload(t, f))
 	assert.Greater(t, time.Since(began), 2*shortTimeout, "the connection is too fast for this test")
@@ -120,7 +120,7 @@ func TestASilentServerIsReported(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.proxy(t).AddToxic(t, "timeout", map[string]int{"timeout": 0})
-	b.acts.NoProgress = time.Millisecond
+	b.acts.StallTimeout = time.Millisecond
 	_, err := b.env.ExecuteActivity(activities.NameListServerFiles, activities.ListServerFilesInput{ServerUUID: b.server.UUID})
 	require.ErrorContains(t, err, "server acme did not respond for 1ms")
 	_, err = b.env.ExecuteActivity(activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID})

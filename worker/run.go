@@ -22,8 +22,8 @@ import (
 	"stevedore/internal/transfer"
 )
 
-// noProgress is the timeout of a transfer in which no byte moves.
-const noProgress = 2 * time.Minute
+// stallTimeout is the timeout of a transfer in which no byte moves.
+const stallTimeout = 2 * time.Minute
 
 // hostFresh is the age at which a host's last heartbeat no longer counts as alive.
 // It allows for several lost ones of activities.HostHeartbeatInterval, because the database may
@@ -190,7 +190,7 @@ func (w *adapters) activities(cfg config.Config, temporal client.Client, taskQue
 			Memory: cfg.Transfer.MemoryLimit, Direct: cfg.Transfer.DirectAbove,
 		}},
 		Audits: w.store, Auditor: auditor{cfg, log},
-		Log: log, HostTimeout: cfg.Worker.HostTimeout, HostFresh: hostFresh, NoProgress: noProgress, MaxTransfers: cfg.Worker.MaxDownloads,
+		Log: log, HostTimeout: cfg.Worker.HostTimeout, HostFresh: hostFresh, StallTimeout: stallTimeout, MaxTransfers: cfg.Worker.MaxDownloads,
 		ChecksumWait: cfg.Transfer.ChecksumWait,
 	})
 }

@@ -17,9 +17,9 @@ type DirectTransfer struct {
 	// MinRate, in bytes per second, ends the transfer with KindSlow when the source
 	// stays below it for a minute; 0 disables the check.
 	MinRate int64
-	// Silence is the longest time without a byte from the source; 0 uses the
+	// AnswerTimeout is the longest time without a byte from the source; 0 uses the
 	// configured value.
-	Silence time.Duration
+	AnswerTimeout time.Duration
 	// Source reads the remote bytes by offset.
 	Source io.ReaderAt
 	// Reopen, if not nil, returns a new source after the connection of the previous

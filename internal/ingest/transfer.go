@@ -22,9 +22,9 @@ type Fetch struct {
 	// MinRate, in bytes per second, ends the fetch with KindSlow when the source stays
 	// below it for a minute; 0 disables the check.
 	MinRate int64
-	// Silence is the longest time without a byte from the source; 0 uses the
+	// AnswerTimeout is the longest time without a byte from the source; 0 uses the
 	// configured value.
-	Silence time.Duration
+	AnswerTimeout time.Duration
 	// Source reads the remote bytes by offset.
 	Source io.ReaderAt
 	// Resumed, if not nil, is called with the offset in bytes before the first read of

@@ -502,10 +502,10 @@ func TestListingResumes(t *testing.T) {
 	assert.Equal(t, []ingest.UnreadFolder{{Path: "/in/9/3", Reason: "cuts the connection"}}, unread.Folders)
 }
 
-// TestServerAnswerTimeout checks that the server's AnswerTimeout overrides NoProgress.
+// TestServerAnswerTimeout checks that the server's AnswerTimeout overrides the configured one.
 func TestServerAnswerTimeout(t *testing.T) {
 	t.Parallel()
-	b := newBehaviorFixture(t, sftp.Config{NoProgress: time.Hour})
+	b := newBehaviorFixture(t, sftp.Config{AnswerTimeout: time.Hour})
 	b.server.AnswerTimeout = ingest.Duration(time.Second)
 	hold := make(chan struct{})
 	var once sync.Once

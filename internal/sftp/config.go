@@ -29,10 +29,10 @@ type Config struct {
 	// a keepalive request; default 1s. This saves a round trip for each small file.
 	// Servers close idle connections later than that.
 	FreshUse time.Duration
-	// NoProgress is the time without new data after which the connection of a
+	// AnswerTimeout is the time without new data after which the connection of a
 	// request, listing or file is closed; default 60s. It is the only bound on
 	// servers that reply for ever without data.
-	NoProgress time.Duration
+	AnswerTimeout time.Duration
 	// AllowNetworks lists the loopback, private, link-local and other special
 	// networks in which servers are allowed; default none. Public addresses are
 	// always allowed.
@@ -72,7 +72,7 @@ const (
 	DefaultKeepaliveMisses     = 3
 	DefaultIdleTimeout         = 5 * time.Minute
 	DefaultFreshUse            = time.Second
-	DefaultNoProgress          = time.Minute
+	DefaultAnswerTimeout       = time.Minute
 	DefaultConnectionWait      = 30 * time.Second
 	DefaultMaxEntriesPerFolder = 1_000_000
 	DefaultMaxBytesPerFolder   = 256 << 20
@@ -87,7 +87,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.KeepaliveMisses, DefaultKeepaliveMisses)
 	setDefault(&c.IdleTimeout, DefaultIdleTimeout)
 	setDefault(&c.FreshUse, DefaultFreshUse)
-	setDefault(&c.NoProgress, DefaultNoProgress)
+	setDefault(&c.AnswerTimeout, DefaultAnswerTimeout)
 	setDefault(&c.MaxEntriesPerFolder, DefaultMaxEntriesPerFolder)
 	setDefault(&c.MaxBytesPerFolder, DefaultMaxBytesPerFolder)
 	setDefault(&c.MaxEntries, DefaultMaxEntries)

@@ -115,7 +115,7 @@ func (f *File) Restat(ctx context.Context) (seen ingest.Observation, ok bool, er
 // ReadAt implements io.ReaderAt. The error is io.EOF at the end of the file; an error
 // that the server replied with wraps ingest.ErrRefused. Reads should be at most 32 KiB,
 // the size that every server supports; larger ones are split and run sequentially. If
-// no active read gets a byte for the server's AnswerTimeout (default Config.NoProgress),
+// no active read gets a byte for the server's AnswerTimeout (default Config.AnswerTimeout),
 // all of them fail with KindTransient and the session is unusable.
 func (f *File) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 {

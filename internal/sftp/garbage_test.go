@@ -111,7 +111,7 @@ func testGarbageServer(t *testing.T, seed uint64) {
 	peer := services.StartGarbage(t, seed)
 	peer.CorruptPercent = 2 + int(seed%40)
 	pool := sftp.NewPool(sftp.Config{
-		AllowNetworks: loopback(), HandshakeTimeout: 2 * time.Second, NoProgress: time.Second, KeepaliveInterval: time.Second, KeepaliveMisses: 1,
+		AllowNetworks: loopback(), HandshakeTimeout: 2 * time.Second, AnswerTimeout: time.Second, KeepaliveInterval: time.Second, KeepaliveMisses: 1,
 		MaxEntriesPerFolder: 1000, MaxEntries: 5000,
 	}, secrets{Password: []byte("p")})
 	server := peer.Server(fmt.Sprint("garbage ", seed), uuid.NewString())

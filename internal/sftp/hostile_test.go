@@ -255,7 +255,7 @@ func TestEndlessListings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := sftp.Config{MaxEntriesPerFolder: 50, NoProgress: 4 * time.Second}
+			cfg := sftp.Config{MaxEntriesPerFolder: 50, AnswerTimeout: 4 * time.Second}
 			session := openHostile(t, cfg, hostile{fxpOpendir: always(fxpHandle, "h"), fxpReaddir: test.readdir})
 			_, err := session.List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
 			requireKind(t, err, test.kind, test.message)
@@ -315,7 +315,7 @@ func TestReadsWithoutData(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			session := openHostile(t, sftp.Config{NoProgress: 4 * time.Second}, hostile{
+			session := openHostile(t, sftp.Config{AnswerTimeout: 4 * time.Second}, hostile{
 				fxpLstat: always(fxpAttrs, file(9)), fxpFstat: always(fxpAttrs, file(9)), fxpOpen: always(fxpHandle, "h"), fxpRead: tc.read,
 			})
 			f, err := session.OpenFile(deadline(t), "/in/f")
@@ -347,7 +347,7 @@ func delayed(t *testing.T, delay time.Duration, react func() answer) func() answ
 	}
 }
 
-// TestSlowServers checks that NoProgress applies to each reply, not to their sum.
+// TestSlowServers checks that AnswerTimeout applies to each reply, not to their sum.
 func TestSlowServers(t *testing.T) {
 	t.Parallel()
 	const answers = 15
@@ -363,7 +363,7 @@ func TestSlowServers(t *testing.T) {
 		}
 		return always(fxpName, uint32(1), string(rune('a'+left)), "", file(1))()
 	})
-	session := openHostile(t, sftp.Config{NoProgress: 7 * time.Second}, h)
+	session := openHostile(t, sftp.Config{AnswerTimeout: 7 * time.Second}, h)
 	seen, _ := list(t, session, "/in")
 	assert.Len(t, seen, answers)
 

@@ -211,7 +211,7 @@ func TestKilledWhileReading(t *testing.T) {
 
 func TestKeepaliveDetectsStoppedServer(t *testing.T) {
 	t.Parallel()
-	b := newSSHDFixture(t, sftp.Config{KeepaliveInterval: 2 * time.Second, NoProgress: time.Hour}, services.SSHDOptions{})
+	b := newSSHDFixture(t, sftp.Config{KeepaliveInterval: 2 * time.Second, AnswerTimeout: time.Hour}, services.SSHDOptions{})
 	b.Write(t, "f", random(100))
 	session := b.open(t)
 	f, err := session.OpenFile(deadline(t), b.Path("f"))

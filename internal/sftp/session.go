@@ -70,7 +70,7 @@ func (s *Session) Stat(ctx context.Context, path string) (ingest.Observation, er
 
 // replyTimeout returns the time that a request may wait for its reply.
 func (s *Session) replyTimeout() time.Duration {
-	return cmp.Or(time.Duration(s.server.AnswerTimeout), s.cfg.NoProgress)
+	return cmp.Or(time.Duration(s.server.AnswerTimeout), s.cfg.AnswerTimeout)
 }
 
 // Remove deletes a regular file. The error is of KindNotFound if it does not exist, and

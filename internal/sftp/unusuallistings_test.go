@@ -167,7 +167,7 @@ func TestRepliesOfWrongType(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			seen := 0
-			_, err := openHostile(t, sftp.Config{NoProgress: 20 * time.Second}, h).
+			_, err := openHostile(t, sftp.Config{AnswerTimeout: 20 * time.Second}, h).
 				List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { seen++; return nil })
 			require.Error(t, err)
 			assert.Zero(t, seen)
@@ -229,7 +229,7 @@ func TestUnsolicitedReplies(t *testing.T) {
 			t.Parallel()
 			h := hostile{fxpOpendir: always(fxpHandle, "h"), fxpReaddir: names(uint32(1), "a", "", file(1))}
 			server := fakeSSH(t, password(), func(c ssh.Channel) { h.serve(&corruptingChannel{Channel: c, corrupt: corrupt}) })
-			session := open(t, newPool(t, sftp.Config{NoProgress: 20 * time.Second}, secrets{Password: []byte("pw")}), server)
+			session := open(t, newPool(t, sftp.Config{AnswerTimeout: 20 * time.Second}, secrets{Password: []byte("pw")}), server)
 			_, err := session.List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
 			requireKind(t, err, ingest.KindTransient)
 			assert.NotContains(t, err.Error(), "sent no data")

@@ -44,12 +44,12 @@ type DirectConfig struct {
 	PartSize int64
 	// PartsInFlight is the number of concurrently sent parts of one file; default 2.
 	PartsInFlight int
-	// ChunkSize, Window, ReadAhead, NoProgress and DrainTimeout are as in Config.
-	ChunkSize    int
-	Window       int
-	ReadAhead    *ReadAhead
-	NoProgress   time.Duration
-	DrainTimeout time.Duration
+	// ChunkSize, Window, ReadAhead, AnswerTimeout and DrainTimeout are as in Config.
+	ChunkSize     int
+	Window        int
+	ReadAhead     *ReadAhead
+	AnswerTimeout time.Duration
+	DrainTimeout  time.Duration
 	// PaceWindow is the time that a source may stay below its minimum rate; default 1
 	// min.
 	PaceWindow time.Duration
@@ -82,7 +82,7 @@ func NewDirect(cfg DirectConfig) (*Direct, error) {
 	setDefault(&cfg.PartsInFlight, DefaultPartsInFlight)
 	setDefault(&cfg.ChunkSize, DefaultChunkSize)
 	setDefault(&cfg.Window, DefaultWindow)
-	setDefault(&cfg.NoProgress, DefaultNoProgress)
+	setDefault(&cfg.AnswerTimeout, DefaultAnswerTimeout)
 	setDefault(&cfg.DrainTimeout, DefaultDrainTimeout)
 	setDefault(&cfg.PaceWindow, DefaultPaceWindow)
 	setDefault(&cfg.StopGrace, DefaultStopGrace)
@@ -95,7 +95,7 @@ func NewDirect(cfg DirectConfig) (*Direct, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	switch {
-	case cfg.PartSize < 0, cfg.PartsInFlight < 0, cfg.ChunkSize < 0, cfg.Window < 0, cfg.NoProgress < 0,
+	case cfg.PartSize < 0, cfg.PartsInFlight < 0, cfg.ChunkSize < 0, cfg.Window < 0, cfg.AnswerTimeout < 0,
 		cfg.DrainTimeout < 0, cfg.StopGrace < 0, cfg.SaveInterval < 0, cfg.SaveBytes < 0:
 		return nil, ingest.Errorf(ingest.KindInvalid, "direct transfers: sizes and times must not be negative")
 	case cfg.ChunkSize > DefaultChunkSize:
@@ -137,7 +137,7 @@ func (d *Direct) MostReadAgain(size int64) int64 {
 // end. It is saved at least every SaveInterval while parts are stored. If Copy
 // ends early, parts in flight get StopGrace and the progress is saved. Reasons are
 // ctx (its error), req.Stop (ingest.ErrStopped), a failed read or part (its
-// error), and no bytes for NoProgress (KindTransient). A source that is shorter or
+// error), and no bytes for AnswerTimeout (KindTransient). A source that is shorter or
 // longer than req.Size is KindChanged.
 //
 // Copy does not wait for hanging reads: after an error the caller closes the

@@ -91,8 +91,8 @@ func (c *copying) run(ctx context.Context) error {
 	defer p.close(c.cfg.DrainTimeout)
 	saveTick := time.NewTicker(c.cfg.CheckpointInterval)
 	defer saveTick.Stop()
-	silence := cmp.Or(c.req.Silence, c.cfg.NoProgress)
-	stalled := time.NewTimer(silence)
+	answerTimeout := cmp.Or(c.req.AnswerTimeout, c.cfg.AnswerTimeout)
+	stalled := time.NewTimer(answerTimeout)
 	defer stalled.Stop()
 	c.pace = newPace(c.req.MinRate, c.cfg.PaceWindow)
 	for head := p.head(); head != nil; head = p.head() {
@@ -106,7 +106,7 @@ func (c *copying) run(ctx context.Context) error {
 		if err := c.pace.took(head.n); err != nil {
 			return err
 		}
-		stalled.Reset(silence)
+		stalled.Reset(answerTimeout)
 	}
 	return nil
 }
@@ -132,7 +132,7 @@ func (c *copying) await(ctx context.Context, head *chunk, saveTick, stalled <-ch
 			return ingest.ErrStopped
 		case <-stalled:
 			c.pace.arrived()
-			return c.pace.stalled(ingest.Errorf(ingest.KindTransient, "received no data for %s at byte %d of %d: the connection is closed and reopened"+slowHint, cmp.Or(c.req.Silence, c.cfg.NoProgress), c.offset, c.req.Size))
+			return c.pace.stalled(ingest.Errorf(ingest.KindTransient, "received no data for %s at byte %d of %d: the connection is closed and reopened"+slowHint, cmp.Or(c.req.AnswerTimeout, c.cfg.AnswerTimeout), c.offset, c.req.Size))
 		case err := <-c.saver.running:
 			if err := c.saver.ended(err); err != nil {
 				return err

@@ -274,7 +274,7 @@ func TestFetchStopAndCancelSaveProgress(t *testing.T) {
 func TestFetchFailsWithoutProgress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, Config{ChunkSize: 1000, Window: 2, NoProgress: time.Minute})
+		s := open(t, Config{ChunkSize: 1000, Window: 2, AnswerTimeout: time.Minute})
 		want := content(10_000)
 		closed := make(chan struct{})
 		req := fetchOf(want)

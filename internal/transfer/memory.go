@@ -24,16 +24,16 @@ type Memory struct {
 // ReadWhole reads exactly size bytes from the source, with several outstanding
 // reads of at most 32 KiB, and returns them with their SHA-256 in lower-case hex.
 // A shorter or longer source is KindChanged. A rate below minRate bytes per second
-// for a minute is KindSlow; 0 disables the check. silence bounds the time without
-// a byte; 0 means DefaultNoProgress. Hanging reads end when the caller closes the
+// for a minute is KindSlow; 0 disables the check. answerTimeout bounds the time without
+// a byte; 0 means DefaultAnswerTimeout. Hanging reads end when the caller closes the
 // source.
-func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size, minRate int64, silence time.Duration) (content []byte, digest string, err error) {
+func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size, minRate int64, answerTimeout time.Duration) (content []byte, digest string, err error) {
 	content = make([]byte, 0, size)
 	p := newPipeline(source, 0, size, DefaultChunkSize, DefaultWindow, m.ReadAhead)
 	defer p.close(DefaultDrainTimeout)
 	pace := newPace(minRate, cmp.Or(m.PaceWindow, DefaultPaceWindow))
 	for head := p.head(); head != nil; head = p.head() {
-		if err := await(ctx, head, pace, cmp.Or(silence, DefaultNoProgress)); err != nil {
+		if err := await(ctx, head, pace, cmp.Or(answerTimeout, DefaultAnswerTimeout)); err != nil {
 			return nil, "", err
 		}
 		if err := head.check(); err != nil {
@@ -51,9 +51,9 @@ func (m Memory) ReadWhole(ctx context.Context, source io.ReaderAt, size, minRate
 }
 
 // await waits for the read while the source keeps its minimum rate and returns a
-// byte within silence.
-func await(ctx context.Context, head *chunk, pace *pace, silence time.Duration) error {
-	stalled := time.NewTimer(silence)
+// byte within answerTimeout.
+func await(ctx context.Context, head *chunk, pace *pace, answerTimeout time.Duration) error {
+	stalled := time.NewTimer(answerTimeout)
 	defer stalled.Stop()
 	over := pace.wait()
 	defer pace.arrived()
@@ -70,7 +70,7 @@ func await(ctx context.Context, head *chunk, pace *pace, silence time.Duration) 
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-stalled.C:
-			return pace.stalled(ingest.Errorf(ingest.KindTransient, "received no data for %s"+slowHint, silence))
+			return pace.stalled(ingest.Errorf(ingest.KindTransient, "received no data for %s"+slowHint, answerTimeout))
 		}
 	}
 }

@@ -51,7 +51,7 @@ func TestSilentSourceWithMinimumRateIsSlow(t *testing.T) {
 	silent := source{content: b, answer: func([]byte, int64) (int, error) { <-hang; return 0, nil }}
 	for name, cfg := range map[string]Config{
 		"the pace is over first": {PaceWindow: 20 * time.Millisecond, DrainTimeout: time.Millisecond},
-		"the watchdog is first":  {NoProgress: 20 * time.Millisecond, DrainTimeout: time.Millisecond},
+		"the watchdog is first":  {AnswerTimeout: 20 * time.Millisecond, DrainTimeout: time.Millisecond},
 	} {
 		req := fetchOf(b)
 		req.MinRate, req.Source = 1, silent

@@ -71,8 +71,8 @@ func (m *move) drop() {
 func (m *move) pump(ctx context.Context) error {
 	p := newPipeline(m.source, m.offset, m.req.Size, m.cfg.ChunkSize, m.cfg.Window, m.cfg.ReadAhead)
 	defer p.close(m.cfg.DrainTimeout)
-	silence := cmp.Or(m.req.Silence, m.cfg.NoProgress)
-	stalled := time.NewTimer(silence)
+	answerTimeout := cmp.Or(m.req.AnswerTimeout, m.cfg.AnswerTimeout)
+	stalled := time.NewTimer(answerTimeout)
 	defer stalled.Stop()
 	for head := p.head(); head != nil; head = p.head() {
 		if err := m.awaitSource(ctx, head.done, stalled.C); err != nil {
@@ -85,7 +85,7 @@ func (m *move) pump(ctx context.Context) error {
 			return err
 		}
 		p.release()
-		stalled.Reset(silence) // after take, so that waiting for the store does not count
+		stalled.Reset(answerTimeout) // after take, so that waiting for the store does not count
 		if err := m.pace.took(head.n); err != nil {
 			return err
 		}
@@ -190,7 +190,7 @@ func (m *move) await(ctx context.Context, ready <-chan struct{}, stalled, over <
 			return errPaceOver
 		case <-stalled:
 			m.pace.arrived()
-			return m.pace.stalled(lineError{ingest.Errorf(ingest.KindTransient, "received no data for %s at byte %d of %d: the connection is closed and reopened"+slowHint, cmp.Or(m.req.Silence, m.cfg.NoProgress), m.offset, m.req.Size)})
+			return m.pace.stalled(lineError{ingest.Errorf(ingest.KindTransient, "received no data for %s at byte %d of %d: the connection is closed and reopened"+slowHint, cmp.Or(m.req.AnswerTimeout, m.cfg.AnswerTimeout), m.offset, m.req.Size)})
 		case result := <-events.results:
 			if err := m.out.took(result); err != nil {
 				return err

@@ -28,8 +28,8 @@ const (
 	DefaultCheckpointBytes = 32 << 20
 	// DefaultCheckpointInterval bounds the repeated time on a slow connection.
 	DefaultCheckpointInterval = 10 * time.Second
-	// DefaultNoProgress is the longest time without a byte from a source.
-	DefaultNoProgress = time.Minute
+	// DefaultAnswerTimeout is the longest time without a byte from a source.
+	DefaultAnswerTimeout = time.Minute
 	// DefaultDrainTimeout is the time that an ending Fetch waits for reads in flight.
 	DefaultDrainTimeout = time.Second
 )
@@ -56,10 +56,10 @@ type Config struct {
 	// CheckpointInterval is the longest time between two checkpoints while bytes
 	// arrive; default 10 s.
 	CheckpointInterval time.Duration
-	// NoProgress is the longest time without a byte from a source before Fetch fails
+	// AnswerTimeout is the longest time without a byte from a source before Fetch fails
 	// with KindTransient; default 1 min. It detects servers that respond endlessly
 	// without data.
-	NoProgress time.Duration
+	AnswerTimeout time.Duration
 	// PaceWindow is the time that a source may stay below its minimum rate; default 1
 	// min.
 	PaceWindow time.Duration
@@ -84,7 +84,7 @@ func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Window, DefaultWindow)
 	setDefault(&c.CheckpointBytes, DefaultCheckpointBytes)
 	setDefault(&c.CheckpointInterval, DefaultCheckpointInterval)
-	setDefault(&c.NoProgress, DefaultNoProgress)
+	setDefault(&c.AnswerTimeout, DefaultAnswerTimeout)
 	setDefault(&c.PaceWindow, DefaultPaceWindow)
 	setDefault(&c.DrainTimeout, DefaultDrainTimeout)
 	if c.Logger == nil {
@@ -92,7 +92,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	switch {
 	case c.ReserveBytes < 0, c.ChunkSize < 0, c.Window < 0, c.CheckpointBytes < 0,
-		c.CheckpointInterval < 0, c.NoProgress < 0, c.DrainTimeout < 0:
+		c.CheckpointInterval < 0, c.AnswerTimeout < 0, c.DrainTimeout < 0:
 		return c, ingest.Errorf(ingest.KindInvalid, "staging: sizes and times must not be negative")
 	case c.ChunkSize > DefaultChunkSize:
 		return c, ingest.Errorf(ingest.KindInvalid, "staging: chunk size %d is larger than %d bytes, which some servers cut short", c.ChunkSize, DefaultChunkSize)

@@ -12,27 +12,27 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// In every mode the limit for silence is the source's own setting, or the
+// In every mode the answer timeout is the source's own setting, or the
 // configured one without it. The message names it.
 func TestSilenceSetting(t *testing.T) {
 	t.Parallel()
 	want := content(3000)
-	ways := map[string]func(t *testing.T, from io.ReaderAt, silence time.Duration) error{
-		"staged": func(t *testing.T, from io.ReaderAt, silence time.Duration) error {
+	ways := map[string]func(t *testing.T, from io.ReaderAt, answerTimeout time.Duration) error{
+		"staged": func(t *testing.T, from io.ReaderAt, answerTimeout time.Duration) error {
 			req := fetchOf(want)
-			req.Source, req.Silence = from, silence
-			_, err := open(t, Config{ChunkSize: 1000, Window: 1, NoProgress: time.Minute}).Fetch(t.Context(), req)
+			req.Source, req.AnswerTimeout = from, answerTimeout
+			_, err := open(t, Config{ChunkSize: 1000, Window: 1, AnswerTimeout: time.Minute}).Fetch(t.Context(), req)
 			return err
 		},
-		"direct": func(t *testing.T, from io.ReaderAt, silence time.Duration) error {
+		"direct": func(t *testing.T, from io.ReaderAt, answerTimeout time.Duration) error {
 			var kept saved
 			req := directOf(want, &kept)
-			req.Source, req.Silence = from, silence
-			_, err := newDirect(t, &sink{}, func(cfg *DirectConfig) { cfg.NoProgress = time.Minute }).Copy(t.Context(), req)
+			req.Source, req.AnswerTimeout = from, answerTimeout
+			_, err := newDirect(t, &sink{}, func(cfg *DirectConfig) { cfg.AnswerTimeout = time.Minute }).Copy(t.Context(), req)
 			return err
 		},
-		"in memory": func(t *testing.T, from io.ReaderAt, silence time.Duration) error {
-			_, _, err := Memory{}.ReadWhole(t.Context(), from, int64(len(want)), 0, silence)
+		"in memory": func(t *testing.T, from io.ReaderAt, answerTimeout time.Duration) error {
+			_, _, err := Memory{}.ReadWhole(t.Context(), from, int64(len(want)), 0, answerTimeout)
 			return err
 		},
 	}
@@ -52,8 +52,8 @@ func TestSilenceSetting(t *testing.T) {
 					}}
 				}
 				require.NoError(t, read(t, after(4*time.Minute), 5*time.Minute))
-				for silence, text := range map[time.Duration]string{0: "for 1m0s", 10 * time.Second: "for 10s"} {
-					err := read(t, after(4*time.Minute), silence)
+				for answerTimeout, text := range map[time.Duration]string{0: "for 1m0s", 10 * time.Second: "for 10s"} {
+					err := read(t, after(4*time.Minute), answerTimeout)
 					require.ErrorContains(t, err, "received no data "+text)
 					require.ErrorContains(t, err, "raise --answer-timeout")
 					require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
