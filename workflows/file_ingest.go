@@ -176,20 +176,22 @@ func (f *fileIngest) runStep(ctx workflow.Context) error {
 	if info, _ := f.step.Info(); info.Fetches && f.slot == 0 {
 		return errNoSlot
 	}
-	switch {
-	case f.step == ingest.StepVerify:
-		return f.verify(ctx)
-	case f.step == ingest.StepUpload:
-		return f.upload(ctx)
-	case f.step == ingest.StepNotify:
-		return f.notify(ctx)
-	case f.step == ingest.StepTransfer && f.mode == ingest.ModeMemory:
-		return f.inMemory(ctx)
-	case f.step == ingest.StepTransfer:
-		return f.transfer(ctx)
-	default:
+	switch f.step {
+	case ingest.StepDownload:
 		return f.download(ctx)
+	case ingest.StepVerify:
+		return f.verify(ctx)
+	case ingest.StepUpload:
+		return f.upload(ctx)
+	case ingest.StepTransfer:
+		if f.mode == ingest.ModeMemory {
+			return f.inMemory(ctx)
+		}
+		return f.transfer(ctx)
+	case ingest.StepNotify:
+		return f.notify(ctx)
 	}
+	return temporal.NewNonRetryableApplicationError("no activity runs the step "+string(f.step), string(ingest.KindInvalid), nil)
 }
 
 // canRequeue reports whether the file can be resumed later: it has no slot, or could
