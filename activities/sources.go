@@ -1,9 +1,7 @@
 package activities
 
 import (
-	"bytes"
 	"context"
-	"slices"
 
 	"stevedore/internal/ingest"
 )
@@ -28,7 +26,7 @@ func (a *Activities) logIn(ctx context.Context, server ingest.Server) (Source, e
 	if !ingest.KindOf(err).Suspends() {
 		return source, err
 	}
-	if now, readErr := a.Ledger.Server(ctx, server.UUID); readErr == nil && !sameLogIn(server, now) {
+	if now, readErr := a.Ledger.Server(ctx, server.UUID); readErr == nil && !ingest.SameReach(server, now) {
 		return nil, ingest.Wrap(ingest.KindTransient, err, "server %s was changed during the login: retried with its new settings", server.Name)
 	}
 	if suspendErr := a.Catalog.SuspendServer(ctx, server.UUID, ingest.Message(err)); suspendErr != nil {
@@ -36,14 +34,6 @@ func (a *Activities) logIn(ctx context.Context, server ingest.Server) (Source, e
 		a.Log.WarnContext(ctx, "cannot suspend a server", "server", server.Name, "error", suspendErr)
 	}
 	return nil, err
-}
-
-// sameLogIn reports whether the settings that a login depends on are equal.
-func sameLogIn(x, y ingest.Server) bool {
-	return x.Host == y.Host && x.Port == y.Port && x.Username == y.Username && x.LegacyAlgorithms == y.LegacyAlgorithms &&
-		x.Proxy == y.Proxy && x.Jump == y.Jump && x.ConnectTimeout == y.ConnectTimeout && x.LoginTimeout == y.LoginTimeout &&
-		slices.Equal(x.HostKeys, y.HostKeys) &&
-		bytes.Equal(x.PasswordEncrypted, y.PasswordEncrypted) && bytes.Equal(x.PrivateKeyEncrypted, y.PrivateKeyEncrypted)
 }
 
 // Halt is the reason not to list or start files of a server; the zero value means none.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -129,6 +130,17 @@ func (i Setting) Value(s Server) any {
 	default:
 		return value.Interface()
 	}
+}
+
+// SameReach reports whether the servers are reached alike: their credentials and their
+// settings with Reach are equal.
+func SameReach(x, y Server) bool {
+	for _, setting := range Settings {
+		if setting.Reach && !reflect.DeepEqual(setting.Value(x), setting.Value(y)) {
+			return false
+		}
+	}
+	return bytes.Equal(x.PasswordEncrypted, y.PasswordEncrypted) && bytes.Equal(x.PrivateKeyEncrypted, y.PrivateKeyEncrypted)
 }
 
 // SetJSON sets the setting from its JSON value, see Value.

@@ -43,7 +43,7 @@ type Setting struct {
 	// belong to it.
 	Required, Exact bool
 	// Reach is set when the setting may decide whether the server can be reached and
-	// listed. A change of it ends a suspension.
+	// listed. A change of it ends a suspension, see SameReach.
 	Reach bool
 	// flag is the name on the command line if it does not follow from Field.
 	flag string

@@ -136,3 +136,16 @@ func invalidTexts(setting Setting) []string {
 	}
 	return nil
 }
+
+func TestSameReach(t *testing.T) {
+	t.Parallel()
+	var server Server
+	for _, setting := range Settings {
+		changed := server
+		require.NoError(t, setting.SetText(&changed, settingTexts[setting.Field]))
+		assert.Equal(t, !setting.Reach, SameReach(server, changed), setting.Field)
+	}
+	assert.True(t, SameReach(server, Server{HostKeys: []string{}}))
+	assert.False(t, SameReach(server, Server{PasswordEncrypted: []byte("x")}))
+	assert.False(t, SameReach(server, Server{PrivateKeyEncrypted: []byte("x")}))
+}

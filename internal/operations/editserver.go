@@ -87,7 +87,7 @@ func (s *Service) storeEdit(ctx context.Context, seen string, edited ingest.Serv
 		}
 		changed := edited
 		changed.State, changed.LastError = current.State, current.LastError
-		if current.State == ingest.ServerSuspended && mayRepair(current, changed) {
+		if current.State == ingest.ServerSuspended && !ingest.SameReach(current, changed) {
 			changed.State, changed.LastError = ingest.ServerOK, ""
 		}
 		return changed, nil
@@ -135,17 +135,6 @@ func (s *Service) edited(ctx context.Context, server ingest.Server, edit ServerE
 		return server, err
 	}
 	return s.seal(ctx, server, ingest.Credentials{Password: edit.Password, PrivateKey: key})
-}
-
-// mayRepair reports whether a change can repair a suspended server.
-func mayRepair(before, after ingest.Server) bool {
-	for field := range changes(before, after) {
-		if setting, _ := ingest.SettingOf(field); setting.Reach {
-			return true
-		}
-	}
-	return string(before.PasswordEncrypted) != string(after.PasswordEncrypted) ||
-		string(before.PrivateKeyEncrypted) != string(after.PrivateKeyEncrypted)
 }
 
 // RemoveServer implements Servers.
