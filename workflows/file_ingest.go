@@ -223,7 +223,7 @@ func (f *fileIngest) requeue(ctx workflow.Context, cause error) (ingest.Status, 
 func (f *fileIngest) recordFailure(ctx workflow.Context, cause error) (ingest.Status, error) {
 	kind, message := failureOf(cause)
 	if temporal.IsCanceledError(cause) {
-		kind, message = ingest.KindCancelled, "the workflow was cancelled; start the file again to continue"
+		kind, message = ingest.KindCancelled, "its workflow was cancelled in Temporal: retry or skip the file"
 		ctx, _ = workflow.NewDisconnectedContext(ctx)
 	}
 	why := activities.RecordFailureInput{FileUUID: f.in.FileUUID, Step: f.step, Kind: kind, Message: message}

@@ -82,18 +82,33 @@ func (s *Service) act(ctx context.Context, file ingest.File, action ingest.Actio
 		return s.d.Orchestrator.StartIngest(ctx, file, in)
 	}
 	err := s.d.Orchestrator.Act(ctx, file.UUID, string(action), d)
-	if ingest.KindOf(err) == ingest.KindMissing && file.ErrorKind == ingest.KindUnsettled {
-		// It never had a workflow: start one that waits for the action.
-		step := ingest.FirstStep(cmp.Or(file.Mode, ingest.ModeStaged))
-		in.Failure = &ingest.Failure{Step: step, Kind: file.ErrorKind, Message: file.ErrorMessage}
-		if err := s.d.Orchestrator.StartIngest(ctx, file, in); err != nil && ingest.KindOf(err) != ingest.KindConflict {
-			return err
-		}
-		err = s.d.Orchestrator.Act(ctx, file.UUID, string(action), d)
-	}
 	if ingest.KindOf(err) == ingest.KindMissing {
-		return ingest.Wrap(ingest.KindConflict, err, "%s waits for an operator action, but has no workflow: the reconciler starts it again",
-			ingest.Summary(file.RemotePath))
+		return s.actWithoutWorkflow(ctx, file, action, d)
+	}
+	return err
+}
+
+// actWithoutWorkflow starts a workflow that waits for the action of a failed file. A file
+// that never settled has none, and in Temporal a workflow can be cancelled or terminated.
+func (s *Service) actWithoutWorkflow(ctx context.Context, file ingest.File, action ingest.Action, d workflows.OperatorAction) error {
+	file, err := s.GetFile(ctx, file.UUID)
+	if err != nil {
+		return err
+	}
+	if file.Status != ingest.StatusError { // the workflow has just ended
+		return ingest.Errorf(ingest.KindConflict, "%s is %s now: %s requires status error", ingest.Summary(file.RemotePath), file.Status, action)
+	}
+	mode := cmp.Or(file.Mode, ingest.ModeStaged)
+	err = s.d.Orchestrator.StartIngest(ctx, file, workflows.FileIngestInput{
+		FileUUID: file.UUID, ServerUUID: file.ServerUUID, Size: file.Size, Mode: file.Mode,
+		Failure: &ingest.Failure{Step: ingest.StepIn(mode, file.ErrorStep), Kind: file.ErrorKind, Message: file.ErrorMessage},
+	})
+	if err != nil && ingest.KindOf(err) != ingest.KindConflict { // another request may have started it
+		return err
+	}
+	err = s.d.Orchestrator.Act(ctx, file.UUID, string(action), d)
+	if ingest.KindOf(err) == ingest.KindMissing {
+		return ingest.Wrap(ingest.KindConflict, err, "the workflow of %s has just ended: check its status, then try again", ingest.Summary(file.RemotePath))
 	}
 	return err
 }

@@ -31,15 +31,15 @@ func TestDecide(t *testing.T) {
 		"renotify of a completed one": {status: ingest.StatusCompleted, action: ingest.ActionRenotify, ingests: 1},
 		"renotify of one in flight":   {status: ingest.StatusUploading, action: ingest.ActionRenotify, kind: ingest.KindConflict, want: "is uploading"},
 		"renotify of a failed one":    {status: ingest.StatusError, action: ingest.ActionRenotify, decided: 1},
-		"failed, but its workflow gone": {
+		"its new workflow has ended": {
 			status: ingest.StatusError, action: ingest.ActionRetry, answer: ingest.Errorf(ingest.KindMissing, "gone"),
-			kind: ingest.KindConflict, want: "reconciler", decided: 1,
+			kind: ingest.KindConflict, want: "has just ended", decided: 2, ingests: 1,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup()
-			b.engine.decideErr, b.engine.taken = c.answer, c.taken
+			b.engine.decide, b.engine.taken = func(string) error { return c.answer }, c.taken
 			b.ledger.files = []ingest.File{{ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: c.status}}
 			_, err := b.ActOnFile(t.Context(), "uuid-1", c.action, by)
 			assert.Len(t, b.engine.decided, c.decided)
@@ -65,25 +65,31 @@ func TestAReasonIsOneLineThatCanBeSeen(t *testing.T) {
 	assert.Equal(t, `two\nlines\x7f\x1b[2Jпочинено`, b.engine.reason)
 }
 
-// The action starts a workflow, because a file that never settled has none.
-func TestADecisionOnAFileThatNeverSettled(t *testing.T) {
+// The action starts a workflow: a file that never settled has none, and one in Temporal can
+// be cancelled or terminated.
+func TestActionsOnAFileWithoutWorkflow(t *testing.T) {
 	t.Parallel()
-	b := setup()
-	b.engine.decide = func(string) error {
-		if len(b.engine.ingests) == 0 {
-			return ingest.Errorf(ingest.KindMissing, "gone")
+	for kind, c := range map[ingest.Kind]struct{ failed, from ingest.Step }{
+		ingest.KindUnsettled: {ingest.StepDiscover, ingest.StepDownload},
+		ingest.KindCancelled: {ingest.StepUpload, ingest.StepUpload},
+	} {
+		b := setup()
+		b.engine.decide = func(string) error {
+			if len(b.engine.ingests) == 0 {
+				return ingest.Errorf(ingest.KindMissing, "gone")
+			}
+			return nil
 		}
-		return nil
+		b.ledger.files = []ingest.File{{
+			ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: ingest.StatusError, Mode: ingest.ModeStaged,
+			ErrorStep: c.failed, ErrorKind: kind, ErrorMessage: "why",
+		}}
+		_, err := b.ActOnFile(t.Context(), "uuid-1", ingest.ActionSkip, workflows.OperatorAction{Actor: "ann", Reason: "a log"})
+		require.NoError(t, err)
+		require.Len(t, b.engine.ingests, 1)
+		assert.Equal(t, &ingest.Failure{Step: c.from, Kind: kind, Message: "why"}, b.engine.ingests[0].Failure)
+		assert.Len(t, b.engine.decided, 2)
 	}
-	b.ledger.files = []ingest.File{{
-		ID: 1, UUID: "uuid-1", RemotePath: "/in/a.csv", Status: ingest.StatusError,
-		ErrorStep: ingest.StepDiscover, ErrorKind: ingest.KindUnsettled, ErrorMessage: "it changed",
-	}}
-	_, err := b.ActOnFile(t.Context(), "uuid-1", ingest.ActionSkip, workflows.OperatorAction{Actor: "ann", Reason: "a log"})
-	require.NoError(t, err)
-	require.Len(t, b.engine.ingests, 1)
-	assert.Equal(t, &ingest.Failure{Step: ingest.StepDownload, Kind: ingest.KindUnsettled, Message: "it changed"}, b.engine.ingests[0].Failure)
-	assert.Len(t, b.engine.decided, 2)
 }
 
 // A file that has not started can be skipped: its server may be paused, or the file that it
