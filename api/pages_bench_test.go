@@ -152,7 +152,7 @@ func consolePages(b *testing.B, handler http.Handler, rows int) [][2]string {
 		{"files: server, status=completed", "/files?server=server-01&status=completed"},
 		{"files: path=/out/**", "/files?path=" + url.QueryEscape("/out/**")},
 		{"files: path=**/*_receipt.csv (nothing)", "/files?path=" + url.QueryEscape("**/*_receipt.csv")},
-		{"file", "/files/" + decodeFiles(b, middle)[0].FileUUID}, {"scans", "/scans"}, {"audits", "/audits"}, {"changes", "/changes"}, {"tokens", "/tokens"},
+		{"file", "/files/" + decodeFiles(b, middle)[0].FileUUID}, {"scans", "/scans"}, {"audits", "/audits"}, {"audit-log", "/audit-log"}, {"tokens", "/tokens"},
 	}
 }
 

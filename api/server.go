@@ -70,9 +70,9 @@ func NewHandler(d Deps) http.Handler {
 			panic(err)
 		}
 	}
-	programs, guard := newPrograms(d)
+	programs, guard, roles := newPrograms(d)
 	pages := console.New(console.Deps{
-		Operations: d.Operations, Access: d.Access, Guard: guard, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI, S3Console: d.S3Console,
+		Operations: d.Operations, Access: d.Access, Guard: guard, Roles: roles, Log: d.Log, Version: d.Version, TemporalUI: d.TemporalUI, S3Console: d.S3Console,
 	}).Site()
 	return web.Handler(web.Config{Log: d.Log, TrustedProxies: d.TrustedProxies, Observe: d.Metrics.Request}, func(r *http.Request) web.Site {
 		if servedByAPI(r) || !readableQuery(r) {
@@ -94,8 +94,8 @@ func timeout(r *http.Request) (time.Duration, error) {
 	}
 }
 
-// newPrograms returns the API without the console, and the guard of both.
-func newPrograms(d Deps) (web.Site, *access.Guard) {
+// newPrograms returns the API without the console, and the guard and the roles of both.
+func newPrograms(d Deps) (web.Site, *access.Guard, openapi.Roles) {
 	e := echo.New()
 	e.HideBanner, e.HidePort = true, true
 	e.JSONSerializer = strictJSON{}
@@ -126,7 +126,7 @@ func newPrograms(d Deps) (web.Site, *access.Guard) {
 		Handler: e, Timeout: timeout,
 		Fail:    func(w http.ResponseWriter, r *http.Request, err error) { writeProblem(d.Log, w, r, err) },
 		Headers: map[string]string{"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'", "Referrer-Policy": "no-referrer"},
-	}, checked
+	}, checked, spec.roles
 }
 
 // servedByAPI reports whether the API serves a request and not the console: by its path,

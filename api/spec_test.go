@@ -35,7 +35,7 @@ func TestSpecificationIsValid(t *testing.T) {
 
 func TestServedRoutesAreThoseOfTheSpecification(t *testing.T) {
 	t.Parallel()
-	programs, _ := newPrograms(Deps{Operations: &servicedouble.Service{}, Access: &servicedouble.Service{}, Token: "x", Log: slog.New(slog.DiscardHandler), Now: time.Now})
+	programs, _, _ := newPrograms(Deps{Operations: &servicedouble.Service{}, Access: &servicedouble.Service{}, Token: "x", Log: slog.New(slog.DiscardHandler), Now: time.Now})
 	served := map[string]bool{}
 	for _, route := range programs.Handler.(*echo.Echo).Routes() {
 		served[route.Method+" "+route.Path] = true

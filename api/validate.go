@@ -14,6 +14,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/labstack/echo/v4"
 
+	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 )
 
@@ -23,6 +24,7 @@ type specificationOf struct {
 	// specified maps echo's patterns to openapi.yaml's paths. Patterns are compared, not
 	// request paths, so that no spelling of a path bypasses a check.
 	specified map[string]string
+	roles     openapi.Roles
 }
 
 func readSpecification(specified map[string]string) specificationOf {
@@ -30,7 +32,7 @@ func readSpecification(specified map[string]string) specificationOf {
 	if err != nil {
 		panic(err) // the specification is embedded, and tests load it
 	}
-	return specificationOf{doc, specified}
+	return specificationOf{doc, specified, openapi.RolesOf(doc)}
 }
 
 // path returns openapi.yaml's path for the request; "" for a path that it lacks.
@@ -45,20 +47,14 @@ func (s specificationOf) operation(method, path string) (*openapi3.PathItem, *op
 	return item, item.GetOperation(method)
 }
 
-// role returns the role that an operation requires, its x-role, and "" for one without
-// security. Without x-role, reading requires a viewer and everything else an admin, so that
-// a forgotten operation is closed.
+// role returns the role that a request requires, "" for an operation without security. A
+// path that openapi.yaml lacks can be read by a viewer.
 func (s specificationOf) role(method, path string) ingest.Role {
 	if method == http.MethodHead {
 		method = http.MethodGet
 	}
 	if _, operation := s.operation(method, path); operation != nil {
-		if operation.Security != nil && len(*operation.Security) == 0 {
-			return ""
-		}
-		if role, stated := operation.Extensions["x-role"].(string); stated {
-			return ingest.Role(role)
-		}
+		return s.roles.Of(operation.OperationID)
 	}
 	if method == http.MethodGet {
 		return ingest.RoleViewer

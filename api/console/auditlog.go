@@ -115,7 +115,7 @@ func (p auditLogPage) export(format string) string {
 }
 
 const (
-	exportPath = "/changes/export"
+	exportPath = "/audit-log/export"
 	// exportTimeout is the time limit of a download.
 	exportTimeout = 10 * time.Minute
 	// exportPage is the number of entries in memory.

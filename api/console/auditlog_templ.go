@@ -195,7 +195,7 @@ func auditLogView(v *view, page auditLogPage) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = filterForm(v, "/changes", page.query).Render(templ.WithChildren(ctx, templ_7745c5c3_Var6), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = filterForm(v, "/audit-log", page.query).Render(templ.WithChildren(ctx, templ_7745c5c3_Var6), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

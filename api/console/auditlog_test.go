@@ -39,13 +39,13 @@ func logged() (*servicedouble.Service, *Console) {
 func TestAuditLog(t *testing.T) {
 	t.Parallel()
 	f, c := logged()
-	page := get(c, "/changes?actor=ann&action=&from=2026-02-01T00:00&before=9").Body.String()
+	page := get(c, "/audit-log?actor=ann&action=&from=2026-02-01T00:00&before=9").Body.String()
 	require.Equal(t, ingest.AuditFilter{Actor: "ann", From: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC), BeforeID: 9, Limit: historyPerPage}, f.Logged[0])
 	for _, text := range []string{
 		`<a href="/servers/acme"><bdi>acme</bdi></a>`, `<a href="/files/f1"><bdi>f1</bdi></a>`, "<bdi>removed</bdi></td>", "the file is busy",
 		"<dt>port</dt><dd><bdi>22 -&gt; 2222</bdi></dd>", "<dt>password</dt><dd><bdi>changed</bdi></dd>", "<dt>server_uuid</dt>",
 		"/api/v1/audit-log?actor=ann&amp;from=2026-02-01T00%3A00%3A00Z&amp;limit=100", `value="ann"`, `value="2026-02-01T00:00"`,
-		`href="/changes/export?actor=ann&amp;format=csv&amp;from=2026-02-01T00%3A00"`, `href="/changes?actor=ann&amp;before=1&amp;from=2026-02-01T00%3A00"`,
+		`href="/audit-log/export?actor=ann&amp;format=csv&amp;from=2026-02-01T00%3A00"`, `href="/audit-log?actor=ann&amp;before=1&amp;from=2026-02-01T00%3A00"`,
 	} {
 		assert.Contains(t, page, text)
 	}
@@ -59,7 +59,7 @@ func TestAuditLog(t *testing.T) {
 func TestAuditLogIsExported(t *testing.T) {
 	t.Parallel()
 	f, c := logged()
-	exported := get(c, "/changes/export?format=csv&target=acme")
+	exported := get(c, "/audit-log/export?format=csv&target=acme")
 	require.Equal(t, `attachment; filename="audit-log.csv"`, exported.Header().Get("Content-Disposition"))
 	records, err := csv.NewReader(exported.Body).ReadAll()
 	require.NoError(t, err)
@@ -71,7 +71,7 @@ func TestAuditLogIsExported(t *testing.T) {
 	require.Equal(t, "older", records[4][2])
 	require.Equal(t, []ingest.AuditFilter{{Target: "acme", Limit: exportPage}, {Target: "acme", Limit: exportPage, BeforeID: 1}}, f.Logged)
 
-	lines := strings.Split(strings.TrimSpace(get(c, "/changes/export?format=jsonl").Body.String()), "\n")
+	lines := strings.Split(strings.TrimSpace(get(c, "/audit-log/export?format=jsonl").Body.String()), "\n")
 	require.Len(t, lines, 4)
 	var entry openapi.AuditEntry
 	require.NoError(t, json.Unmarshal([]byte(lines[0]), &entry))
@@ -93,7 +93,7 @@ func TestIncompleteExportFails(t *testing.T) {
 	t.Parallel()
 	f, c := logged()
 	c.d.Access = firstPageOnly{f}
-	require.PanicsWithValue(t, http.ErrAbortHandler, func() { get(c, "/changes/export?format=csv") })
-	limit, _ := timeout(httptest.NewRequest(http.MethodGet, "/changes/export?format=csv", nil))
+	require.PanicsWithValue(t, http.ErrAbortHandler, func() { get(c, "/audit-log/export?format=csv") })
+	limit, _ := timeout(httptest.NewRequest(http.MethodGet, "/audit-log/export?format=csv", nil))
 	require.Equal(t, exportTimeout, limit)
 }

@@ -89,7 +89,7 @@ func auditsView(v *view, page ingest.Page[ingest.AuditRun], servers []ingest.Ser
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if v.can(ingest.RoleOperator) {
+		if v.can("startAudit") {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 6, "<form method=\"post\" action=\"/audits\" class=\"panel row\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/klauspost/compress/gzhttp"
 
+	"stevedore/api/openapi"
 	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
@@ -22,6 +23,8 @@ type Deps struct {
 	Access     access.Access
 	// Guard checks sessions and tokens.
 	Guard *access.Guard
+	// Roles are the API's: a page requires the role of the operation that it shows or does.
+	Roles openapi.Roles
 	Log   *slog.Logger
 	// Version of the program, shown in the footer.
 	Version string
@@ -64,7 +67,7 @@ func New(d Deps) *Console {
 	c.mux.HandleFunc("POST /login", c.logIn)
 	c.mux.HandleFunc("POST /language", c.setLanguage)
 	for _, route := range c.routes() {
-		c.mux.HandleFunc(route.pattern, c.page(route.role, route.handle))
+		c.mux.HandleFunc(route.pattern, c.page(c.d.Roles.Of(route.operation), route.handle))
 	}
 	c.mux.HandleFunc("/", c.page(ingest.RoleViewer, func(*http.Request, *view) (answer, error) {
 		return answer{}, errNoPage
@@ -75,50 +78,50 @@ func New(d Deps) *Console {
 // route is a page or an action.
 type route struct {
 	pattern string
-	// role is the minimum role.
-	role   ingest.Role
-	handle handler
+	// operation is the operationId of the API's operation whose role is required.
+	operation string
+	handle    handler
 }
 
 // routes lists the pages and actions that require a login.
 func (c *Console) routes() []route {
 	return []route{
-		{"GET /{$}", ingest.RoleViewer, c.overview},
-		{"GET " + healthPath, ingest.RoleViewer, c.health},
-		{"POST /logout", ingest.RoleViewer, c.logOut},
+		{"GET /{$}", "getOverview", c.overview},
+		{"GET " + healthPath, "getOverview", c.health},
+		{"POST /logout", "getOverview", c.logOut},
 
-		{"GET /servers", ingest.RoleViewer, c.servers},
-		{"GET /servers/new", ingest.RoleAdmin, c.newServer},
-		{"POST /servers", ingest.RoleAdmin, c.addServer},
-		{"POST /servers/test", ingest.RoleAdmin, c.testSettings},
-		{"GET /servers/{server}", ingest.RoleViewer, c.server},
-		{"GET /servers/{server}/edit", ingest.RoleAdmin, c.editServer},
-		{"POST /servers/{server}/edit", ingest.RoleAdmin, c.saveServer},
-		{"POST /servers/{server}/edit/test", ingest.RoleAdmin, c.testEdit},
-		{"POST /servers/{server}/remove", ingest.RoleAdmin, c.removeServer},
-		{"POST /servers/{server}/test", ingest.RoleOperator, c.testServer},
-		{"POST /servers/{server}/approve", ingest.RoleAdmin, c.approveKey},
-		{"POST /servers/{server}/scan", ingest.RoleOperator, c.scanServer},
-		{"POST /servers/{server}/pause", ingest.RoleOperator, c.pauseServer},
-		{"POST /servers/{server}/resume", ingest.RoleOperator, c.resumeServer},
-		{"POST /servers/{server}/changes", ingest.RoleOperator, c.decideChanges},
-		{"POST /scan", ingest.RoleOperator, c.scanAll},
+		{"GET /servers", "listServers", c.servers},
+		{"GET /servers/new", "createServer", c.newServer},
+		{"POST /servers", "createServer", c.addServer},
+		{"POST /servers/test", "testServerSettings", c.testSettings},
+		{"GET /servers/{server}", "getServer", c.server},
+		{"GET /servers/{server}/edit", "editServer", c.editServer},
+		{"POST /servers/{server}/edit", "editServer", c.saveServer},
+		{"POST /servers/{server}/edit/test", "testServerEdit", c.testEdit},
+		{"POST /servers/{server}/remove", "removeServer", c.removeServer},
+		{"POST /servers/{server}/test", "testServer", c.testServer},
+		{"POST /servers/{server}/approve", "approveHostKey", c.approveKey},
+		{"POST /servers/{server}/scan", "scanServer", c.scanServer},
+		{"POST /servers/{server}/pause", "pauseServer", c.pauseServer},
+		{"POST /servers/{server}/resume", "resumeServer", c.resumeServer},
+		{"POST /servers/{server}/changes", "decideChanges", c.decideChanges},
+		{"POST /scan", "startScan", c.scanAll},
 
-		{"GET /files", ingest.RoleViewer, c.files},
-		{"POST /files/decide", ingest.RoleOperator, c.decideFiles},
-		{"GET /files/{file}", ingest.RoleViewer, c.file},
-		{"POST /files/{file}/decide", ingest.RoleOperator, c.decideFile},
+		{"GET /files", "listFiles", c.files},
+		{"POST /files/act", "retryFiles", c.actOnFiles},
+		{"GET /files/{file}", "getFile", c.file},
+		{"POST /files/{file}/act", "retryFile", c.actOnFile},
 
-		{"GET /scans", ingest.RoleViewer, c.scans},
-		{"GET /scans/{scan}", ingest.RoleViewer, c.scan},
-		{"GET /audits", ingest.RoleViewer, c.audits},
-		{"POST /audits", ingest.RoleOperator, c.startAudit},
-		{"GET /audits/{audit}", ingest.RoleViewer, c.audit},
-		{"GET /changes", ingest.RoleAdmin, c.auditLog},
-		{"GET " + exportPath, ingest.RoleAdmin, c.exportAuditLog},
-		{"GET /tokens", ingest.RoleAdmin, c.tokens},
-		{"POST /tokens", ingest.RoleAdmin, c.createToken},
-		{"POST /tokens/{name}/revoke", ingest.RoleAdmin, c.revokeToken},
+		{"GET /scans", "listScans", c.scans},
+		{"GET /scans/{scan}", "getServerScan", c.scan},
+		{"GET /audits", "listAudits", c.audits},
+		{"POST /audits", "startAudit", c.startAudit},
+		{"GET /audits/{audit}", "getAudit", c.audit},
+		{"GET /audit-log", "listAuditLog", c.auditLog},
+		{"GET " + exportPath, "listAuditLog", c.exportAuditLog},
+		{"GET /tokens", "listTokens", c.tokens},
+		{"POST /tokens", "createToken", c.createToken},
+		{"POST /tokens/{name}/revoke", "revokeToken", c.revokeToken},
 	}
 }
 

@@ -8,16 +8,21 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"stevedore/internal/test/servicedouble"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/net/html"
 
+	"stevedore/api/openapi"
 	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
@@ -28,6 +33,37 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
+// roles are those of openapi.yaml.
+var roles = func() openapi.Roles {
+	doc, err := openapi3.NewLoader().LoadFromFile("../openapi.yaml")
+	if err != nil {
+		panic(err)
+	}
+	return openapi.RolesOf(doc)
+}()
+
+// TestRolesAreThoseOfTheAPI: pages, actions and buttons name operations of openapi.yaml. An
+// unknown one would be closed to all but admins.
+func TestRolesAreThoseOfTheAPI(t *testing.T) {
+	t.Parallel()
+	_, c := as(ingest.RoleViewer)
+	for _, route := range c.routes() {
+		require.Contains(t, roles, route.operation, route.pattern)
+	}
+	pages, err := filepath.Glob("*.templ")
+	require.NoError(t, err)
+	buttons := 0
+	for _, page := range pages {
+		text, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, operation := range regexp.MustCompile(`v\.can\("(\w+)"\)`).FindAllStringSubmatch(string(text), -1) {
+			require.Contains(t, roles, operation[1], page)
+			buttons++
+		}
+	}
+	require.Positive(t, buttons)
+}
+
 // as returns a console for a user of the role, whose session has the cookie "valid". A login
 // with the token "right" succeeds.
 func as(role ingest.Role) (*servicedouble.Service, *Console) {
@@ -36,7 +72,7 @@ func as(role ingest.Role) (*servicedouble.Service, *Console) {
 		Reconciled: []ingest.Reconciliation{{StartedAt: noon, FinishedAt: noon, Requeued: 2, Findings: []string{"x"}}},
 	}
 	setRole(f, role)
-	return f, New(Deps{Operations: f, Access: f, Guard: access.NewGuard(access.GuardConfig{Access: f, Token: "bootstrap", RequestsPerSecond: 1e6}), Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", S3Console: "http://minio/", Now: func() time.Time { return noon }})
+	return f, New(Deps{Operations: f, Access: f, Roles: roles, Guard: access.NewGuard(access.GuardConfig{Access: f, Token: "bootstrap", RequestsPerSecond: 1e6}), Log: slog.New(slog.DiscardHandler), Version: "v1", TemporalUI: "http://temporal/namespaces/x", S3Console: "http://minio/", Now: func() time.Time { return noon }})
 }
 
 // setRole changes the role of the user's session.
@@ -101,19 +137,19 @@ func TestRolesLimitActions(t *testing.T) {
 	for i, role := range ingest.Roles {
 		_, c := as(role)
 		for _, route := range c.routes() {
-			if role.Allows(route.role) {
+			if role.Allows(c.d.Roles.Of(route.operation)) {
 				continue
 			}
 			method, path := requestOf(route.pattern)
 			answer := send(c, httptest.NewRequest(method, path, nil), nil)
 			require.Equal(t, http.StatusForbidden, answer.Code, "%s as %s", route.pattern, role)
-			require.Contains(t, answer.Body.String(), "This needs a token with the role "+string(route.role))
+			require.Contains(t, answer.Body.String(), "This needs a token with the role "+string(c.d.Roles.Of(route.operation)))
 		}
 		require.Less(t, i, 3)
 	}
 	for _, route := range (&Console{}).routes() {
 		method, path := requestOf(route.pattern)
-		require.False(t, method == http.MethodPost && route.role == ingest.RoleViewer && path != "/logout", "%s changes something", route.pattern)
+		require.False(t, method == http.MethodPost && roles.Of(route.operation) == ingest.RoleViewer && path != "/logout", "%s changes something", route.pattern)
 	}
 }
 
@@ -191,7 +227,7 @@ func full(role ingest.Role) (*servicedouble.Service, *Console) {
 func TestHostileNamesAreInert(t *testing.T) {
 	t.Parallel()
 	_, c := full(ingest.RoleAdmin)
-	for _, path := range []string{"/", "/servers", "/servers/acme", "/files", "/files/f1", "/scans", "/scans/1", "/changes", "/tokens", "/servers/acme/edit", "/audits", "/audits/a1"} {
+	for _, path := range []string{"/", "/servers", "/servers/acme", "/files", "/files/f1", "/scans", "/scans/1", "/audit-log", "/tokens", "/servers/acme/edit", "/audits", "/audits/a1"} {
 		for _, language := range []string{"en", "ru"} {
 			answer := get(c, path, "Accept-Language", language)
 			require.Equal(t, http.StatusOK, answer.Code, path)
@@ -283,49 +319,49 @@ func TestDecidingOnSeveralFiles(t *testing.T) {
 	f, c := full(ingest.RoleOperator)
 	f.Matched = 3
 	form := url.Values{"action": {"retry"}, "all": {"yes"}, "query": {"server=acme&status=error"}}
-	ask := post(c, "/files/decide", form)
+	ask := post(c, "/files/act", form)
 	require.Contains(t, ask.Body.String(), "Retry 3 files")
 	require.True(t, f.Bulk[len(f.Bulk)-1].DryRun)
 	require.Equal(t, "acme", f.Bulk[len(f.Bulk)-1].Filter.Server)
 
 	form.Set("confirmed", "yes")
 	form.Set("count", "3")
-	require.Equal(t, http.StatusBadRequest, post(c, "/files/decide", form).Code, "a reason is asked for")
+	require.Equal(t, http.StatusBadRequest, post(c, "/files/act", form).Code, "a reason is asked for")
 	form.Set("reason", "the partner called")
-	done := post(c, "/files/decide", form)
+	done := post(c, "/files/act", form)
 	require.Contains(t, done.Body.String(), "Action applied to 3 files.")
 	require.EqualValues(t, 3, *f.Bulk[len(f.Bulk)-1].Expected, "what was shown is what is done")
 	require.Equal(t, "the partner called", f.Bulk[len(f.Bulk)-1].Details.Reason)
 	require.NotContains(t, done.Body.String(), "Continue with")
 
 	f.Matched, f.BatchSize = 3, 2
-	require.Contains(t, post(c, "/files/decide", form).Body.String(), `<input type="hidden" name="cursor" value="behind-3">`)
+	require.Contains(t, post(c, "/files/act", form).Body.String(), `<input type="hidden" name="cursor" value="behind-3">`)
 	form.Set("cursor", "behind-3")
-	post(c, "/files/decide", form)
+	post(c, "/files/act", form)
 	require.Equal(t, "behind-3", f.Bulk[len(f.Bulk)-1].Cursor, "it continues after the refused files")
 
 	one := url.Values{"action": {"skip"}, "file": {"f1"}, "query": {""}}
 	f.Matched = 1
-	require.Contains(t, post(c, "/files/decide", one).Body.String(), "Skip 1 file")
+	require.Contains(t, post(c, "/files/act", one).Body.String(), "Skip 1 file")
 	require.Equal(t, []string{"f1"}, f.Bulk[len(f.Bulk)-1].Filter.UUIDs)
-	require.Equal(t, http.StatusBadRequest, post(c, "/files/decide", url.Values{"action": {"skip"}}).Code, "nothing is ticked")
-	require.Equal(t, http.StatusBadRequest, post(c, "/files/decide", url.Values{"action": {"drop"}, "all": {"yes"}}).Code)
+	require.Equal(t, http.StatusBadRequest, post(c, "/files/act", url.Values{"action": {"skip"}}).Code, "nothing is ticked")
+	require.Equal(t, http.StatusBadRequest, post(c, "/files/act", url.Values{"action": {"drop"}, "all": {"yes"}}).Code)
 }
 
 func TestDecidingOnOneFile(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleOperator)
-	answer := post(c, "/files/f1/decide", url.Values{"action": {"retry"}, "from": {"upload"}, "reason": {"again"}})
+	answer := post(c, "/files/f1/act", url.Values{"action": {"retry"}, "from": {"upload"}, "reason": {"again"}})
 	require.Equal(t, http.StatusSeeOther, answer.Code)
 	require.Equal(t, []string{`retry f1 from "upload" by ann: again`}, f.Calls)
 	notice := answer.Result().Cookies()[0]
 	require.Contains(t, get(c, "/files/f1", "Cookie", notice.Name+"="+notice.Value).Body.String(), "Retry requested.")
 	f.Err = ingest.Errorf(ingest.KindConflict, "the file is not failed")
-	answer = post(c, "/files/f1/decide", url.Values{"action": {"skip"}, "reason": {"x"}})
+	answer = post(c, "/files/f1/act", url.Values{"action": {"skip"}, "reason": {"x"}})
 	require.Equal(t, http.StatusSeeOther, answer.Code)
 	require.Contains(t, answer.Result().Cookies()[0].Value, "not+failed")
 	f.Calls = nil
-	post(c, "/files/f1/decide", url.Values{"action": {"skip"}, "reason": {" "}})
+	post(c, "/files/f1/act", url.Values{"action": {"skip"}, "reason": {" "}})
 	require.Empty(t, f.Calls)
 }
 
@@ -418,7 +454,7 @@ func requireDescribed(t *testing.T, page, field, problem string) {
 func TestColumnsHaveHeads(t *testing.T) {
 	t.Parallel()
 	_, c := full(ingest.RoleAdmin)
-	for _, path := range []string{"/", "/servers", "/servers/acme", "/files", "/scans", "/audits", "/audits/a1", "/changes", "/tokens"} {
+	for _, path := range []string{"/", "/servers", "/servers/acme", "/files", "/scans", "/audits", "/audits/a1", "/audit-log", "/tokens"} {
 		page := get(c, path).Body.String()
 		require.Contains(t, page, `<th scope="col"`, path)
 		require.Equal(t, strings.Count(page, `<th scope="col"`), strings.Count(page, "<th")-strings.Count(page, "<thead"), path)
@@ -632,7 +668,7 @@ func TestFailuresAreGroupedByCause(t *testing.T) {
 	require.Contains(t, page, `<input type="hidden" name="query" value="`+query+`">`)
 	require.Contains(t, page, "Access denied.")
 	_, c = full(ingest.RoleViewer)
-	require.NotContains(t, get(c, "/").Body.String(), `action="/files/decide"`)
+	require.NotContains(t, get(c, "/").Body.String(), `action="/files/act"`)
 }
 
 func TestScanShowsExcludedFiles(t *testing.T) {

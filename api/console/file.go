@@ -96,7 +96,7 @@ var actionNotices = map[ingest.Action]string{
 	ingest.ActionReprocess: "Reprocessing requested.",
 }
 
-func (c *Console) decideFile(r *http.Request, v *view) (answer, error) {
+func (c *Console) actOnFile(r *http.Request, v *view) (answer, error) {
 	action, uuid := ingest.Action(r.PostFormValue("action")), r.PathValue("file")
 	if !action.Valid() {
 		return answer{}, newError(ingest.KindInvalid, nil, "Unknown action.")

@@ -98,7 +98,7 @@ type filesPage struct {
 
 // selectable reports whether the user can select files on the page.
 func (p filesPage) selectable(v *view) bool {
-	return v.can(ingest.RoleOperator) &&
+	return v.can("retryFiles") &&
 		slices.ContainsFunc(p.files, func(f ingest.File) bool { return f.Status == ingest.StatusError })
 }
 
@@ -175,9 +175,9 @@ func waitingOf(statuses []ingest.Status) []ingest.Status {
 	return nil
 }
 
-// decideFiles asks for a reason and then retries or skips the selected files, or all
+// actOnFiles asks for a reason and then retries or skips the selected files, or all
 // failed files that match the filter.
-func (c *Console) decideFiles(r *http.Request, v *view) (answer, error) {
+func (c *Console) actOnFiles(r *http.Request, v *view) (answer, error) {
 	if err := r.ParseForm(); err != nil {
 		return answer{}, formError(err)
 	}

@@ -71,7 +71,7 @@ func scansView(v *view, page scansPage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if v.can(ingest.RoleOperator) {
+		if v.can("startScan") {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 5, "<form method=\"post\" action=\"/scan\"><input type=\"hidden\" name=\"next\" value=\"/scans\"><button>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -433,8 +433,8 @@ func attentionView(v *view, page overviewPage, list []operations.ServerOverview)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			if v.can(ingest.RoleOperator) {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "<form method=\"post\" action=\"/files/decide\" class=\"row\"><input type=\"hidden\" name=\"query\" value=\"")
+			if v.can("retryFiles") {
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "<form method=\"post\" action=\"/files/act\" class=\"row\"><input type=\"hidden\" name=\"query\" value=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

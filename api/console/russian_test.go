@@ -116,8 +116,8 @@ func TestEveryPageIsRussian(t *testing.T) {
 	t.Parallel()
 	f, c := populated()
 	for _, path := range []string{
-		"/", "/servers", "/servers/acme", "/servers/new", "/servers/acme/edit", "/files", "/files?status=error&server=acme", "/files/1", "/changes?actor=ann", "/scans", "/scans?server=acme",
-		"/changes", "/tokens", "/audits", "/audits/1", "/health", "/scans/1", "/?period=30d",
+		"/", "/servers", "/servers/acme", "/servers/new", "/servers/acme/edit", "/files", "/files?status=error&server=acme", "/files/1", "/audit-log?actor=ann", "/scans", "/scans?server=acme",
+		"/audit-log", "/tokens", "/audits", "/audits/1", "/health", "/scans/1", "/?period=30d",
 	} {
 		answer := get(c, path, inRussian...)
 		require.Equal(t, http.StatusOK, answer.Code, path)
@@ -130,7 +130,7 @@ func TestEveryPageIsRussian(t *testing.T) {
 		requireRussian(t, "files "+string(file.Status), get(c, "/files", inRussian...))
 	}
 	f.Servers, f.Files, f.Log, f.Listings = nil, nil, nil, nil
-	for _, path := range []string{"/", "/servers", "/files", "/files?server=acme", "/scans", "/changes", "/changes?actor=ann"} {
+	for _, path := range []string{"/", "/servers", "/files", "/files?server=acme", "/scans", "/audit-log", "/audit-log?actor=ann"} {
 		requireRussian(t, "empty "+path, get(c, path, inRussian...))
 	}
 	endSession(f)
@@ -151,14 +151,14 @@ func TestEveryRefusalIsRussian(t *testing.T) {
 	refusal("no server", http.StatusNotFound, get(c, "/servers/other", inRussian...))
 	refusal("from", http.StatusBadRequest, get(c, "/files?from=x", inRussian...))
 	refusal("to", http.StatusBadRequest, get(c, "/files?to=x", inRussian...))
-	refusal("format", http.StatusBadRequest, get(c, "/changes/export?format=x", inRussian...))
+	refusal("format", http.StatusBadRequest, get(c, "/audit-log/export?format=x", inRussian...))
 	refusal("language", http.StatusBadRequest, post(c, "/language", url.Values{"language": {"!"}}, inRussian...))
 	refusal("other site", http.StatusForbidden, post(c, "/scan", nil, append(inRussian, "Sec-Fetch-Site", "cross-site")...))
 	refusal("too large", http.StatusRequestEntityTooLarge, post(c, "/servers", url.Values{"name": {strings.Repeat("x", web.MaxBody)}}, inRussian...))
-	refusal("no files", http.StatusBadRequest, post(c, "/files/decide", url.Values{"action": {"retry"}}, inRussian...))
-	refusal("no action", http.StatusBadRequest, post(c, "/files/decide", nil, inRussian...))
-	refusal("no action", http.StatusBadRequest, post(c, "/files/1/decide", nil, inRussian...))
-	refusal("no filter", http.StatusBadRequest, post(c, "/files/decide", url.Values{"query": {"%"}}, inRussian...))
+	refusal("no files", http.StatusBadRequest, post(c, "/files/act", url.Values{"action": {"retry"}}, inRussian...))
+	refusal("no action", http.StatusBadRequest, post(c, "/files/act", nil, inRussian...))
+	refusal("no action", http.StatusBadRequest, post(c, "/files/1/act", nil, inRussian...))
+	refusal("no filter", http.StatusBadRequest, post(c, "/files/act", url.Values{"query": {"%"}}, inRussian...))
 	refusal("days", http.StatusBadRequest, post(c, "/tokens", url.Values{"days": {"x"}}, inRussian...))
 	refusal("numbers", http.StatusBadRequest, post(c, "/servers", url.Values{"port": {"x"}, "settle": {"x"}}, inRussian...))
 	setRole(f, ingest.RoleViewer)
@@ -204,7 +204,7 @@ func TestOriginalMessagesAreMarkedEnglish(t *testing.T) {
 	f.Err = ingest.Errorf(ingest.KindHostKey, "original message")
 	requireRussian(t, "test", post(c, "/servers/acme/test", nil, inRussian...))
 	f.Err = ingest.Errorf(ingest.KindConflict, "original message")
-	notice := post(c, "/files/1/decide", url.Values{"action": {"skip"}, "reason": {"1"}}, inRussian...).Result().Cookies()[0]
+	notice := post(c, "/files/1/act", url.Values{"action": {"skip"}, "reason": {"1"}}, inRussian...).Result().Cookies()[0]
 	page := get(c, "/files/1", append(inRussian, "Cookie", notice.Name+"="+notice.Value)...)
 	requireRussian(t, "notice", page)
 	require.Contains(t, page.Body.String(), `<span lang="en" class="original">original message</span>`)

@@ -194,7 +194,7 @@ func TestUserPausesUpdatesAndChangesLooks(t *testing.T) {
 	p.until(t, `document.documentElement.lang === "ru"`)
 	p.phone(t) // Russian words are longer
 	pages := map[string]string{
-		"overview": "/", "server": "/servers/acme", "server-edit": "/servers/acme/edit", "files": "/files?status=error", "changes": "/changes?actor=ann", "scan": "/scans/1", "tokens": "/tokens",
+		"overview": "/", "server": "/servers/acme", "server-edit": "/servers/acme/edit", "files": "/files?status=error", "changes": "/audit-log?actor=ann", "scan": "/scans/1", "tokens": "/tokens",
 	}
 	p.prefers(t, "dark")
 	for name, path := range pages {
@@ -237,7 +237,7 @@ func (p *user) changeServer(t *testing.T) {
 	p.fill(t, "exclude", "*.bak")
 	p.press(t, "Save")
 	p.sees(t, "Saved.")
-	p.open(t, "/changes?action=server.edit")
+	p.open(t, "/audit-log?action=server.edit")
 	p.until(t, row("server.edit", has("done")+" && "+has("max_parallel")))
 }
 
@@ -251,7 +251,7 @@ func (p *user) lookAround(t *testing.T, acme *services.SSHD) {
 	require.NoError(t, err)
 	pages := map[string]string{
 		"overview": "/", "servers": "/servers", "server": "/servers/acme", "server-edit": "/servers/acme/edit", "files": "/files", "file": "/files/" + file.UUID,
-		"scans": "/scans", "scan": "/scans/1", "audits": "/audits", "audit": audit, "changes": "/changes", "tokens": "/tokens", "api-documentation": "/docs",
+		"scans": "/scans", "scan": "/scans/1", "audits": "/audits", "audit": audit, "changes": "/audit-log", "tokens": "/tokens", "api-documentation": "/docs",
 	}
 	for name, path := range pages {
 		for _, scheme := range []string{"light", "dark"} {

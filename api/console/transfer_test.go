@@ -99,12 +99,12 @@ func TestStepsToRetryFrom(t *testing.T) {
 	}
 	f.Matched = 3
 	form := url.Values{"action": {"retry"}, "all": {"yes"}, "query": {"server=acme"}}
-	got, _ := options(t, post(c, "/files/decide", form).Body.String(), "from")
+	got, _ := options(t, post(c, "/files/act", form).Body.String(), "from")
 	require.Equal(t, []string{"", "download", "verify", "upload", "transfer", "notify"}, got)
 	form.Set("from", "verify")
-	_, selected := options(t, post(c, "/files/decide", form).Body.String(), "from")
+	_, selected := options(t, post(c, "/files/act", form).Body.String(), "from")
 	require.Equal(t, "verify", selected, "kept when it is asked for once more")
 	form.Set("action", "skip")
-	got, _ = options(t, post(c, "/files/decide", form).Body.String(), "from")
+	got, _ = options(t, post(c, "/files/act", form).Body.String(), "from")
 	require.Empty(t, got)
 }

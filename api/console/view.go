@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/language"
 	"golang.org/x/text/message"
 
+	"stevedore/api/openapi"
 	"stevedore/api/web"
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
@@ -21,7 +22,8 @@ import (
 // view is the state that all pages share.
 type view struct {
 	// who is the user who is logged in; zero on the login page.
-	who ingest.Principal
+	who   ingest.Principal
+	roles openapi.Roles
 	// lang is the language of the page; p formats its texts.
 	lang language.Tag
 	p    *message.Printer
@@ -42,8 +44,8 @@ type view struct {
 // T translates a text of the catalogue and formats it.
 func (v *view) T(key string, args ...any) string { return v.p.Sprintf(key, args...) }
 
-// can reports whether the user has at least the role.
-func (v *view) can(role ingest.Role) bool { return v.who.Role.Allows(role) }
+// can reports whether the user's role allows the API's operation.
+func (v *view) can(operationID string) bool { return v.who.Role.Allows(v.roles.Of(operationID)) }
 
 // current returns the aria-current value of a navigation link.
 func (v *view) current(path string) string {
@@ -175,7 +177,7 @@ func (c *Console) view(r *http.Request) *view {
 		scheme = "https"
 	}
 	v := &view{
-		lang: lang, p: message.NewPrinter(lang, message.Catalog(texts)), url: r.URL, origin: scheme + "://" + r.Host,
+		roles: c.d.Roles, lang: lang, p: message.NewPrinter(lang, message.Catalog(texts)), url: r.URL, origin: scheme + "://" + r.Host,
 		now: c.d.Now().UTC(), version: c.d.Version, temporalUI: c.d.TemporalUI, s3Console: c.d.S3Console,
 	}
 	v.notice, v.bad = takeNotice(r)
