@@ -11,11 +11,11 @@ import (
 	"stevedore/workflows"
 )
 
-func decision(reason string, from *openapi.StepName) workflows.OperatorAction {
+func actionOf(reason string, from *openapi.StepName) workflows.OperatorAction {
 	return workflows.OperatorAction{Reason: reason, From: ingest.Step(orZero(from))}
 }
 
-func (h handlers) decide(ctx context.Context, fileUUID string, action ingest.Action, d workflows.OperatorAction) (openapi.File, error) {
+func (h handlers) act(ctx context.Context, fileUUID string, action ingest.Action, d workflows.OperatorAction) (openapi.File, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
 	file, err := h.Operations.ActOnFile(ctx, fileUUID, action, d)
@@ -24,25 +24,25 @@ func (h handlers) decide(ctx context.Context, fileUUID string, action ingest.Act
 
 // RetryFile retries a failed file.
 func (h handlers) RetryFile(ctx context.Context, req openapi.RetryFileRequestObject) (openapi.RetryFileResponseObject, error) {
-	file, err := h.decide(ctx, req.FileUUID.String(), ingest.ActionRetry, decision(req.Body.Reason, req.Body.From))
+	file, err := h.act(ctx, req.FileUUID.String(), ingest.ActionRetry, actionOf(req.Body.Reason, req.Body.From))
 	return openapi.RetryFile200JSONResponse(file), err
 }
 
 // SkipFile skips a file.
 func (h handlers) SkipFile(ctx context.Context, req openapi.SkipFileRequestObject) (openapi.SkipFileResponseObject, error) {
-	file, err := h.decide(ctx, req.FileUUID.String(), ingest.ActionSkip, decision(req.Body.Reason, nil))
+	file, err := h.act(ctx, req.FileUUID.String(), ingest.ActionSkip, actionOf(req.Body.Reason, nil))
 	return openapi.SkipFile200JSONResponse(file), err
 }
 
 // RenotifyFile publishes the notification of a completed file again.
 func (h handlers) RenotifyFile(ctx context.Context, req openapi.RenotifyFileRequestObject) (openapi.RenotifyFileResponseObject, error) {
-	file, err := h.decide(ctx, req.FileUUID.String(), ingest.ActionRenotify, decision(req.Body.Reason, nil))
+	file, err := h.act(ctx, req.FileUUID.String(), ingest.ActionRenotify, actionOf(req.Body.Reason, nil))
 	return openapi.RenotifyFile200JSONResponse(file), err
 }
 
 // ReprocessFile ingests a completed file again.
 func (h handlers) ReprocessFile(ctx context.Context, req openapi.ReprocessFileRequestObject) (openapi.ReprocessFileResponseObject, error) {
-	file, err := h.decide(ctx, req.FileUUID.String(), ingest.ActionReprocess, decision(req.Body.Reason, nil))
+	file, err := h.act(ctx, req.FileUUID.String(), ingest.ActionReprocess, actionOf(req.Body.Reason, nil))
 	return openapi.ReprocessFile200JSONResponse(file), err
 }
 
@@ -51,7 +51,7 @@ func (h handlers) RetryFiles(ctx context.Context, req openapi.RetryFilesRequestO
 	if req.Body.Filter.Status != nil {
 		return nil, invalid("status", "status: a retry selects only failed files; omit the field")
 	}
-	result, err := h.decideAll(ctx, ingest.ActionRetry, *req.Body)
+	result, err := h.actOnAll(ctx, ingest.ActionRetry, *req.Body)
 	return openapi.RetryFiles200JSONResponse(result), err
 }
 
@@ -60,11 +60,11 @@ func (h handlers) SkipFiles(ctx context.Context, req openapi.SkipFilesRequestObj
 	if req.Body.From != nil {
 		return nil, invalid("from", "from: applies only to a retry; omit the field")
 	}
-	result, err := h.decideAll(ctx, ingest.ActionSkip, *req.Body)
+	result, err := h.actOnAll(ctx, ingest.ActionSkip, *req.Body)
 	return openapi.SkipFiles200JSONResponse(result), err
 }
 
-func (h handlers) decideAll(ctx context.Context, action ingest.Action, body openapi.BulkDecision) (openapi.BulkResult, error) {
+func (h handlers) actOnAll(ctx context.Context, action ingest.Action, body openapi.BulkActionRequest) (openapi.BulkResult, error) {
 	ctx, cancel := context.WithTimeout(ctx, actionTimeout)
 	defer cancel()
 	filter, err := selection(body.Filter, "filter.path")
@@ -72,7 +72,7 @@ func (h handlers) decideAll(ctx context.Context, action ingest.Action, body open
 		return openapi.BulkResult{}, err
 	}
 	request := operations.BulkRequest{
-		Filter: filter, Action: action, Details: decision(body.Reason, body.From), Expected: body.ExpectedCount,
+		Filter: filter, Action: action, Details: actionOf(body.Reason, body.From), Expected: body.ExpectedCount,
 		DryRun: orZero(body.DryRun), Cursor: orZero(body.Cursor),
 	}
 	result, err := h.Operations.ActOnFiles(ctx, request)

@@ -245,7 +245,7 @@ func TestFilesAndActions(t *testing.T) {
 
 	require.NoError(t, b.ActOnFile(ctx, ingest.ActionRetry, files[0].UUID, "bucket is back", ptr(openapi.StepName(ingest.StepUpload))))
 	require.Equal(t, []string{"retry by bootstrap because bucket is back"}, b.engine.decided)
-	decision := openapi.BulkDecision{Filter: openapi.FileSelection{Path: ptr("*.csv")}, Reason: "old", ExpectedCount: ptr(int64(3))}
+	decision := openapi.BulkActionRequest{Filter: openapi.FileSelection{Path: ptr("*.csv")}, Reason: "old", ExpectedCount: ptr(int64(3))}
 	_, err = b.ActOnFiles(ctx, ingest.ActionSkip, decision)
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))
 	decision.ExpectedCount = ptr(int64(2))

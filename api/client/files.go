@@ -87,24 +87,24 @@ func (c *API) Progress(ctx context.Context, files []openapi.File) map[string]ope
 // ActOnFile carries out the action on a file. The step is where a Retry resumes; nil is
 // the failed step.
 func (c *API) ActOnFile(ctx context.Context, action ingest.Action, fileUUID, reason string, step *openapi.StepName) (err error) {
-	switch decision := (openapi.Decision{Reason: reason}); action {
+	switch request := (openapi.ActionRequest{Reason: reason}); action {
 	case ingest.ActionRetry:
-		_, err = c.RetryFile(ctx, fileUUID, openapi.RetryDecision{Reason: reason, From: step})
+		_, err = c.RetryFile(ctx, fileUUID, openapi.RetryRequest{Reason: reason, From: step})
 	case ingest.ActionSkip:
-		_, err = c.SkipFile(ctx, fileUUID, decision)
+		_, err = c.SkipFile(ctx, fileUUID, request)
 	case ingest.ActionRenotify:
-		_, err = c.RenotifyFile(ctx, fileUUID, decision)
+		_, err = c.RenotifyFile(ctx, fileUUID, request)
 	case ingest.ActionReprocess:
-		_, err = c.ReprocessFile(ctx, fileUUID, decision)
+		_, err = c.ReprocessFile(ctx, fileUUID, request)
 	}
 	return err
 }
 
 // ActOnFiles retries, or with Skip skips, up to 500 of the failed files that the
-// decision's filter selects.
-func (c *API) ActOnFiles(ctx context.Context, action ingest.Action, decision openapi.BulkDecision) (openapi.BulkResult, error) {
+// request's filter selects.
+func (c *API) ActOnFiles(ctx context.Context, action ingest.Action, request openapi.BulkActionRequest) (openapi.BulkResult, error) {
 	if action == ingest.ActionSkip {
-		return c.SkipFiles(ctx, decision)
+		return c.SkipFiles(ctx, request)
 	}
-	return c.RetryFiles(ctx, decision)
+	return c.RetryFiles(ctx, request)
 }

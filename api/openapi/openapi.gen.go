@@ -639,6 +639,12 @@ func (e TokenState) Valid() bool {
 // ActionOutcome defines model for ActionOutcome.
 type ActionOutcome string
 
+// ActionRequest defines model for ActionRequest.
+type ActionRequest struct {
+	// Reason Reason; recorded in the history of the file.
+	Reason string `json:"reason"`
+}
+
 // AuditDifference defines model for AuditDifference.
 type AuditDifference struct {
 	FileUUID *string `json:"file_uuid"`
@@ -804,8 +810,8 @@ type AuditSides struct {
 // AuditState defines model for AuditState.
 type AuditState string
 
-// BulkDecision defines model for BulkDecision.
-type BulkDecision struct {
+// BulkActionRequest defines model for BulkActionRequest.
+type BulkActionRequest struct {
 	// Cursor `next_cursor` of the previous request; files already examined are neither selected nor counted.
 	Cursor        *string `json:"cursor,omitempty"`
 	DryRun        *bool   `json:"dry_run,omitempty"`
@@ -882,12 +888,6 @@ type ChangesDecision struct {
 
 // ChangesDecisionDecision defines model for ChangesDecision.Decision.
 type ChangesDecisionDecision string
-
-// Decision defines model for Decision.
-type Decision struct {
-	// Reason Reason; recorded in the history of the file.
-	Reason string `json:"reason"`
-}
 
 // ErrorKind Kind of failure, such as permission.
 //
@@ -1401,8 +1401,8 @@ type ReconciliationPage struct {
 	Reconciliations []Reconciliation `json:"reconciliations"`
 }
 
-// RetryDecision defines model for RetryDecision.
-type RetryDecision struct {
+// RetryRequest defines model for RetryRequest.
+type RetryRequest struct {
 	// From The step to retry from. It must not be later than the failed step, and must
 	// belong to the file's transfer mode: download, verify, upload or notify for
 	// staged; transfer or notify for memory and direct.
@@ -2409,22 +2409,22 @@ type StartScanParams struct {
 type StartAuditJSONRequestBody = AuditRequest
 
 // RenotifyFileJSONRequestBody defines body for RenotifyFile for application/json ContentType.
-type RenotifyFileJSONRequestBody = Decision
+type RenotifyFileJSONRequestBody = ActionRequest
 
 // ReprocessFileJSONRequestBody defines body for ReprocessFile for application/json ContentType.
-type ReprocessFileJSONRequestBody = Decision
+type ReprocessFileJSONRequestBody = ActionRequest
 
 // RetryFileJSONRequestBody defines body for RetryFile for application/json ContentType.
-type RetryFileJSONRequestBody = RetryDecision
+type RetryFileJSONRequestBody = RetryRequest
 
 // SkipFileJSONRequestBody defines body for SkipFile for application/json ContentType.
-type SkipFileJSONRequestBody = Decision
+type SkipFileJSONRequestBody = ActionRequest
 
 // RetryFilesJSONRequestBody defines body for RetryFiles for application/json ContentType.
-type RetryFilesJSONRequestBody = BulkDecision
+type RetryFilesJSONRequestBody = BulkActionRequest
 
 // SkipFilesJSONRequestBody defines body for SkipFiles for application/json ContentType.
-type SkipFilesJSONRequestBody = BulkDecision
+type SkipFilesJSONRequestBody = BulkActionRequest
 
 // CreateServerJSONRequestBody defines body for CreateServer for application/json ContentType.
 type CreateServerJSONRequestBody = ServerSettings

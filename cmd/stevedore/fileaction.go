@@ -138,7 +138,7 @@ type bulkResult struct {
 // actOnAll counts the files, asks, and acts on exactly this number of files, in several
 // requests if necessary.
 func (a *app) actOnAll(ctx context.Context, api *client.API, f actionFlags, selection openapi.FileSelection) error {
-	request := openapi.BulkDecision{Filter: selection, Reason: cmp.Or(f.reason, noReason), From: given(f.step), DryRun: given(true)}
+	request := openapi.BulkActionRequest{Filter: selection, Reason: cmp.Or(f.reason, noReason), From: given(f.step), DryRun: given(true)}
 	counted, err := api.ActOnFiles(ctx, f.action, request)
 	if err != nil {
 		return err

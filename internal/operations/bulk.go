@@ -93,8 +93,8 @@ func (s *Service) ActOnFiles(ctx context.Context, req BulkRequest) (BulkResult, 
 	if err != nil {
 		return result, err
 	}
-	batch := bulkBatch{files: files, decided: make([]bool, len(files)), result: &result}
-	batch.decide(ctx, func(ctx context.Context, file ingest.File) error {
+	batch := bulkBatch{files: files, ended: make([]bool, len(files)), result: &result}
+	batch.actOnEach(ctx, func(ctx context.Context, file ingest.File) error {
 		_, err := s.ActOnFile(ctx, file.UUID, req.Action, req.Details)
 		return err
 	})
@@ -138,15 +138,15 @@ func readBulkCursor(cursor string) (int64, error) {
 type bulkBatch struct {
 	files []ingest.File
 	mu    sync.Mutex
-	// decided is true for each file that is done or refused; undecided counts transient
+	// ended is true for each file that is done or refused; transient counts transient
 	// failures.
-	decided   []bool
-	undecided int
+	ended     []bool
+	transient int
 	result    *BulkResult
 }
 
-// decide acts on each file until the time is nearly over or a dependency is down.
-func (b *bulkBatch) decide(ctx context.Context, decide func(context.Context, ingest.File) error) {
+// actOnEach acts on each file until the time is nearly over or a dependency is down.
+func (b *bulkBatch) actOnEach(ctx context.Context, act func(context.Context, ingest.File) error) {
 	until := bulkUntil(ctx, time.Now())
 	var group errgroup.Group
 	group.SetLimit(bulkConcurrency)
@@ -155,7 +155,7 @@ func (b *bulkBatch) decide(ctx context.Context, decide func(context.Context, ing
 			break
 		}
 		group.Go(func() error {
-			b.note(i, decide(ctx, file))
+			b.note(i, act(ctx, file))
 			return nil
 		})
 	}
@@ -176,7 +176,7 @@ func bulkUntil(ctx context.Context, now time.Time) time.Time {
 func (b *bulkBatch) outage() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.undecided >= bulkConcurrency
+	return b.transient >= bulkConcurrency
 }
 
 // note counts the result of the file with the index.
@@ -186,15 +186,15 @@ func (b *bulkBatch) note(i int, err error) {
 	var known *ingest.Error
 	switch {
 	case err == nil || errors.Is(err, orchestrator.ErrActionPending):
-		b.decided[i] = true
+		b.ended[i] = true
 		b.result.Done++
 	case errors.As(err, &known) && known.Kind.Permanent():
-		b.decided[i] = true
+		b.ended[i] = true
 		if b.result.Failed++; len(b.result.Failures) < maxBulkFailures {
 			b.result.Failures = append(b.result.Failures, BulkFailure{FileUUID: b.files[i].UUID, Message: ingest.Message(err)})
 		}
 	default:
-		b.undecided++
+		b.transient++
 		if b.result.Err == nil {
 			b.result.Err = err
 		}
@@ -205,7 +205,7 @@ func (b *bulkBatch) note(i int, err error) {
 // done nor refused; after is where the request began.
 func (b *bulkBatch) finish(after int64) {
 	r := b.result
-	first := slices.Index(b.decided, false)
+	first := slices.Index(b.ended, false)
 	switch {
 	case first < 0 && len(b.files) < maxBulk:
 		r.Remaining = 0
