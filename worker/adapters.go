@@ -16,6 +16,7 @@ import (
 	"stevedore/internal/sftp"
 	"stevedore/internal/store"
 	"stevedore/internal/transfer"
+	"stevedore/internal/wiring"
 )
 
 // statementTimeout bounds one SQL statement of a worker. Statements normally take
@@ -59,7 +60,7 @@ func openAdapters(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *
 	for _, problem := range damaged {
 		log.ErrorContext(ctx, "a server cannot be used", "error", problem)
 	}
-	w.sftp = sftp.NewPool(sftp.Config{AllowNetworks: cfg.SFTP.AllowNetworks, Passwords: w.store, Connections: w.store, Directory: w.store, Log: log}, secrets)
+	w.sftp = sftp.NewPool(wiring.SFTPConfig(cfg, w.store, log), secrets)
 	w.onClose(func() { _ = w.sftp.Close() })
 	w.ahead = transfer.NewReadAhead(0)
 	w.staging, err = transfer.Open(transfer.Config{
@@ -87,17 +88,14 @@ func (w *adapters) openLedger(ctx context.Context, cfg config.Config) (err error
 }
 
 func (w *adapters) openTargets(cfg config.Config) (err error) {
-	w.objects, err = objstore.New(objstore.Config{
-		Endpoint: cfg.S3.Endpoint, AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey.Reveal(),
-		Bucket: cfg.S3.Bucket, Region: cfg.S3.Region, UseTLS: cfg.S3.UseTLS, Memory: w.budget,
-	})
+	objects := wiring.ObjectStoreConfig(cfg)
+	objects.Memory = w.budget
+	w.objects, err = objstore.New(objects)
 	if err != nil {
 		return fmt.Errorf("object store: %w", err)
 	}
 	w.onClose(w.objects.Close)
-	w.bus, err = amqp.New(amqp.Config{
-		URL: cfg.AMQP.URL.Reveal(), Exchange: cfg.AMQP.Exchange, RoutingKey: cfg.AMQP.RoutingKey, Queue: cfg.AMQP.Queue,
-	})
+	w.bus, err = amqp.New(wiring.BrokerConfig(cfg))
 	if err != nil {
 		return fmt.Errorf("broker: %w", err)
 	}

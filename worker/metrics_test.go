@@ -81,7 +81,7 @@ func TestMetrics(t *testing.T) {
 	ctx, stop := context.WithCancel(h.Context(t))
 	ended := make(chan error, 1)
 	go func() {
-		ended <- worker.RunWith(ctx, cfg, temporal, services.Logger(t), worker.Wiring{
+		ended <- worker.RunWith(ctx, cfg, temporal, services.Logger(t), worker.Options{
 			TaskQueue: h.Queue, Metrics: metrics, Scrapes: listener,
 			Wrap: func(d activities.Deps) activities.Deps {
 				d.Objects = &failsOnce{Objects: d.Objects}

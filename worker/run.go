@@ -47,15 +47,15 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 		return err
 	}
 	defer temporal.Close()
-	wiring := Wiring{TaskQueue: temporalnames.TaskQueue, Metrics: metrics}
-	if wiring.Scrapes, err = listen(ctx, cfg.Worker.MetricsAddr); err != nil {
+	options := Options{TaskQueue: temporalnames.TaskQueue, Metrics: metrics}
+	if options.Scrapes, err = listen(ctx, cfg.Worker.MetricsAddr); err != nil {
 		return err
 	}
-	return RunWith(ctx, cfg, temporal, log, wiring)
+	return RunWith(ctx, cfg, temporal, log, options)
 }
 
-// Wiring holds the parts of a worker that the configuration does not set.
-type Wiring struct {
+// Options holds the parts of a worker that the configuration does not set.
+type Options struct {
 	// TaskQueue is the shared task queue of all workers of an installation.
 	TaskQueue string
 	// BuildID identifies the program in histories. Default: the SDK's digest of it.
@@ -70,13 +70,13 @@ type Wiring struct {
 	Scrapes net.Listener
 }
 
-// RunWith is Run with a given Temporal client and wiring.
-func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, wiring Wiring) (err error) {
-	if wiring.Scrapes != nil {
-		defer func() { _ = wiring.Scrapes.Close() }()
+// RunWith is Run with a given Temporal client and options.
+func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, options Options) (err error) {
+	if options.Scrapes != nil {
+		defer func() { _ = options.Scrapes.Close() }()
 	}
-	if wiring.Metrics == nil {
-		if wiring.Metrics, err = telemetry.NewWorker(""); err != nil {
+	if options.Metrics == nil {
+		if options.Metrics, err = telemetry.NewWorker(""); err != nil {
 			return err
 		}
 	}
@@ -85,17 +85,17 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 		return err
 	}
 	defer w.close()
-	w.watch(wiring.Metrics)
-	acts := w.activities(cfg, temporal, wiring.TaskQueue, log)
-	acts.Deps = metered(acts.Deps, wiring.Metrics)
-	if wiring.Wrap != nil {
-		acts.Deps = wiring.Wrap(acts.Deps)
+	w.watch(options.Metrics)
+	acts := w.activities(cfg, temporal, options.TaskQueue, log)
+	acts.Deps = metered(acts.Deps, options.Metrics)
+	if options.Wrap != nil {
+		acts.Deps = options.Wrap(acts.Deps)
 	}
 	if err := acts.Reconciliation.RecordHeartbeat(ctx, acts.Staging.HostID()); err != nil {
 		return err
 	}
-	if wiring.Scrapes != nil {
-		defer serveMetrics(ctx, wiring.Scrapes, metricsHandler(cfg, w, wiring.Metrics, log), log)()
+	if options.Scrapes != nil {
+		defer serveMetrics(ctx, options.Scrapes, metricsHandler(cfg, w, options.Metrics, log), log)()
 	}
 	heartbeats, stop := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -104,19 +104,19 @@ func RunWith(ctx context.Context, cfg config.Config, temporal client.Client, log
 	})
 	defer running.Wait()
 	defer stop()
-	return poll(ctx, cfg, temporal, log, acts, wiring)
+	return poll(ctx, cfg, temporal, log, acts, options)
 }
 
 // poll runs the Temporal workers until ctx ends or one of them fails.
-func poll(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, acts *activities.Activities, wiring Wiring) error {
-	log.InfoContext(ctx, "worker starts", "task_queue", wiring.TaskQueue, "host", acts.Staging.HostID())
+func poll(ctx context.Context, cfg config.Config, temporal client.Client, log *slog.Logger, acts *activities.Activities, options Options) error {
+	log.InfoContext(ctx, "worker starts", "task_queue", options.TaskQueue, "host", acts.Staging.HostID())
 	failed := make(chan error, workersPerHost)
-	return work(ctx, failed, workers(cfg, temporal, acts, wiring.TaskQueue, sdkworker.Options{
-		BuildID:           wiring.BuildID, //nolint:staticcheck // its successor needs a server that routes by deployments
+	return work(ctx, failed, workers(cfg, temporal, acts, options.TaskQueue, sdkworker.Options{
+		BuildID:           options.BuildID, //nolint:staticcheck // its successor needs a server that routes by deployments
 		WorkerStopTimeout: cfg.Worker.StopTimeout,
 		OnFatalError:      func(err error) { failed <- err },
 		Interceptors: []interceptor.WorkerInterceptor{
-			&steadyHeartbeats{temporal: temporal, log: log}, &measuredSteps{metrics: wiring.Metrics},
+			&steadyHeartbeats{temporal: temporal, log: log}, &measuredSteps{metrics: options.Metrics},
 		},
 	})...)
 }

@@ -88,15 +88,10 @@ func New(cfg config.Config, log *slog.Logger, options Options) (*Parts, error) {
 			return credentials.Open(cfg.Credentials.KeysetFile)
 		}),
 		objects: newLazy(func(context.Context) (*objstore.Store, error) {
-			return objstore.New(objstore.Config{
-				Endpoint: cfg.S3.Endpoint, AccessKey: cfg.S3.AccessKey, SecretKey: cfg.S3.SecretKey.Reveal(),
-				Bucket: cfg.S3.Bucket, Region: cfg.S3.Region, UseTLS: cfg.S3.UseTLS,
-			})
+			return objstore.New(ObjectStoreConfig(cfg))
 		}),
 		bus: newLazy(func(context.Context) (*amqp.Publisher, error) {
-			return amqp.New(amqp.Config{
-				URL: cfg.AMQP.URL.Reveal(), Exchange: cfg.AMQP.Exchange, RoutingKey: cfg.AMQP.RoutingKey, Queue: cfg.AMQP.Queue,
-			})
+			return amqp.New(BrokerConfig(cfg))
 		}),
 		temporal: newLazy(func(ctx context.Context) (client.Client, error) {
 			return orchestrator.Dial(ctx, cfg, log, options.Metrics)
@@ -174,9 +169,9 @@ const connectionWait = 10 * time.Second
 // sftp returns the workers' configuration of connections, and the credentials.
 func (p *Parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
 	secrets, err := p.sealer.get(ctx)
-	return sftp.Config{
-		AllowNetworks: p.cfg.SFTP.AllowNetworks, Passwords: p.store, Connections: p.store, Directory: p.store, Log: p.log, ConnectionWait: connectionWait,
-	}, secrets, err
+	cfg := SFTPConfig(p.cfg, p.store, p.log)
+	cfg.ConnectionWait = connectionWait
+	return cfg, secrets, err
 }
 
 // lister lists servers for audits.

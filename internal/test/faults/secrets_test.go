@@ -113,7 +113,7 @@ func TestFault69_KeyRemovedTooEarly(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(keyset, withoutFirstKey(t, whole), 0o600))
 
-	err = worker.RunWith(h.Context(t), h.Cfg, h.Temporal, services.Logger(t), worker.Wiring{TaskQueue: h.Queue})
+	err = worker.RunWith(h.Context(t), h.Cfg, h.Temporal, services.Logger(t), worker.Options{TaskQueue: h.Queue})
 	require.Error(t, err)
 	assert.Equal(t, ingest.KindInvalid, ingest.KindOf(err))
 	for _, text := range []string{"server acme", keyset, "restore the key", "stevedore key rotate"} {

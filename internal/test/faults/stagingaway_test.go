@@ -60,7 +60,7 @@ func breakStaging(t *testing.T, spoil func(*testing.T, string) func(), kind inge
 	fetched, fetches := firstTime(func(ingest.Staged) {})
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	h.StartWorkerWired(t, h.Cfg, worker.Wiring{Wrap: hooks{afterFetch: fetched}.wrap, Scrapes: listener})
+	h.StartWorkerWired(t, h.Cfg, worker.Options{Wrap: hooks{afterFetch: fetched}.wrap, Scrapes: listener})
 	ready := func() string { return readyz(t, listener.Addr().String(), h.Cfg.API.Token.Reveal()) }
 
 	acme, globex := h.AddServer(t, "acme", sandbox.Staged), h.AddServer(t, "globex", sandbox.InMemory)

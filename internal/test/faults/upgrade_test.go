@@ -19,7 +19,7 @@ import (
 func TestFault79_UpgradedInFlight(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
-	stop := h.StartWorkerWired(t, h.Cfg, worker.Wiring{BuildID: "before"})
+	stop := h.StartWorkerWired(t, h.Cfg, worker.Options{BuildID: "before"})
 	acme := h.AddServer(t, "acme", sandbox.Staged)
 	acme.Write(t, "failed.bin", sandbox.Random(1000))
 	acme.Write(t, "failed.bin.sha256", []byte(sandbox.Digest([]byte("other"))+"  failed.bin\n"))
@@ -44,7 +44,7 @@ func TestFault79_UpgradedInFlight(t *testing.T) {
 	stop()
 
 	proxy.RemoveToxic(t, "bandwidth")
-	h.StartWorkerWired(t, h.Cfg, worker.Wiring{BuildID: "after"})
+	h.StartWorkerWired(t, h.Cfg, worker.Options{BuildID: "after"})
 	acme.Write(t, "failed.bin.sha256", []byte(sandbox.Digest(sandbox.Random(1000))+"  failed.bin\n"))
 	require.NoError(t, h.SendUpdate(t, failed.UUID, workflows.UpdateRetry, workflows.OperatorAction{Actor: "ann", Reason: "corrected"}))
 	h.AwaitScans(t, scan)

@@ -45,14 +45,14 @@ func runWorker(queue, crash string) int {
 	defer stop()
 	dumpGoroutines()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	if err := work(ctx, log, worker.Wiring{TaskQueue: queue, Wrap: crashAt(crash)}); err != nil {
+	if err := work(ctx, log, worker.Options{TaskQueue: queue, Wrap: crashAt(crash)}); err != nil {
 		log.Error("the worker failed", "error", err)
 		return 1
 	}
 	return 0
 }
 
-func work(ctx context.Context, log *slog.Logger, wiring worker.Wiring) error {
+func work(ctx context.Context, log *slog.Logger, options worker.Options) error {
 	cfg, err := config.Load(config.Options{Environ: os.Environ()})
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func work(ctx context.Context, log *slog.Logger, wiring worker.Wiring) error {
 		return err
 	}
 	defer temporal.Close()
-	return worker.RunWith(ctx, cfg, temporal, log, wiring)
+	return worker.RunWith(ctx, cfg, temporal, log, options)
 }
 
 // dial retries, because the first response of an overloaded server may take longer than a

@@ -48,17 +48,17 @@ func (h *Cluster) StartWorker(t testing.TB) (stop func()) { return h.StartWorker
 // wrap, which may be nil.
 func (h *Cluster) StartWorkerWith(t testing.TB, cfg config.Config, wrap func(activities.Deps) activities.Deps) (stop func()) {
 	t.Helper()
-	return h.StartWorkerWired(t, cfg, worker.Wiring{Wrap: wrap})
+	return h.StartWorkerWired(t, cfg, worker.Options{Wrap: wrap})
 }
 
 // StartWorkerWired is StartWorkerWith with a wiring, whose TaskQueue is replaced.
-func (h *Cluster) StartWorkerWired(t testing.TB, cfg config.Config, wiring worker.Wiring) (stop func()) {
+func (h *Cluster) StartWorkerWired(t testing.TB, cfg config.Config, options worker.Options) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(h.Context(t)))
 	ended := make(chan error, 1)
-	wiring.TaskQueue = h.Queue
+	options.TaskQueue = h.Queue
 	cfg = asWorkerConfig(t, cfg)
-	go func() { ended <- worker.RunWith(ctx, cfg, h.Temporal, services.Logger(t), wiring) }()
+	go func() { ended <- worker.RunWith(ctx, cfg, h.Temporal, services.Logger(t), options) }()
 	stopped := false
 	stop = func() {
 		if !stopped {
