@@ -143,8 +143,8 @@ func newListing(server ingest.Server, in ListServerFilesInput, from *position) (
 // recount adds the rows recorded by earlier attempts to the input: an attempt that
 // crashed may not have published all of them.
 func (a *Activities) recount(ctx context.Context, in *ListServerFilesInput, scanID int64) error {
-	news, rejected, err := a.Catalog.Recorded(ctx, scanID)
-	in.New, in.Rejected = in.New+news, in.Rejected+rejected
+	created, rejected, err := a.Catalog.Recorded(ctx, scanID)
+	in.New, in.Rejected = in.New+created, in.Rejected+rejected
 	return err
 }
 

@@ -75,7 +75,7 @@ type Catalog interface {
 	StartScan(ctx context.Context, serverUUID, key string) (scanID int64, err error)
 	// Recorded returns the numbers of new and rejected files recorded since the scan
 	// started.
-	Recorded(ctx context.Context, scanID int64) (news, rejected int64, err error)
+	Recorded(ctx context.Context, scanID int64) (created, rejected int64, err error)
 	// ScanCrashes returns the number of consecutive earlier attempts that left the row open.
 	ScanCrashes(ctx context.Context, scanID int64) (int, error)
 	// FinishScan closes the row and updates the server's last_scan_at, last_error and

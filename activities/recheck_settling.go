@@ -110,12 +110,12 @@ func (a *Activities) restat(ctx context.Context, server ingest.Server, source So
 // endExcluded ends the files that the server's changed settings exclude, and returns the
 // others.
 func (a *Activities) endExcluded(ctx context.Context, source Source, files []ingest.File) (left []ingest.File, ended int64, err error) {
-	takes, err := source.Includes(ctx)
+	includes, err := source.Includes(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
 	for _, file := range files {
-		if takes(file.RemotePath) {
+		if includes(file.RemotePath) {
 			left = append(left, file)
 			continue
 		}

@@ -32,7 +32,7 @@ func (g guard) check(next echo.HandlerFunc) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		if err := g.Take(principal.Name); err != nil {
+		if err := g.CountRequest(principal.Name); err != nil {
 			return err
 		}
 		if !principal.Role.Allows(needed) {

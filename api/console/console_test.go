@@ -86,7 +86,7 @@ func endSession(f *servicedouble.Service) { delete(f.Principals, "valid") }
 // exhaust uses up the user's request rate.
 func exhaust(f *servicedouble.Service, c *Console) {
 	c.d.Guard = access.NewGuard(access.GuardConfig{Access: f, Token: "bootstrap", RequestsPerSecond: 1e-6})
-	_ = c.d.Guard.Take(f.Principals["valid"].Name)
+	_ = c.d.Guard.CountRequest(f.Principals["valid"].Name)
 }
 
 func get(c *Console, path string, headers ...string) *httptest.ResponseRecorder {
@@ -628,7 +628,7 @@ func TestSettingsAreTestedBeforeTheyAreSaved(t *testing.T) {
 	t.Parallel()
 	f, c := as(ingest.RoleAdmin)
 	f.Tested = operations.TestResult{Server: ingest.Server{UUID: "s1"}, Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAAkey"}}
-	f.Tested.Presented.Sample = &operations.Sample{Taken: 2, Rejected: 1, Unreadable: 1, Paths: []string{"a.csv"}, Unmatched: ingest.Unmatched{Count: 3, Example: "b.tmp"}, Omitted: []operations.OmittedEntry{
+	f.Tested.Presented.Sample = &operations.Sample{Included: 2, Rejected: 1, Unreadable: 1, Paths: []string{"a.csv"}, Unmatched: ingest.Unmatched{Count: 3, Example: "b.tmp"}, Omitted: []operations.OmittedEntry{
 		{Path: "b.tmp", Omission: ingest.Omission{Reason: ingest.OmitInProgress, Detail: "*.tmp"}}, {Path: "c.csv", Omission: ingest.Omission{Reason: ingest.OmitWaiting, Detail: "c.csv.done"}},
 	}}
 	form := url.Values{"name": {"acme"}, "host": {"h"}, "port": {"22"}, "password": {"canary"}, "sample": {"yes"}}

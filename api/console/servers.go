@@ -83,7 +83,7 @@ func (c *Console) test(r *http.Request, v *view, approve string) (answer, error)
 	return c.showServer(r, v, page)
 }
 
-// omission explains why a listing does not take an entry.
+// omission explains why a listing does not include an entry.
 func (v *view) omission(o ingest.Omission) notice {
 	switch {
 	case o.Reason == ingest.OmitRejected:

@@ -137,7 +137,7 @@ func (c *Console) page(role ingest.Role, handle handler) http.HandlerFunc {
 		}
 		v.who = who
 		web.InfoOf(r.Context()).Principal = who.Name
-		if err := c.d.Guard.Take(who.Name); err != nil {
+		if err := c.d.Guard.CountRequest(who.Name); err != nil {
 			web.SetHeaders(w.Header(), err)
 			http.Error(w, v.T("Too many requests. Try again later."), http.StatusTooManyRequests)
 			return

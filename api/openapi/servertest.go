@@ -19,7 +19,7 @@ func (t *ServerTest) setDetails(d operations.ProbeDetails) {
 		t.Limits = &ServerLimits{MaxPacket: bounded(l.MaxPacket), MaxRead: bounded(l.MaxRead), MaxWrite: bounded(l.MaxWrite), MaxHandles: bounded(l.MaxHandles)}
 	}
 	if s := d.Sample; s != nil {
-		t.Sample = &ServerSample{Taken: s.Taken, Rejected: s.Rejected, Unreadable: s.Unreadable, Paths: orEmpty(s.Paths),
+		t.Sample = &ServerSample{Taken: s.Included, Rejected: s.Rejected, Unreadable: s.Unreadable, Paths: orEmpty(s.Paths),
 			LeftOut: s.Unmatched.Count, LeftOutExample: orNull(s.Unmatched.Example), Complete: s.Complete,
 			Omitted: List(s.Omitted, func(e operations.OmittedEntry) OmittedEntry {
 				return OmittedEntry{Path: e.Path, Reason: OmissionReason(e.Reason), Message: e.String()}

@@ -102,7 +102,7 @@ func world() *double {
 			}},
 		},
 		Tested: operations.TestResult{Server: ingest.Server{UUID: testUUID, Name: "acme", RootPath: "/"}, Presented: operations.ProbeResult{Fingerprint: "SHA256:abc", KeyLine: "ssh-ed25519 AAAA", Software: "SSH-2.0-x\x1b[1m", Entries: 3, ProbeDetails: operations.ProbeDetails{Sample: &operations.Sample{
-			Taken: 2, Paths: []string{"/in/a.csv", "/in/b.csv"}, Unmatched: ingest.Unmatched{Count: 1, Example: "/in/a.bak"}, Omitted: []operations.OmittedEntry{
+			Included: 2, Paths: []string{"/in/a.csv", "/in/b.csv"}, Unmatched: ingest.Unmatched{Count: 1, Example: "/in/a.bak"}, Omitted: []operations.OmittedEntry{
 				{Path: "/in/a.bak", Omission: ingest.Omission{Reason: ingest.OmitExcluded, Detail: "*.bak"}},
 				{Path: "/in/c.csv", Omission: ingest.Omission{Reason: ingest.OmitWaiting, Detail: "its done-marker /in/c.csv.done"}},
 			},

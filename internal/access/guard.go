@@ -105,8 +105,8 @@ func (g *Guard) Session(ctx context.Context, cookie string) (p ingest.Principal,
 	return g.access.Authenticate(ctx, digest)
 }
 
-// Take counts a request of the principal and returns a *TooManyError over the limit.
-func (g *Guard) Take(principal string) error { return g.limits.take(principal) }
+// CountRequest counts a request of the principal and returns a *TooManyError over the limit.
+func (g *Guard) CountRequest(principal string) error { return g.limits.take(principal) }
 
 // OpenStream counts a stream of the principal until closed is called; ok is false when the
 // principal has MaxStreams.

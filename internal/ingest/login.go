@@ -10,12 +10,12 @@ const MaxRefusedPasswords = 2
 // LoginResult is the outcome of sending a password or offering a key.
 type LoginResult string
 
-// The outcomes. PasswordUnanswered: the connection broke, or stevedore closed it,
+// The outcomes. LoginUnanswered: the connection broke, or stevedore closed it,
 // before the server answered. That may hide a refusal.
 const (
-	PasswordAccepted   LoginResult = "accepted"
-	PasswordRefused    LoginResult = "refused"
-	PasswordUnanswered LoginResult = "unanswered"
+	LoginAccepted   LoginResult = "accepted"
+	LoginRefused    LoginResult = "refused"
+	LoginUnanswered LoginResult = "unanswered"
 )
 
 type resealing struct{}

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Omission is the reason why a listing does not take an entry, or not yet. The zero value
-// means that the entry is taken.
+// Omission is the reason why a listing does not include an entry, or not yet. The zero value
+// means that the entry is included.
 type Omission struct {
 	Reason OmissionReason
 	// Detail depends on the reason; empty if it has none.

@@ -121,7 +121,7 @@ func (s *Store) tryWhole(ctx context.Context) (abilities, error) {
 		if !refused {
 			continue
 		}
-		if checksum, there, err := s.lookAtProbe(ctx); there || err != nil {
+		if checksum, found, err := s.statProbe(ctx); found || err != nil {
 			able.checksums = able.checksums && checksum == probeChecksum
 			return able, err
 		}
@@ -132,9 +132,9 @@ func (s *Store) tryWhole(ctx context.Context) (abilities, error) {
 	return able, s.unfit("PUT")
 }
 
-// comparesWhole sends an object with a wrong checksum. It reports false for a store that
-// accepts the object, because it does not verify checksums, and for any error but "bad
-// request". Such stores are sent no checksums.
+// comparesWhole sends an object with a wrong checksum. A store that rejects it with
+// "bad request" verifies checksums. If the store accepts it, or rejects it for another
+// reason, it is sent no checksums.
 func (s *Store) comparesWhole(ctx context.Context) (abilities, error) {
 	_, err := s.sendWhole(ctx, ingest.PutBytes{Key: damagedKey, Body: probeBody}, wrongChecksum)
 	switch {
@@ -149,9 +149,9 @@ func (s *Store) comparesWhole(ctx context.Context) (abilities, error) {
 	return abilities{}, s.explain(ctx, err, "write object "+damagedKey)
 }
 
-// lookAtProbe reads the checksum of an earlier probe or of another worker's. found
-// is false if it was removed meanwhile.
-func (s *Store) lookAtProbe(ctx context.Context) (checksum string, there bool, err error) {
+// statProbe returns the checksum of the probe object, which an earlier probe or
+// another worker wrote. found is false if it was removed meanwhile.
+func (s *Store) statProbe(ctx context.Context) (checksum string, found bool, err error) {
 	info, err := s.core.StatObject(ctx, s.bucket, probeKey, minio.StatObjectOptions{Checksum: true})
 	if minio.ToErrorResponse(err).Code == minio.NoSuchKey {
 		return "", false, nil

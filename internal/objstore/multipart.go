@@ -133,28 +133,28 @@ func (s *Store) unfinished(ctx context.Context, key string) ([]minio.ObjectMulti
 func (w *writer) sendParts(ctx context.Context, to upload) ([]ingest.Part, error) {
 	w.progress.restart()
 	whole := sha256.New()
-	round := &round{writer: w, to: to, parts: make([]ingest.Part, w.layout.count), whole: whole}
-	round.senders, round.sending = errgroup.WithContext(ctx)
-	round.senders.SetLimit(w.parallel)
-	walkErr := round.walk()
+	pass := &pass{writer: w, to: to, parts: make([]ingest.Part, w.layout.count), whole: whole}
+	pass.senders, pass.sending = errgroup.WithContext(ctx)
+	pass.senders.SetLimit(w.parallel)
+	walkErr := pass.walk()
 	// A sender's failure cancels the reader, so its error is the reason.
-	if err := round.senders.Wait(); err != nil {
+	if err := pass.senders.Wait(); err != nil {
 		return nil, err
 	}
 	if walkErr != nil {
 		return nil, walkErr
 	}
-	if round.left.Load() {
+	if pass.left.Load() {
 		return nil, ingest.ErrStopped
 	}
 	if got := hex.EncodeToString(whole.Sum(nil)); got != w.req.SHA256 {
 		return nil, w.changed(got)
 	}
-	return round.parts, nil
+	return pass.parts, nil
 }
 
-// round is one pass over the file.
-type round struct {
+// pass is one pass over the file.
+type pass struct {
 	*writer
 	to      upload
 	parts   []ingest.Part
@@ -164,26 +164,26 @@ type round struct {
 	left    atomic.Bool     // a part was not sent, because the worker stops
 }
 
-func (r *round) walk() error {
-	for number := 1; number <= r.layout.count; number++ {
-		if r.stopping() {
+func (p *pass) walk() error {
+	for number := 1; number <= p.layout.count; number++ {
+		if p.stopping() {
 			return ingest.ErrStopped
 		}
-		b, err := r.load(r.sending, number, r.whole)
+		b, err := p.load(p.sending, number, p.whole)
 		if err != nil {
 			return err
 		}
-		if stored, ok := r.to.present[number]; ok {
-			r.parts[number-1], err = r.keepPart(stored, b.body)
+		if stored, ok := p.to.present[number]; ok {
+			p.parts[number-1], err = p.keepPart(stored, b.body)
 			b.release()
 			if err != nil {
 				return err
 			}
 			continue
 		}
-		r.senders.Go(func() error {
+		p.senders.Go(func() error {
 			defer b.release()
-			return r.sendStaged(number, b.body)
+			return p.sendStaged(number, b.body)
 		})
 	}
 	return nil
@@ -191,19 +191,19 @@ func (r *round) walk() error {
 
 // sendStaged sends a part, unless the worker stopped while the part waited. That
 // is not an error, which would end the parts in flight.
-func (r *round) sendStaged(number int, body []byte) error {
-	if r.stopping() {
-		r.left.Store(true)
+func (p *pass) sendStaged(number int, body []byte) error {
+	if p.stopping() {
+		p.left.Store(true)
 		return nil
 	}
-	p := partOf(number, body)
-	p.moved = r.req.Moved
-	stored, err := r.sendPart(r.sending, r.req.Key, r.to.id, p, r.to.able)
+	sending := partOf(number, body)
+	sending.moved = p.req.Moved
+	stored, err := p.sendPart(p.sending, p.req.Key, p.to.id, sending, p.to.able)
 	if err != nil {
 		return err
 	}
-	r.parts[number-1] = stored
-	r.progress.sent(stored.Size)
+	p.parts[number-1] = stored
+	p.progress.sent(stored.Size)
 	return nil
 }
 

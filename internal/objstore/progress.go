@@ -7,7 +7,7 @@ import (
 )
 
 // progress counts the stored bytes and serializes the reports of concurrent parts.
-// The reported count never decreases: a repeated round is reported once it exceeds
+// The reported count never decreases: a repeated pass is reported once it exceeds
 // the last count.
 type progress struct {
 	moved  func() // may be nil
@@ -23,7 +23,7 @@ func newProgress(req ingest.Put) *progress {
 	return &progress{report: req.Progress, moved: req.Moved, stored: req.Stored}
 }
 
-// restart starts a round that counts from zero.
+// restart starts a pass that counts from zero.
 func (p *progress) restart() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -33,7 +33,7 @@ func (p *progress) restart() {
 // add counts n more bytes.
 func (p *progress) add(n int64) {
 	if p.moved != nil {
-		p.moved() // a repeated round also counts as activity
+		p.moved() // a repeated pass also counts as activity
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()

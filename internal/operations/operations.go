@@ -61,7 +61,7 @@ type (
 	ProbeDetails = sftp.ProbeDetails
 	// Sample is a sample of the files that the patterns include.
 	Sample = sftp.Sample
-	// OmittedEntry is an entry that a sample does not take.
+	// OmittedEntry is an entry that a sample does not include.
 	OmittedEntry = sftp.OmittedEntry
 )
 

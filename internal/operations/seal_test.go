@@ -134,7 +134,7 @@ func TestRemovedPinKeepsRefusedPasswords(t *testing.T) {
 	for range ingest.MaxRefusedPasswords {
 		id, err := r.ledger.ReservePassword(ctx, server)
 		require.NoError(t, err)
-		require.NoError(t, r.ledger.RecordPasswordResult(ctx, server, id, ingest.PasswordRefused))
+		require.NoError(t, r.ledger.RecordPasswordResult(ctx, server, id, ingest.LoginRefused))
 	}
 	for _, change := range []func(*ingest.Server){
 		func(s *ingest.Server) { s.HostKeys = []string{pin} },

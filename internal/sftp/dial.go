@@ -183,7 +183,7 @@ func (d *dialer) handshake(ctx context.Context, transport *meteredConn, hostKeyA
 		HostKeyCallback:   d.checkHostKey,
 		HostKeyAlgorithms: hostKeyAlgorithms,
 	})
-	if settleErr := login.settle(login.result(err)); settleErr != nil {
+	if settleErr := login.recordResult(login.result(err)); settleErr != nil {
 		// The reservation expires; until then other logins wait.
 		d.cfg.Log.WarnContext(ctx, "cannot record the result of a login", "server", d.server.Name, "error", settleErr)
 	}

@@ -26,13 +26,13 @@ func TestDisconnectMessages(t *testing.T) {
 		assert.Equal(t, before, (&loginAttempt{}).isRefusal(err), text)
 		after := &loginAttempt{passwordSent: true}
 		assert.True(t, after.isRefusal(err), text)
-		assert.Equal(t, ingest.PasswordRefused, after.result(err), text)
+		assert.Equal(t, ingest.LoginRefused, after.result(err), text)
 	}
 	for _, err := range []error{
 		errors.New("ssh: handshake failed: ssh: disconnect, reason 12: x"),
 		errors.New("ssh: handshake failed: ssh: disconnect, reason 2: Maximum number of sessions reached"),
 		io.EOF, errors.New("read: connection reset by peer"), errors.New("ssh: authentication failed midway: EOF")} {
 		assert.False(t, (&loginAttempt{passwordSent: true}).isRefusal(err), "%v", err)
-		assert.Equal(t, ingest.PasswordUnanswered, (&loginAttempt{passwordSent: true}).result(err), "%v", err)
+		assert.Equal(t, ingest.LoginUnanswered, (&loginAttempt{passwordSent: true}).result(err), "%v", err)
 	}
 }

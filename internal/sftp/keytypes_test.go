@@ -91,11 +91,11 @@ func TestKeyAndPassword(t *testing.T) {
 	}}, hostile{}.serve)
 	creds := secrets{PrivateKey: pemKey(t), Password: []byte("pw")}
 	open(t, newPool(t, sftp.Config{Passwords: counted}, creds), server)
-	assert.Equal(t, map[ingest.LoginResult]int{ingest.PasswordAccepted: 1}, counted.results())
+	assert.Equal(t, map[ingest.LoginResult]int{ingest.LoginAccepted: 1}, counted.results())
 	creds.Password = []byte("wrong")
 	_, err := newPool(t, sftp.Config{Passwords: counted}, creds).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth)
-	assert.Equal(t, 1, counted.results()[ingest.PasswordRefused])
+	assert.Equal(t, 1, counted.results()[ingest.LoginRefused])
 	creds.Password = nil
 	_, err = newPool(t, sftp.Config{Passwords: counted}, creds).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindAuth, "accepted publickey", "add the missing password or key")
@@ -123,7 +123,7 @@ func TestRefusedKeysAreCounted(t *testing.T) {
 		_, err := pool.Open(deadline(t), server)
 		requireKind(t, err, ingest.KindAuth)
 	}
-	assert.Equal(t, []ingest.LoginResult{ingest.PasswordRefused, ingest.PasswordRefused}, counted.keyResults)
+	assert.Equal(t, []ingest.LoginResult{ingest.LoginRefused, ingest.LoginRefused}, counted.keyResults)
 	assert.LessOrEqual(t, offered, 2*4)
 	offered = 0
 	counted.keyErr = ingest.Errorf(ingest.KindTransient, "the key is blocked")
@@ -137,5 +137,5 @@ func TestRefusedKeysAreCounted(t *testing.T) {
 	silent := serveRaw(t, sequence((*rawSSH).handshake, awaitMethod("publickey")))
 	_, err = newPool(t, sftp.Config{Passwords: counted}, secrets{PrivateKey: pemKey(t)}).Open(deadline(t), silent)
 	requireKind(t, err, ingest.KindTransient, "after the key was offered")
-	assert.Equal(t, []ingest.LoginResult{ingest.PasswordUnanswered}, counted.keyResults)
+	assert.Equal(t, []ingest.LoginResult{ingest.LoginUnanswered}, counted.keyResults)
 }

@@ -160,20 +160,20 @@ func (a *loginAttempt) reserve() error {
 	return nil
 }
 
-// settleTimeout bounds the ledger update by settle.
-const settleTimeout = 20 * time.Second
+// recordTimeout bounds the ledger update by recordResult.
+const recordTimeout = 20 * time.Second
 
-// settle records the result of the password, or of the key if no password was sent after
+// recordResult records the result of the password, or of the key if no password was sent after
 // it. A login that the caller ended counts for the password, whose refusal may be delayed,
 // but not for the key, which locks no account.
-func (a *loginAttempt) settle(result ingest.LoginResult) error {
+func (a *loginAttempt) recordResult(result ingest.LoginResult) error {
 	if a.budget == nil || !a.passwordSent && len(a.offeredKeys) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), settleTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), recordTimeout)
 	defer cancel()
 	if !a.passwordSent {
-		abandoned := result == ingest.PasswordUnanswered && a.ctx.Err() != nil
+		abandoned := result == ingest.LoginUnanswered && a.ctx.Err() != nil
 		if abandoned || a.err != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
 			return nil // the key did not end the login
 		}
@@ -187,11 +187,11 @@ func (a *loginAttempt) result(err error) ingest.LoginResult {
 	passed := slices.Contains(a.state.PartialSuccessMethods, methodPassword) || slices.Contains(a.state.PartialSuccessMethods, methodInteractive)
 	switch {
 	case err == nil, passed, a.passwordExpired(err), a.factorPrompt != "" && !a.passwordRefused:
-		return ingest.PasswordAccepted
+		return ingest.LoginAccepted
 	case a.passwordRefused, a.isRefusal(err):
-		return ingest.PasswordRefused
+		return ingest.LoginRefused
 	default:
-		return ingest.PasswordUnanswered
+		return ingest.LoginUnanswered
 	}
 }
 

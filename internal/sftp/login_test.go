@@ -181,7 +181,7 @@ func TestProbe(t *testing.T) {
 	require.NoError(t, err)
 	assert.Positive(t, got.Sample.Unmatched.Count)
 	got.Sample.Unmatched, got.Sample.Omitted = ingest.Unmatched{}, nil
-	assert.Equal(t, &sftp.Sample{Taken: 1, Paths: []string{b.Path("in/b")}, Complete: true}, got.Sample)
+	assert.Equal(t, &sftp.Sample{Included: 1, Paths: []string{b.Path("in/b")}, Complete: true}, got.Sample)
 
 	b.server.RootPath = "/nowhere"
 	got, err = b.pool.Probe(deadline(t), b.server)

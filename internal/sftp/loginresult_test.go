@@ -154,8 +154,8 @@ func TestFault80ConnectionsThatBreakDuringLogin(t *testing.T) {
 		}
 	}
 	assert.Greater(t, relay.cut.Load(), int64(300))
-	assert.Zero(t, counted.results()[ingest.PasswordRefused])
-	assert.Positive(t, counted.results()[ingest.PasswordUnanswered], "some connections broke after the password")
+	assert.Zero(t, counted.results()[ingest.LoginRefused])
+	assert.Positive(t, counted.results()[ingest.LoginUnanswered], "some connections broke after the password")
 }
 
 func passwordIs(right string) func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
@@ -178,21 +178,21 @@ func TestLoginErrors(t *testing.T) {
 	}{
 		"wrong password": {
 			ssh.ServerConfig{PasswordCallback: passwordIs("other")},
-			ingest.KindAuth, ingest.PasswordRefused, []string{"refused the credentials of user u", "refused password", "stevedore server test acme"},
+			ingest.KindAuth, ingest.LoginRefused, []string{"refused the credentials of user u", "refused password", "stevedore server test acme"},
 		},
 		"one try a connection": { // x/crypto's server answers by SSH_MSG_DISCONNECT
 			ssh.ServerConfig{PasswordCallback: passwordIs("other"), MaxAuthTries: 1},
-			ingest.KindAuth, ingest.PasswordRefused, []string{"refused the credentials", "too many authentication failures"},
+			ingest.KindAuth, ingest.LoginRefused, []string{"refused the credentials", "too many authentication failures"},
 		},
 		"banner": {
 			ssh.ServerConfig{PasswordCallback: passwordIs("other"), BannerCallback: func(ssh.ConnMetadata) string { return "Account\x1b[2J expired\n" }},
-			ingest.KindAuth, ingest.PasswordRefused, []string{`banner: "Account\x1b[2J expired"`},
+			ingest.KindAuth, ingest.LoginRefused, []string{`banner: "Account\x1b[2J expired"`},
 		},
 		"second factor after the password": {
 			ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
 				return nil, &ssh.PartialSuccessError{Next: ssh.ServerAuthCallbacks{KeyboardInteractiveCallback: refuseInteractive}}
 			}},
-			ingest.KindAuth, ingest.PasswordAccepted, []string{"accepted password", "second factor", "keyboard-interactive"},
+			ingest.KindAuth, ingest.LoginAccepted, []string{"accepted password", "second factor", "keyboard-interactive"},
 		},
 		"keys only": {
 			ssh.ServerConfig{PublicKeyCallback: func(ssh.ConnMetadata, ssh.PublicKey) (*ssh.Permissions, error) { return nil, errors.New("no") }},
@@ -288,20 +288,20 @@ func TestKeyboardInteractivePrompts(t *testing.T) {
 		message string
 		result  ingest.LoginResult
 	}{
-		"password":          {[][]question{{{"Password: ", false}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
-		"unnamed":           {[][]question{{{"u@host's secret: ", false}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
-		"user and password": {[][]question{{{"User name: ", true}, {"Password: ", false}}}, [][]string{{"u", "pw"}}, "", ingest.PasswordAccepted},
-		"one after another": {[][]question{{{"login: ", true}}, {{"Password: ", false}}}, [][]string{{"u"}, {"pw"}}, "", ingest.PasswordAccepted},
-		"greetings":         {[][]question{{}, {{"Password: ", false}}, {}}, [][]string{nil, {"pw"}, nil}, "", ingest.PasswordAccepted},
-		"echoed":            {[][]question{{{"Password: ", true}}}, [][]string{{"pw"}}, "", ingest.PasswordAccepted},
-		"then a code":       {[][]question{{{"Password: ", false}}, {{"Verification code: ", false}}}, [][]string{{"pw"}}, `second factor ("Verification code:")`, ingest.PasswordAccepted},
-		"then anything":     {[][]question{{{"Password: ", false}}, {{"Answer: ", false}}}, [][]string{{"pw"}}, `second factor ("Answer:")`, ingest.PasswordAccepted},
+		"password":          {[][]question{{{"Password: ", false}}}, [][]string{{"pw"}}, "", ingest.LoginAccepted},
+		"unnamed":           {[][]question{{{"u@host's secret: ", false}}}, [][]string{{"pw"}}, "", ingest.LoginAccepted},
+		"user and password": {[][]question{{{"User name: ", true}, {"Password: ", false}}}, [][]string{{"u", "pw"}}, "", ingest.LoginAccepted},
+		"one after another": {[][]question{{{"login: ", true}}, {{"Password: ", false}}}, [][]string{{"u"}, {"pw"}}, "", ingest.LoginAccepted},
+		"greetings":         {[][]question{{}, {{"Password: ", false}}, {}}, [][]string{nil, {"pw"}, nil}, "", ingest.LoginAccepted},
+		"echoed":            {[][]question{{{"Password: ", true}}}, [][]string{{"pw"}}, "", ingest.LoginAccepted},
+		"then a code":       {[][]question{{{"Password: ", false}}, {{"Verification code: ", false}}}, [][]string{{"pw"}}, `second factor ("Verification code:")`, ingest.LoginAccepted},
+		"then anything":     {[][]question{{{"Password: ", false}}, {{"Answer: ", false}}}, [][]string{{"pw"}}, `second factor ("Answer:")`, ingest.LoginAccepted},
 		"both together":     {[][]question{{{"Password: ", false}, {"Code: ", false}}}, nil, `second factor ("Code:")`, ""},
 		"one-time password": {[][]question{{{"One-time password: ", false}}}, nil, "second factor", ""},
 		"a question":        {[][]question{{{"Favourite colour? ", true}}}, nil, "second factor", ""},
-		"password again":    {[][]question{{{"Password: ", false}}, {{"Password: ", false}}}, [][]string{{"pw"}}, "refused", ingest.PasswordRefused},
+		"password again":    {[][]question{{{"Password: ", false}}, {{"Password: ", false}}}, [][]string{{"pw"}}, "refused", ingest.LoginRefused},
 		"password twice":    {[][]question{{{"Password: ", false}, {"Password: ", false}}}, nil, "second factor", ""},
-		"new password":      {[][]question{{{"Password: ", false}}, {{"New password: ", false}}}, [][]string{{"pw"}}, "second factor", ingest.PasswordAccepted},
+		"new password":      {[][]question{{{"Password: ", false}}, {{"New password: ", false}}}, [][]string{{"pw"}}, "second factor", ingest.LoginAccepted},
 		"endless prompts":   {[][]question{{{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}}, nil, "endless", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -364,7 +364,7 @@ func TestSlowLogin(t *testing.T) {
 	server.LoginTimeout = ingest.Duration(time.Second)
 	_, err := newPool(t, sftp.Config{Passwords: counted, HandshakeTimeout: time.Hour}, secrets{Password: []byte("pw")}).Open(deadline(t), server)
 	requireKind(t, err, ingest.KindTransient, "stopped replying", "1s", "--login-timeout")
-	assert.Equal(t, map[ingest.LoginResult]int{ingest.PasswordUnanswered: 1}, counted.results())
+	assert.Equal(t, map[ingest.LoginResult]int{ingest.LoginUnanswered: 1}, counted.results())
 }
 
 // TestAbandonedLogin checks that a login canceled by the caller counts as unanswered once
@@ -386,7 +386,7 @@ func TestAbandonedLogin(t *testing.T) {
 	}()
 	_, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw")}).Open(ctx, server)
 	requireKind(t, err, ingest.KindTransient, "canceled")
-	assert.Equal(t, map[ingest.LoginResult]int{ingest.PasswordUnanswered: 1}, counted.results())
+	assert.Equal(t, map[ingest.LoginResult]int{ingest.LoginUnanswered: 1}, counted.results())
 }
 
 func TestNoConnection(t *testing.T) {

@@ -51,19 +51,19 @@ type ProbeDetails struct {
 
 // Sample is a bounded listing with the server's patterns.
 type Sample struct {
-	// Taken and Rejected count files, Unreadable folders.
-	Taken, Rejected, Unreadable int64
-	// Paths are the first paths of taken files, escaped.
+	// Included and Rejected count files, Unreadable folders.
+	Included, Rejected, Unreadable int64
+	// Paths are the first paths of included files, escaped.
 	Paths []string
 	// Unmatched has the entries that the patterns leave out.
 	Unmatched ingest.Unmatched
-	// Omitted are the first entries that are not taken, with the reason.
+	// Omitted are the first entries that are not included, with the reason.
 	Omitted []OmittedEntry
 	// Complete reports whether all folders were listed.
 	Complete bool
 }
 
-// OmittedEntry is an entry that a listing does not take, or not yet.
+// OmittedEntry is an entry that a listing does not include, or not yet.
 type OmittedEntry struct {
 	// Path is escaped; that of a folder ends in '/'.
 	Path string
@@ -174,7 +174,7 @@ func (s *Session) sample(ctx context.Context) (*Sample, error) {
 			found.Rejected++
 			return nil
 		}
-		found.Taken++
+		found.Included++
 		if omitted := seen.Omission(s.server, now); omitted != (ingest.Omission{}) {
 			found.omit(seen.Path, omitted)
 		} else if len(found.Paths) < samplePaths {

@@ -207,8 +207,8 @@ func TestDraftsHaveTheirOwnBudget(t *testing.T) {
 	target := newSSHDFixture(t, sftp.Config{}, services.SSHDOptions{})
 	target.server.Jump = "bastion"
 	for refusing, want := range map[string][2][]ingest.LoginResult{
-		"1":                {{ingest.PasswordRefused}, nil},
-		target.server.UUID: {{ingest.PasswordAccepted}, {ingest.PasswordRefused}},
+		"1":                {{ingest.LoginRefused}, nil},
+		target.server.UUID: {{ingest.LoginAccepted}, {ingest.LoginRefused}},
 	} {
 		keys := keysByUUID{"1": bastion.PrivateKeyPEM, target.server.UUID: target.PrivateKeyPEM}
 		keys[refusing] = pemKey(t)

@@ -49,15 +49,15 @@ func TestServersOfOneAccountShareTheBudget(t *testing.T) {
 				return nil
 			}
 			sent.Add(1)
-			return b.RecordPasswordResult(t.Context(), server, id, ingest.PasswordRefused)
+			return b.RecordPasswordResult(t.Context(), server, id, ingest.LoginRefused)
 		})
 	}
 	require.NoError(t, all.Wait())
 	require.EqualValues(t, 2, sent.Load())
 	for _, other := range []ingest.Server{b.addAccount(t, "user", "sftp.example.com", "v"), b.addAccount(t, "host", "sftp2.example.com", "u")} {
-		require.NoError(t, b.send(t, other, ingest.PasswordRefused), "another account")
+		require.NoError(t, b.send(t, other, ingest.LoginRefused), "another account")
 	}
-	require.NoError(t, b.send(t, b.addAccount(t, "new", "sftp.example.com", "u"), ingest.PasswordRefused), "a password entered after the refusals")
+	require.NoError(t, b.send(t, b.addAccount(t, "new", "sftp.example.com", "u"), ingest.LoginRefused), "a password entered after the refusals")
 }
 
 // When a partner changes the password of an account that several servers use, only the
@@ -67,11 +67,11 @@ func TestChangedPasswordOfAnAccount(t *testing.T) {
 	b := setup(t)
 	in, out := b.addAccount(t, "in", "h", "u"), b.addAccount(t, "out", "h", "u")
 	for _, server := range []ingest.Server{in, out} {
-		require.NoError(t, b.send(t, server, ingest.PasswordAccepted))
+		require.NoError(t, b.send(t, server, ingest.LoginAccepted))
 	}
-	require.NoError(t, b.send(t, in, ingest.PasswordRefused))
-	require.NoError(t, b.send(t, in, ingest.PasswordRefused))
-	requireKind(t, ingest.KindAuth, b.send(t, out, ingest.PasswordRefused), "also for server in")
+	require.NoError(t, b.send(t, in, ingest.LoginRefused))
+	require.NoError(t, b.send(t, in, ingest.LoginRefused))
+	requireKind(t, ingest.KindAuth, b.send(t, out, ingest.LoginRefused), "also for server in")
 	requireKind(t, ingest.KindAuth, b.CheckPassword(t.Context(), out), "server edit out --password-file")
 
 	_, err := b.EditServer(t.Context(), in.UUID, func(s ingest.Server) (ingest.Server, error) {
@@ -79,7 +79,7 @@ func TestChangedPasswordOfAnAccount(t *testing.T) {
 		return s, nil
 	})
 	require.NoError(t, err)
-	require.NoError(t, b.send(t, out, ingest.PasswordAccepted), "the refusals were forgotten with the old password")
+	require.NoError(t, b.send(t, out, ingest.LoginAccepted), "the refusals were forgotten with the old password")
 }
 
 // A server with a wrong password does not stop another one whose password works.
@@ -87,12 +87,12 @@ func TestWrongPasswordStopsOneServer(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	right, wrong := b.addAccount(t, "right", "h", "u"), b.addAccount(t, "wrong", "h", "u")
-	require.NoError(t, b.send(t, right, ingest.PasswordAccepted))
-	require.NoError(t, b.send(t, wrong, ingest.PasswordRefused))
-	require.NoError(t, b.send(t, wrong, ingest.PasswordRefused))
-	requireKind(t, ingest.KindAuth, b.send(t, wrong, ingest.PasswordRefused), "2 times")
+	require.NoError(t, b.send(t, right, ingest.LoginAccepted))
+	require.NoError(t, b.send(t, wrong, ingest.LoginRefused))
+	require.NoError(t, b.send(t, wrong, ingest.LoginRefused))
+	requireKind(t, ingest.KindAuth, b.send(t, wrong, ingest.LoginRefused), "2 times")
 	require.NoError(t, b.CheckPassword(t.Context(), right))
-	require.NoError(t, b.send(t, right, ingest.PasswordAccepted))
+	require.NoError(t, b.send(t, right, ingest.LoginAccepted))
 }
 
 // Processes that are killed while they send a password of one server stop the other servers
@@ -110,5 +110,5 @@ func TestKilledLoginsOfAnAccountEnd(t *testing.T) {
 	_, err := b.ReservePassword(ctx, other)
 	require.Error(t, err, "both passwords are being sent")
 	b.exec(t, "UPDATE server_login_attempts SET began = now() - interval '11 minutes'")
-	require.NoError(t, b.send(t, other, ingest.PasswordAccepted))
+	require.NoError(t, b.send(t, other, ingest.LoginAccepted))
 }

@@ -95,7 +95,7 @@ func (d DraftLogins) ReservePassword(ctx context.Context, server ingest.Server) 
 
 // RecordPasswordResult implements sftp.PasswordBudget.
 func (d DraftLogins) RecordPasswordResult(ctx context.Context, server ingest.Server, id int64, outcome ingest.LoginResult) error {
-	if outcome != ingest.PasswordAccepted { // counted by ReservePassword
+	if outcome != ingest.LoginAccepted { // counted by ReservePassword
 		return nil
 	}
 	return d.exec(ctx, "clear logins of a draft", dropDraftAttempts, account(server))
@@ -103,7 +103,7 @@ func (d DraftLogins) RecordPasswordResult(ctx context.Context, server ingest.Ser
 
 // RecordKeyResult implements sftp.PasswordBudget.
 func (d DraftLogins) RecordKeyResult(ctx context.Context, server ingest.Server, outcome ingest.LoginResult) error {
-	if outcome == ingest.PasswordAccepted {
+	if outcome == ingest.LoginAccepted {
 		return d.exec(ctx, "clear logins of a draft", dropDraftAttempts, account(server))
 	}
 	return d.exec(ctx, "count a login of a draft", addDraftKey, account(server))

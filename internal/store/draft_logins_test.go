@@ -25,29 +25,29 @@ func TestDraftLoginsAreBoundedByAccount(t *testing.T) {
 		}
 		return logins.RecordPasswordResult(ctx, server, id, outcome)
 	}
-	require.NoError(t, try(draft, ingest.PasswordRefused))
-	require.NoError(t, try(draft, ingest.PasswordAccepted), "clears the count")
-	require.NoError(t, try(draft, ingest.PasswordRefused))
-	require.NoError(t, try(draft, ingest.PasswordUnanswered))
+	require.NoError(t, try(draft, ingest.LoginRefused))
+	require.NoError(t, try(draft, ingest.LoginAccepted), "clears the count")
+	require.NoError(t, try(draft, ingest.LoginRefused))
+	require.NoError(t, try(draft, ingest.LoginUnanswered))
 
 	again := draft
 	again.UUID, again.Host = "22222222-2222-4333-8444-555555555555", "SFTP.example.com.."
-	requireKind(t, ingest.KindTransient, try(again, ingest.PasswordAccepted), "servers lock accounts")
+	requireKind(t, ingest.KindTransient, try(again, ingest.LoginAccepted), "servers lock accounts")
 	_, err := logins.ReservePassword(ctx, again)
 	requireKind(t, ingest.KindTransient, err, "servers lock accounts")
 	requireKind(t, ingest.KindTransient, logins.CheckKey(ctx, again), "servers lock accounts")
 	other := draft
 	other.Username = "another"
-	require.NoError(t, try(other, ingest.PasswordRefused))
+	require.NoError(t, try(other, ingest.LoginRefused))
 
 	b.exec(t, `UPDATE draft_logins SET last_at = now() - interval '15 minutes'`)
-	require.NoError(t, try(again, ingest.PasswordRefused), "after the pause")
+	require.NoError(t, try(again, ingest.LoginRefused), "after the pause")
 
-	require.NoError(t, logins.RecordKeyResult(ctx, other, ingest.PasswordRefused))
+	require.NoError(t, logins.RecordKeyResult(ctx, other, ingest.LoginRefused))
 	require.NoError(t, logins.CheckKey(ctx, other))
-	require.NoError(t, logins.RecordKeyResult(ctx, other, ingest.PasswordUnanswered))
+	require.NoError(t, logins.RecordKeyResult(ctx, other, ingest.LoginUnanswered))
 	requireKind(t, ingest.KindTransient, logins.CheckKey(ctx, other), "servers lock accounts")
-	require.NoError(t, logins.RecordKeyResult(ctx, other, ingest.PasswordAccepted))
+	require.NoError(t, logins.RecordKeyResult(ctx, other, ingest.LoginAccepted))
 	require.NoError(t, logins.CheckKey(ctx, other))
 }
 
@@ -64,7 +64,7 @@ func TestEditLoginsCountForTheSavedServer(t *testing.T) {
 		require.NoError(t, logins.CheckPassword(t.Context(), edited))
 		id, err := logins.ReservePassword(t.Context(), edited)
 		require.NoError(t, err)
-		require.NoError(t, logins.RecordPasswordResult(t.Context(), edited, id, ingest.PasswordRefused))
+		require.NoError(t, logins.RecordPasswordResult(t.Context(), edited, id, ingest.LoginRefused))
 	}
 	requireKind(t, ingest.KindAuth, logins.CheckPassword(t.Context(), edited), "2 times")
 	requireKind(t, ingest.KindAuth, b.CheckPassword(t.Context(), b.server), "2 times")

@@ -76,9 +76,9 @@ func TestRecordedOfAScan(t *testing.T) {
 	id, err := b.StartScan(t.Context(), b.server.UUID, "one")
 	require.NoError(t, err)
 	recorded := func() [2]int64 {
-		news, rejected, err := b.Recorded(t.Context(), id)
+		created, rejected, err := b.Recorded(t.Context(), id)
 		require.NoError(t, err)
-		return [2]int64{news, rejected}
+		return [2]int64{created, rejected}
 	}
 	assert.Equal(t, [2]int64{0, 0}, recorded())
 	b.observe(t, seen("/in/before.csv", 1), seen("/in/a.csv", 1), seen("/in/b.csv", 1), link)

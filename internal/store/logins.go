@@ -128,9 +128,9 @@ func (s *Store) logins(ctx context.Context, server ingest.Server) (l logins, err
 func (s *Store) RecordKeyResult(ctx context.Context, server ingest.Server, outcome ingest.LoginResult) error {
 	record := recordUnansweredKey
 	switch outcome {
-	case ingest.PasswordAccepted:
+	case ingest.LoginAccepted:
 		record = recordAcceptedKey
-	case ingest.PasswordRefused:
+	case ingest.LoginRefused:
 		record = recordRefusedKey
 	}
 	return s.inTx(ctx, "record a login by key", func(tx pgx.Tx) error {
@@ -297,9 +297,9 @@ func (l *logins) checkKey(server ingest.Server) error {
 func (s *Store) RecordPasswordResult(ctx context.Context, server ingest.Server, id int64, outcome ingest.LoginResult) error {
 	record := recordUnanswered
 	switch outcome {
-	case ingest.PasswordAccepted:
+	case ingest.LoginAccepted:
 		record = recordAccepted
-	case ingest.PasswordRefused:
+	case ingest.LoginRefused:
 		record = recordRefused
 	}
 	return s.inTx(ctx, "record a login", func(tx pgx.Tx) error {

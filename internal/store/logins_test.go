@@ -40,7 +40,7 @@ func TestTwoPasswordsPerChange(t *testing.T) {
 					return nil
 				}
 				count.Add(1)
-				return b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordRefused)
+				return b.RecordPasswordResult(t.Context(), b.server, id, ingest.LoginRefused)
 			})
 		}
 		require.NoError(t, all.Wait())
@@ -72,18 +72,18 @@ func TestAcceptedPasswordsForgetRefusedOnes(t *testing.T) {
 		id, err := b.ReservePassword(t.Context(), b.server)
 		require.NoError(t, err)
 		require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, fate))
-		require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordRefused), "settled once")
+		require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.LoginRefused), "settled once")
 	}
 	for range 3 {
-		settle(ingest.PasswordRefused)
-		settle(ingest.PasswordAccepted)
+		settle(ingest.LoginRefused)
+		settle(ingest.LoginAccepted)
 	}
 	late, err := b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
 	b.sealPassword(t, "changed meanwhile")
-	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, late, ingest.PasswordRefused))
-	settle(ingest.PasswordRefused)
-	settle(ingest.PasswordRefused)
+	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, late, ingest.LoginRefused))
+	settle(ingest.LoginRefused)
+	settle(ingest.LoginRefused)
 	requireKind(t, ingest.KindAuth, b.CheckPassword(t.Context(), b.server), "2 times")
 }
 
@@ -95,11 +95,11 @@ func TestLostPasswordsUseNothingUp(t *testing.T) {
 	last := time.Duration(0)
 	accepted, err := b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
-	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, accepted, ingest.PasswordAccepted))
+	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, accepted, ingest.LoginAccepted))
 	for range 5 {
 		id, err := b.ReservePassword(t.Context(), b.server)
 		require.NoError(t, err)
-		require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordUnanswered))
+		require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.LoginUnanswered))
 		_, err = b.ReservePassword(t.Context(), b.server)
 		requireKind(t, ingest.KindTransient, err, "next login")
 		var pause time.Duration
@@ -131,7 +131,7 @@ func TestKilledLogins(t *testing.T) {
 	assert.Greater(t, killed(), 19*time.Minute, "the wait is that of a server that only disconnects")
 	id, err := b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
-	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordAccepted))
+	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.LoginAccepted))
 	assert.Less(t, killed(), time.Minute)
 	_, err = b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
@@ -189,14 +189,14 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.sealPassword(t, "one")
-	assert.Equal(t, 2, b.hourOf(t, ingest.PasswordRefused), "an explicit refusal, by a status or by SSH_MSG_DISCONNECT")
+	assert.Equal(t, 2, b.hourOf(t, ingest.LoginRefused), "an explicit refusal, by a status or by SSH_MSG_DISCONNECT")
 
 	b.sealPassword(t, "two")
-	assert.Equal(t, 4, b.hourOf(t, ingest.PasswordUnanswered), "the connection ends without a message")
-	assert.Equal(t, 3, b.hourOf(t, ingest.PasswordUnanswered), "logins in each further hour")
+	assert.Equal(t, 4, b.hourOf(t, ingest.LoginUnanswered), "the connection ends without a message")
+	assert.Equal(t, 3, b.hourOf(t, ingest.LoginUnanswered), "logins in each further hour")
 	id, err := b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
-	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordUnanswered))
+	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.LoginUnanswered))
 	err = b.CheckPassword(t.Context(), b.server)
 	requireKind(t, ingest.KindTransient, err, "did not answer the password 8 times in a row")
 	require.ErrorContains(t, err, "wrong or the account locked")
@@ -205,8 +205,8 @@ func TestLoginsInAnHourOfAWrongPassword(t *testing.T) {
 	b.sealPassword(t, "three")
 	id, err = b.ReservePassword(t.Context(), b.server)
 	require.NoError(t, err)
-	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.PasswordAccepted))
-	first, later := b.hourOf(t, ingest.PasswordUnanswered), b.hourOf(t, ingest.PasswordUnanswered)
+	require.NoError(t, b.RecordPasswordResult(t.Context(), b.server, id, ingest.LoginAccepted))
+	first, later := b.hourOf(t, ingest.LoginUnanswered), b.hourOf(t, ingest.LoginUnanswered)
 	assert.Equal(t, []int{14, 6}, []int{first, later}, "the server accepted the password before")
 }
 
@@ -221,14 +221,14 @@ func TestRefusedKeys(t *testing.T) {
 		require.NoError(t, b.RecordKeyResult(ctx, b.server, fate))
 	}
 	for range 3 {
-		settle(ingest.PasswordRefused)
+		settle(ingest.LoginRefused)
 	}
 	err := b.CheckKey(ctx, b.server)
 	requireKind(t, ingest.KindTransient, err, "3 times")
 	require.ErrorContains(t, err, "--private-key-file")
 	_, err = b.db.Exec(ctx, "UPDATE server_logins SET keys_not_before = now()")
 	require.NoError(t, err)
-	settle(ingest.PasswordRefused)
+	settle(ingest.LoginRefused)
 	requireKind(t, ingest.KindTransient, b.CheckKey(ctx, b.server), "4 times")
 
 	old := b.server
@@ -237,16 +237,16 @@ func TestRefusedKeys(t *testing.T) {
 		return s, nil
 	})
 	require.NoError(t, err)
-	require.NoError(t, b.RecordKeyResult(ctx, old, ingest.PasswordRefused), "an outcome of the previous key")
-	settle(ingest.PasswordUnanswered)
+	require.NoError(t, b.RecordKeyResult(ctx, old, ingest.LoginRefused), "an outcome of the previous key")
+	settle(ingest.LoginUnanswered)
 	requireKind(t, ingest.KindTransient, b.CheckKey(ctx, b.server), "broke 1 time(s)")
 	_, err = b.db.Exec(ctx, "UPDATE server_logins SET keys_not_before = now()")
 	require.NoError(t, err)
-	settle(ingest.PasswordUnanswered)
+	settle(ingest.LoginUnanswered)
 	requireKind(t, ingest.KindTransient, b.CheckKey(ctx, b.server), "closed the connection after the key was offered, 2 times")
 	var pause time.Duration
 	require.NoError(t, b.db.QueryRow(ctx, "SELECT keys_not_before - now() FROM server_logins").Scan(&pause))
 	assert.Greater(t, pause, 19*time.Minute)
-	require.NoError(t, b.RecordKeyResult(ctx, b.server, ingest.PasswordAccepted))
+	require.NoError(t, b.RecordKeyResult(ctx, b.server, ingest.LoginAccepted))
 	require.NoError(t, b.CheckKey(ctx, b.server))
 }

@@ -70,7 +70,7 @@ func (p *plan) markMoved(ctx context.Context, tx pgx.Tx, serverUUID string) erro
 		return nil
 	}
 	var all []*entry
-	for _, list := range [][]entry{p.regrow, p.revive, p.insert} {
+	for _, list := range [][]entry{p.resettle, p.reopen, p.insert} {
 		for i := range list {
 			if e := &list[i]; e.Rejected == "" && e.delivery == 0 && e.hold != ingest.HoldHeld && e.ModTime.Unix() != 0 {
 				all = append(all, e)

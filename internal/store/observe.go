@@ -46,7 +46,7 @@ func (s *Store) Observe(ctx context.Context, serverUUID, source string, seen []i
 		if err := changes.markMoved(ctx, tx, id); err != nil {
 			return err
 		}
-		moved = int64(len(changes.supersede) + len(changes.revive) + len(changes.relapse))
+		moved = int64(len(changes.supersede) + len(changes.reopen) + len(changes.failAgain))
 		made, err := changes.write(ctx, tx, id, cleanText(source))
 		counts.New, counts.Rejected = made.New, made.Rejected
 		return err
@@ -123,12 +123,12 @@ func (p plan) write(ctx context.Context, tx pgx.Tx, serverUUID, source string) (
 		rows      []entry
 	}{
 		{supersedeRows, p.supersede},
-		{touchRows, p.touch},
-		{regrowRows, p.regrow},
-		{relapseRows, p.relapse},
-		{reviveRows, p.revive},
-		{aliasRows, p.alias},
-		{resendRows, p.resend},
+		{seenAgainRows, p.seenAgain},
+		{resettleRows, p.resettle},
+		{failAgainRows, p.failAgain},
+		{reopenRows, p.reopen},
+		{setShownRows, p.setShown},
+		{markResentRows, p.markResent},
 	} {
 		if len(step.rows) == 0 {
 			continue

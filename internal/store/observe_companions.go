@@ -17,18 +17,18 @@ const maxVersions = 20
 // it only if that version was ingested: a companion uploaded before its file is older than
 // every half-written state, but not older than a file whose original time is restored at the
 // end. @own are the rows that hold the observed version regardless of size and time, 0 for none.
-// @aliased ignores the stale flags of those rows.
+// @as_listed ignores the stale flags of those rows.
 const recordedCompanions = `
 WITH o AS (
-	SELECT n, size, mtime, own, aliased, sha256(path) AS path
-	FROM unnest(@paths::bytea[], @sizes::bigint[], @mtimes::timestamptz[], @own::bigint[], @aliased::bool[]) WITH ORDINALITY AS o (path, size, mtime, own, aliased, n)
+	SELECT n, size, mtime, own, as_listed, sha256(path) AS path
+	FROM unnest(@paths::bytea[], @sizes::bigint[], @mtimes::timestamptz[], @own::bigint[], @as_listed::bool[]) WITH ORDINALITY AS o (path, size, mtime, own, as_listed, n)
 )
 SELECT o.n, f.sidecar_raw, coalesce(f.sidecar_size, 0), f.sidecar_mtime,
 	CASE WHEN f.other THEN f.ingested OR NOT f.sidecar_stale ELSE f.sidecar_stale AND f.reliable END,
 	f.marker_raw, coalesce(f.marker_size, 0), f.marker_mtime,
 	CASE WHEN f.other THEN f.ingested OR NOT f.marker_stale ELSE f.marker_stale AND f.reliable END
 FROM o CROSS JOIN LATERAL (
-	SELECT v.*, (v.size_bytes, v.mtime) <> (o.size, o.mtime) AND v.id <> o.own AS other, NOT (o.aliased AND v.id = o.own) AS reliable,
+	SELECT v.*, (v.size_bytes, v.mtime) <> (o.size, o.mtime) AND v.id <> o.own AS other, NOT (o.as_listed AND v.id = o.own) AS reliable,
 		NOT (v.status IN ('discovered', 'vanished') OR v.status = 'superseded' AND v.error_kind IS DISTINCT FROM 'same_content'
 			OR v.status = 'error' AND v.error_kind = 'unsettled') AS ingested FROM files v
 	WHERE v.server_uuid = @server AND v.remote_path_sha256 = o.path ORDER BY v.id DESC LIMIT @limit
@@ -43,7 +43,7 @@ WHERE f.sidecar_raw IS NOT NULL OR f.marker_raw IS NOT NULL`
 func (p *plan) markStaleCompanions(ctx context.Context, tx pgx.Tx, serverUUID string) error {
 	var all []*entry
 	var touched int
-	for n, list := range [][]entry{p.touch, p.regrow, p.relapse, p.revive, p.insert} {
+	for n, list := range [][]entry{p.seenAgain, p.resettle, p.failAgain, p.reopen, p.insert} {
 		for i := range list {
 			if e := &list[i]; e.Sidecar.Path != "" || e.Marker.Path != "" {
 				e.sidecarStale = !p.timeless() && e.Sidecar.OlderThan(e.ModTime)
@@ -63,7 +63,7 @@ func (p *plan) markStaleCompanions(ctx context.Context, tx pgx.Tx, serverUUID st
 		own[i] = e.id
 	}
 	args := versionArgs(serverUUID, column(all, func(e *entry) entry { return *e }))
-	args["own"], args["aliased"], args["limit"] = own, column(all, func(e *entry) bool { return e.aliased }), maxVersions
+	args["own"], args["as_listed"], args["limit"] = own, column(all, func(e *entry) bool { return e.asListed }), maxVersions
 	rows, err := tx.Query(ctx, recordedCompanions, args)
 	if err != nil {
 		return err

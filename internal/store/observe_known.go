@@ -42,10 +42,10 @@ type known struct {
 	// settling is the discovered row of another version of the path, unsettled the error row of a
 	// path that never settles; id 0 if none.
 	settling, unsettled settlingRow
-	// alias is the row whose version listings show like the observation; 0 if none.
-	alias       int64
-	aliasStatus ingest.Status
-	aliasGone   bool
+	// listedRow is the row whose version listings show like the observation; 0 if none.
+	listedRow    int64
+	listedStatus ingest.Status
+	listedGone   bool
 	// rejected reports that the path has a rejected row.
 	rejected bool
 	// past is the history of the path, if the observed version has no live row.
@@ -78,7 +78,7 @@ const (
 	roleVersion = iota
 	roleSettling
 	roleRejected
-	roleAlias
+	roleListed
 	roleUnsettled
 )
 
@@ -165,8 +165,8 @@ func (k *known) add(role int, r settlingRow, row known) {
 		k.settling = r
 	case roleRejected:
 		k.rejected = true
-	case roleAlias:
-		k.alias, k.aliasStatus, k.aliasGone = r.id, row.status, row.gone
+	case roleListed:
+		k.listedRow, k.listedStatus, k.listedGone = r.id, row.status, row.gone
 	case roleUnsettled:
 		k.unsettled = r
 	}

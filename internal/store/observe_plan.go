@@ -15,8 +15,8 @@ type entry struct {
 	id int64
 	// sidecarStale and markerStale report that the companion belongs to another version.
 	sidecarStale, markerStale bool
-	// aliased reports that the observation shows the version of the row as listings do.
-	aliased bool
+	// asListed reports that the observation shows the version of the row as listings do.
+	asListed bool
 	// changes and clock count changes in a row since that time, see ingest.SourceState.
 	changes, clock int
 	since          time.Time
@@ -35,8 +35,8 @@ type entry struct {
 	delivery int
 }
 
-// distinct normalizes observations: of a name listed twice the later entry counts, times are
-// truncated to seconds, and a negative size is a reason to reject.
+// distinct returns the observations as entries, one for each path. The later of two observations
+// of a path counts. Times are truncated to seconds, and a negative size rejects the entry.
 func distinct(seen []ingest.Observation) []entry {
 	entries := make([]entry, 0, len(seen))
 	index := make(map[string]int, len(seen))
@@ -81,18 +81,18 @@ type plan struct {
 	rules
 	// supersede: settling rows whose path shows another version now.
 	supersede []entry
-	// touch: settling rows seen again unchanged.
-	touch []entry
-	// regrow: rows still being written; they restart settling as the same file.
-	regrow []entry
-	// relapse: rows found changed during ingest, or missing, too often.
-	relapse []entry
-	// revive: closed rows whose version is on the server again.
-	revive []entry
-	// alias: rows that listings show differently than a STAT; entries without a path clear that.
-	alias []entry
-	// resend: completed rows shown again after their source was deleted or moved.
-	resend []entry
+	// seenAgain: settling rows seen again unchanged.
+	seenAgain []entry
+	// resettle: rows still being written; they restart settling as the same file.
+	resettle []entry
+	// failAgain: rows found changed during ingest, or missing, too often.
+	failAgain []entry
+	// reopen: closed rows whose version is on the server again.
+	reopen []entry
+	// setShown: rows that listings show differently than a STAT; entries with a zero time clear that.
+	setShown []entry
+	// markResent: completed rows shown again after their source was deleted or moved.
+	markResent []entry
 	// insert: new versions.
 	insert []entry
 	// same counts the ingested versions that are unchanged on the server.
@@ -103,7 +103,7 @@ type plan struct {
 
 // empty reports whether the plan has no changes.
 func (p plan) empty() bool {
-	return len(p.supersede)+len(p.touch)+len(p.regrow)+len(p.relapse)+len(p.revive)+len(p.alias)+len(p.resend)+len(p.insert) == 0
+	return len(p.supersede)+len(p.seenAgain)+len(p.resettle)+len(p.failAgain)+len(p.reopen)+len(p.setShown)+len(p.markResent)+len(p.insert) == 0
 }
 
 // decide plans the changes for the entries, given their state in the ledger.
@@ -124,8 +124,8 @@ func (p *plan) accept(e entry, k known) {
 	switch {
 	case live:
 		p.known(e, k)
-	case k.alias != 0 && !p.stat:
-		p.aliased(e, k)
+	case k.listedRow != 0 && !p.stat:
+		p.knownAsListed(e, k)
 	case k.version != 0:
 		p.known(e, k)
 	case k.settling.id != 0:
@@ -143,17 +143,17 @@ func (p *plan) known(e entry, k known) {
 	if k.settling.id != 0 {
 		p.supersede = append(p.supersede, e.of(k.settling.id))
 		if p.stat {
-			p.alias = append(p.alias, e.of(k.version).showing(k.settling.size, k.settling.mtime))
+			p.setShown = append(p.setShown, e.of(k.version).showing(k.settling.size, k.settling.mtime))
 		}
 	} else if k.shown && !p.stat {
-		p.alias = append(p.alias, e.of(k.version).showing(0, time.Time{}))
+		p.setShown = append(p.setShown, e.of(k.version).showing(0, time.Time{}))
 	}
 	if k.status == ingest.StatusCompleted || k.status == ingest.StatusSuperseded && k.closed == ingest.KindSameContent {
 		p.same++
 	}
 	switch {
 	case k.status == ingest.StatusDiscovered, k.version == k.unsettled.id:
-		p.touch = append(p.touch, e.of(k.version))
+		p.seenAgain = append(p.seenAgain, e.of(k.version))
 	case k.status == ingest.StatusCompleted && k.gone && !p.stat:
 		p.sentAgain(e, k)
 	case k.status == ingest.StatusSuperseded && k.closed == ingest.KindSameContent:
@@ -170,7 +170,7 @@ func (p *plan) reappeared(e entry, k known) {
 	if p.sameBefore(e, k.past) {
 		return
 	}
-	e = p.like(e, k.past).of(k.version)
+	e = p.withTimeShift(e, k.past).of(k.version)
 	e.delivery = k.delivery
 	missing := k.status == ingest.StatusVanished && k.closed == ingest.KindNotFound
 	switch {
@@ -181,27 +181,27 @@ func (p *plan) reappeared(e entry, k known) {
 	}
 	switch {
 	case e.failedReads < ingest.MaxFailedReads:
-		p.revive = append(p.revive, e)
+		p.reopen = append(p.reopen, e)
 	case missing:
-		p.relapse = append(p.relapse, e.failed(ingest.ListedButMissing(e.failedReads)))
+		p.failAgain = append(p.failAgain, e.failed(ingest.ListedButMissing(e.failedReads)))
 	default:
-		p.relapse = append(p.relapse, e.failed(ingest.AlwaysChanged(e.failedReads, k.lastError)))
+		p.failAgain = append(p.failAgain, e.failed(ingest.AlwaysChanged(e.failedReads, k.lastError)))
 	}
 }
 
-// aliased handles an observation that matches a row as listings show it.
-func (p *plan) aliased(e entry, k known) {
-	if k.settling.id != 0 && k.settling.id != k.alias {
+// knownAsListed handles an observation that matches a row as listings show it.
+func (p *plan) knownAsListed(e entry, k known) {
+	if k.settling.id != 0 && k.settling.id != k.listedRow {
 		p.supersede = append(p.supersede, e.of(k.settling.id))
 	}
 	switch {
-	case k.aliasStatus == ingest.StatusDiscovered, k.alias == k.unsettled.id:
-		e.aliased = true
-		p.touch = append(p.touch, e.of(k.alias))
-	case k.aliasStatus == ingest.StatusCompleted && !k.aliasGone:
+	case k.listedStatus == ingest.StatusDiscovered, k.listedRow == k.unsettled.id:
+		e.asListed = true
+		p.seenAgain = append(p.seenAgain, e.of(k.listedRow))
+	case k.listedStatus == ingest.StatusCompleted && !k.listedGone:
 		p.same++
-	case k.aliasStatus == ingest.StatusCompleted:
-		p.resend = append(p.resend, e.of(k.alias))
+	case k.listedStatus == ingest.StatusCompleted:
+		p.markResent = append(p.markResent, e.of(k.listedRow))
 	}
 }
 
@@ -218,7 +218,7 @@ func (p *plan) sentAgain(e entry, k known) {
 		p.insert = append(p.insert, e)
 		return
 	}
-	p.resend = append(p.resend, e)
+	p.markResent = append(p.markResent, e)
 }
 
 // quickDeliveries is the number of further deliveries of a version accepted without delay.
@@ -228,10 +228,10 @@ const quickDeliveries = 3
 func (p *plan) changed(e entry, k known, was settlingRow) {
 	e = e.of(was.id)
 	if p.timeless() && was.size == e.Size {
-		p.touch = append(p.touch, e)
+		p.seenAgain = append(p.seenAgain, e)
 		return
 	}
-	e = p.like(e, k.past)
+	e = p.withTimeShift(e, k.past)
 	e.changes, e.clock, e.since = was.changes+1, 0, was.unsettled
 	if e.since.After(p.now) { // the clock was set back
 		e.since = p.now
@@ -251,7 +251,7 @@ func (p *plan) changed(e entry, k known, was settlingRow) {
 			e = e.failed(cmp.Or(was.lastError, ingest.AlwaysChanged(was.failedReads, "")))
 		}
 	}
-	p.regrow = append(p.regrow, e)
+	p.resettle = append(p.resettle, e)
 }
 
 // clockTolerance is the largest difference between the elapsed time and the change of a file's
@@ -263,16 +263,16 @@ func (p *plan) unknown(e entry, k known) {
 	if p.sameBefore(e, k.past) {
 		return
 	}
-	e = p.like(e, k.past)
+	e = p.withTimeShift(e, k.past)
 	if e.knownID != nil && k.past.same != 0 && p.timeless() {
-		p.revive = append(p.revive, e.of(k.past.same)) // one row for all times of this content
+		p.reopen = append(p.reopen, e.of(k.past.same)) // one row for all times of this content
 		return
 	}
 	if k.past.last != 0 {
 		e.failedReads = k.past.failedReads + 1
 	}
 	if e.failedReads >= ingest.MaxFailedReads {
-		p.relapse = append(p.relapse, e.of(k.past.last).failed(ingest.AlwaysChanged(e.failedReads, k.past.lastError)))
+		p.failAgain = append(p.failAgain, e.of(k.past.last).failed(ingest.AlwaysChanged(e.failedReads, k.past.lastError)))
 		return
 	}
 	p.insert = append(p.insert, e)
@@ -288,9 +288,9 @@ func (p *plan) sameBefore(e entry, before past) bool {
 	return p.identity == ingest.IdentitySize && before.completed != 0 && before.size == e.Size && !before.gone
 }
 
-// like sets knownID, shift and hold if the entry differs from the completed version only in its
-// time.
-func (p *plan) like(e entry, before past) entry {
+// withTimeShift returns the entry with knownID, shift and hold set if it differs from the completed
+// version only in its time.
+func (p *plan) withTimeShift(e entry, before past) entry {
 	if before.completed == 0 || before.gone || before.size != e.Size || before.mtime.Equal(e.ModTime) {
 		return e
 	}

@@ -34,7 +34,7 @@ ON CONFLICT DO NOTHING`
 
 // A file unchanged for longer than the precision of times resets its counters. stable_since is
 // bounded by the current time, so that a clock set back does not delay the file.
-const touchRows = `
+const seenAgainRows = `
 UPDATE files f SET last_seen_at = statement_timestamp(), stable_since = least(f.stable_since, statement_timestamp()),
 	` + setCompanions + `, waits_for = nullif(o.waits, ''), stat_first = f.stat_first AND NOT @stat::bool,
 	changes = CASE WHEN f.stable_since < statement_timestamp() - interval '2 seconds' AND f.status = 'discovered' THEN 0 ELSE f.changes END,
@@ -44,7 +44,7 @@ UPDATE files f SET last_seen_at = statement_timestamp(), stable_since = least(f.
 	observedRows + unsettledRows
 
 // @stat reports a STAT: the listing showed the file unchanged.
-const regrowRows = `
+const resettleRows = `
 WITH changed AS (
 	UPDATE files f SET file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + setCompanions + `,
 		waits_for = nullif(o.waits, ''), changes = o.changes, clock_changes = o.clocks, unsettled_since = o.since,
@@ -71,7 +71,7 @@ const newRound = `round = f.round + 1, fence = f.fence + 1, ` + setCompanions + 
 
 // A version that reappears starts a new round, so that its events can be recorded again. Its
 // row may have held the same content under another time.
-const reviveRows = `
+const reopenRows = `
 WITH reopened AS (
 	UPDATE files f SET status = 'discovered', file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + newRound + `,
 		minio_bucket = CASE WHEN f.file_uuid = o.uuid THEN f.minio_bucket END,
@@ -87,7 +87,7 @@ SELECT id, round, 'discovered', jsonb_build_object('path', remote_path, 'source'
 
 // A path that changed too often keeps its latest row for all its versions, instead of one row
 // for each time.
-const relapseRows = `
+const failAgainRows = `
 WITH reopened AS (
 	UPDATE files f SET status = 'error', file_uuid = o.uuid, size_bytes = o.size, mtime = o.mtime, ` + newRound + `,
 		minio_bucket = NULL, minio_object_key = NULL, minio_etag = NULL, object_checksum = NULL,
@@ -101,12 +101,12 @@ WITH reopened AS (
 INSERT INTO file_events (file_id, round, event_type, fact_key, details)
 SELECT id, round, 'error', 'discover', jsonb_build_object('step', 'discover', 'kind', 'unsettled', 'message', failure) FROM reopened`
 
-const aliasRows = `
+const setShownRows = `
 UPDATE files f SET shown_size = CASE WHEN o.mtime > '0002-01-01' THEN o.size END,
 	shown_mtime = CASE WHEN o.mtime > '0002-01-01' THEN o.mtime END` +
 	observedRows + `true`
 
-const resendRows = `
+const markResentRows = `
 UPDATE files f SET resent_count = f.resent_count + 1, resent_at = statement_timestamp()` +
 	observedRows + `f.status = 'completed'`
 
