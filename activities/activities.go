@@ -46,6 +46,9 @@ type Deps struct {
 	MaxTransfers int
 	// TryLimit bounds a listing within a workflow task; default 3 s.
 	TryLimit time.Duration
+	// ResumePause is the pause before the next login after a listing lost its connection,
+	// times the tries of the folder; default 1 s.
+	ResumePause time.Duration
 }
 
 // Activities implements all activities. Its methods may be called concurrently.

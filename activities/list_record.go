@@ -43,11 +43,16 @@ func (r *recorder) run(ctx context.Context, source Source, try bool) error {
 			err = flushErr
 		}
 	}
-	if cause := context.Cause(ctx); r.recordErr != nil || cause != nil && !isStalled(cause) {
+	cause := context.Cause(ctx)
+	ours := r.recordErr != nil || cause != nil && !isStalled(cause)
+	if ours {
 		r.tracker.uncountTry()
 	}
 	if err != nil && r.tracker.now.Tries > 0 {
 		r.watchdog.heartbeatNow()
+		if !ours && ingest.IsKind(err, ingest.KindTransient) {
+			r.lostAt = r.watchdog.position.Load()
+		}
 	}
 	return err
 }

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -71,14 +72,11 @@ func (a *Activities) ListServerFiles(ctx context.Context, in ListServerFilesInpu
 		}))
 	}
 	from := lastPosition(ctx)
-	err = a.recount(ctx, &in, scanID)
 	result := newListing(server, in, from)
-	if err == nil {
-		err = a.crashLoop(ctx, server, scanID, from)
-	}
+	err = a.crashLoop(ctx, server, scanID, from)
 	if err == nil {
 		err = unlessRefused(ctx, in.Refused, func() (err error) {
-			result, err = a.list(ctx, server, in, from)
+			result, err = a.listResuming(ctx, server, in, scanID, from)
 			return err
 		})
 	}
@@ -124,6 +122,8 @@ type listing struct {
 	inProgress, alone int64
 	excluded          ingest.Unmatched
 	note              string
+	// lostAt is the position if the connection was lost while a folder was read.
+	lostAt *position
 }
 
 // newListing returns the state of a listing before an attempt, with the counts of
@@ -140,12 +140,12 @@ func newListing(server ingest.Server, in ListServerFilesInput, from *position) (
 	return l
 }
 
-// recount adds the rows recorded by earlier attempts to the input: an attempt that
-// crashed may not have published all of them.
-func (a *Activities) recount(ctx context.Context, in *ListServerFilesInput, scanID int64) error {
+// recounted returns the input with the rows recorded so far: a connection or a worker that
+// ended may not have published all of them.
+func (a *Activities) recounted(ctx context.Context, in ListServerFilesInput, scanID int64) (ListServerFilesInput, error) {
 	created, rejected, err := a.Catalog.Recorded(ctx, scanID)
 	in.New, in.Rejected = in.New+created, in.Rejected+rejected
-	return err
+	return in, err
 }
 
 // maxIgnored bounds the ignored entries of each reason that one listing records.
@@ -165,7 +165,7 @@ func (l listing) counts() ingest.ScanCounts {
 	return ingest.ScanCounts{Seen: l.Seen, New: l.New, Settling: l.Settling, Rejected: l.Rejected, Errors: l.unread.Count, InProgress: l.inProgress, Alone: l.alone}
 }
 
-// list lists the server, resuming from the previous attempt's position; from may be nil.
+// list lists the server over one connection, from the position on; from may be nil.
 func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServerFilesInput, from *position) (l listing, err error) {
 	l = newListing(server, in, from)
 	l.began = time.Now()
@@ -197,14 +197,13 @@ func (a *Activities) list(ctx context.Context, server ingest.Server, in ListServ
 	if err := a.endExcludedAged(ctx, source, server); err != nil {
 		return l, err
 	}
-	if err := a.checkMoves(ctx, source, server); err != nil {
-		return l, err
-	}
+	// A path that breaks the connection must not delay the other files.
+	movesErr := a.checkMoves(ctx, source, server)
 	if l.note, err = a.Catalog.HoldChanges(ctx, server, r.stats.result(r.complete())); err != nil {
 		return l, err
 	}
 	if l.Ready, l.Settling, err = a.Catalog.Promote(ctx, server); err == nil {
 		l.Dispatchable, err = a.Catalog.Dispatchable(ctx, server.UUID)
 	}
-	return l, err
+	return l, cmp.Or(err, movesErr)
 }
