@@ -91,7 +91,7 @@ func TestActionsContinueAfterARefusal(t *testing.T) {
 	delete(ops.Refused, ops.Files[1].UUID)
 	got = execute(t, ops, args("file", "retry", "0f0f", "2d2d"))
 	require.Equal(t, 5, got.code)
-	require.Contains(t, got.out, "refused: Temporal does not answer")
+	require.Contains(t, got.out, "failed: Temporal does not answer")
 }
 
 func TestFileShowLinksItsWorkflow(t *testing.T) {

@@ -120,6 +120,9 @@ func (a *app) actOnEach(ctx context.Context, api *client.API, f actionFlags, uui
 		if err != nil {
 			result.ErrorKind, result.Error = ingest.KindOf(err), message(err)
 			outcome = "refused: " + result.Error
+			if result.ErrorKind == ingest.KindTransient {
+				outcome = "failed: " + result.Error
+			}
 			worst = worse(worst, err)
 		}
 		if err := rows.add(result, cell{"UUID", safe(result.FileUUID)}, cell{"RESULT", outcome}, cell{"PATH", dash(result.RemotePath)}); err != nil {

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -40,15 +41,27 @@ func (t AuditTrail) Record(ctx context.Context, action, target string, details m
 	})
 }
 
+// Unconfirmed marks the error of an action that may still be carried out. Its outcome remains
+// unknown in the audit log.
+func Unconfirmed(err error) error { return unconfirmedError{err} }
+
+type unconfirmedError struct{ error }
+
+func (e unconfirmedError) Unwrap() error { return e.error }
+
 // Do adds an entry, runs the action with the entry's key and records its outcome, also when
 // the caller left. If that fails, the outcome remains unknown, because the action has
-// happened.
+// happened. It also remains unknown after an
+// Unconfirmed error.
 func (t AuditTrail) Do(ctx context.Context, action, target string, details map[string]any, do func(key string) error) error {
 	key, err := t.Record(ctx, action, target, details)
 	if err != nil {
 		return err
 	}
 	err = do(key)
+	if errors.As(err, new(unconfirmedError)) {
+		return err
+	}
 	outcome, reason := ingest.ActionDone, ""
 	if err != nil {
 		outcome, reason = ingest.ActionFailed, ingest.Message(err)

@@ -30,8 +30,21 @@ func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action ing
 	details := map[string]any{"path": ingest.DisplayPath(file.RemotePath), "server": file.ServerName, "reason": d.Reason, "from": d.From}
 	return file, s.trail.Do(ctx, "file."+string(action), file.UUID, details, func(entry string) error {
 		d.Entry = entry
-		return s.awaitWorker(ctx, func(ctx context.Context) error { return s.act(ctx, file, action, d) })
+		if err := s.noWorker(ctx); err != nil {
+			return err // the action was not sent: a worker that is started later must not carry it out
+		}
+		return unconfirmed(s.awaitWorker(ctx, func(ctx context.Context) error { return s.act(ctx, file, action, d) }))
 	})
+}
+
+// unconfirmed marks a transient error of an action that was sent: Temporal keeps the action
+// for the next worker.
+func unconfirmed(err error) error {
+	if !ingest.IsKind(err, ingest.KindTransient) {
+		return err
+	}
+	return access.Unconfirmed(ingest.Errorf(ingest.KindTransient,
+		"%s; the action may still be carried out: check the status of the file before you repeat it", ingest.Message(err)))
 }
 
 // wantedStatus returns the status that the action requires of the file.

@@ -77,12 +77,14 @@ func TestOneFailureCancelsNoOtherDecision(t *testing.T) {
 	}
 	result, err := b.ActOnFiles(t.Context(), retryAll())
 	require.NoError(t, err)
-	require.Equal(t, BulkResult{Matched: 40, Done: 39, Remaining: 1, Next: "2", Err: away}, result)
+	require.ErrorContains(t, result.Err, away.Error())
+	result.Err = nil
+	require.Equal(t, BulkResult{Matched: 40, Done: 39, Remaining: 1, Next: "2"}, result)
 
 	b = inError(maxBulk)
 	b.engine.decideErr = away
 	result, err = b.ActOnFiles(t.Context(), retryAll())
-	require.ErrorIs(t, err, away, "nothing was done")
+	require.ErrorContains(t, err, away.Error(), "nothing was done")
 	require.EqualValues(t, maxBulk, result.Remaining)
 	require.Less(t, len(b.engine.decided), 3*bulkConcurrency, "the rest was not tried")
 }

@@ -33,7 +33,10 @@ func setupWorker(down func() error) *bundle {
 	return b
 }
 
-const startWorker = "no worker: start one with `stevedore worker`"
+const (
+	startWorker = "no worker: start one with `stevedore worker`"
+	mayStillRun = "; the action may still be carried out: check the status of the file before you repeat it"
+)
 
 func TestRequestsReportThatNoWorkerRuns(t *testing.T) {
 	t.Parallel()
@@ -47,9 +50,12 @@ func TestRequestsReportThatNoWorkerRuns(t *testing.T) {
 		})
 		for _, action := range []ingest.Action{ingest.ActionRetry, ingest.ActionSkip} {
 			_, err := b.ActOnFile(t.Context(), "uuid-1", action, workflows.OperatorAction{})
-			require.EqualError(t, err, startWorker, action)
+			require.EqualError(t, err, map[bool]string{true: startWorker + mayStillRun, false: startWorker}[action == ingest.ActionRetry], action)
 			require.Equal(t, ingest.KindTransient, ingest.KindOf(err))
 		}
+		// Temporal keeps the first action, which was sent. The second one was not.
+		require.Equal(t, ingest.ActionUnknown, b.ledger.audited[0].Outcome)
+		require.Equal(t, ingest.ActionFailed, b.ledger.audited[1].Outcome)
 		assert.Less(t, time.Since(began), 27*time.Second)
 		b.engine.scan = orchestrator.Execution{Running: true}
 		scan, err := b.GetScan(t.Context(), "x")
