@@ -124,10 +124,15 @@ func (s Server) Connections() int {
 	if most == 0 && s.MaxParallel <= 1 {
 		most = 1
 	}
-	if s.ConnectionLimit > 0 && (most == 0 || s.ConnectionLimit < most) {
-		most = s.ConnectionLimit
+	return LowerLimit(most, s.ConnectionLimit)
+}
+
+// LowerLimit returns the lower of two limits; 0 means no limit.
+func LowerLimit(a, b int) int {
+	if a == 0 || b == 0 {
+		return max(a, b)
 	}
-	return most
+	return min(a, b)
 }
 
 // ServerLeft describes the files remaining on a server, by the last listing.

@@ -21,7 +21,9 @@ type connRegistry struct {
 	last    int
 	held    map[string]string
 	learned []int
-	holds   []time.Duration
+	// limits are the limits of the acquired leases.
+	limits []int
+	holds  []time.Duration
 	// full is called when a connection was refused.
 	full func()
 }
@@ -45,6 +47,7 @@ func (r *connRegistry) OpenConnection(_ context.Context, _ ingest.Server, holder
 	r.last++
 	id := fmt.Sprint(r.last)
 	r.held[id] = holder
+	r.limits = append(r.limits, most)
 	return id, holders, nil
 }
 
@@ -143,6 +146,17 @@ func TestLearnedLimitAppliesToAllProcesses(t *testing.T) {
 	_, err = third.Open(deadline(t), server)
 	requireKind(t, err, ingest.KindTransient, "all 1 connection(s)")
 	assert.EqualValues(t, 1, l.refused.Load())
+}
+
+// TestALearnedLimitAboveTheOwnSessionsApplies: other processes have connections too.
+func TestALearnedLimitAboveTheOwnSessionsApplies(t *testing.T) {
+	t.Parallel()
+	registry := &connRegistry{}
+	pool := newPool(t, sftp.Config{Connections: registry}, secrets{Password: []byte("pw")})
+	server := (&limitedServer{most: 10}).server(t)
+	server.MaxParallel, server.MaxConnections, server.ConnectionLimit = 4, 0, 7
+	open(t, pool, server)
+	assert.Equal(t, []int{7}, registry.limits)
 }
 
 // TestFailedConnectionsReleaseLeases checks that a failed connection releases its lease,

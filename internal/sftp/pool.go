@@ -113,7 +113,7 @@ func (p *Pool) acquireServer(route []ingest.Server) (*serverPool, error) {
 		p.servers[server.UUID] = sp
 	}
 	sp.users++
-	sp.ledgerLimit = server.ConnectionLimit
+	sp.maxConns = server.Connections()
 	return sp, nil
 }
 
@@ -194,10 +194,7 @@ func (p *Pool) connect(ctx context.Context, sp *serverPool, route []ingest.Serve
 // wait for a lease.
 func (p *Pool) dial(ctx context.Context, sp *serverPool, d *dialer) (*conn, lease, error) {
 	p.mu.Lock()
-	wait, limit := p.cfg.ConnectionWait, d.server.MaxConnections
-	if sp.limit(p.cfg.Now()) < cap(sp.sessions) {
-		limit = sp.limit(p.cfg.Now())
-	}
+	wait, limit := p.cfg.ConnectionWait, sp.limit(p.cfg.Now())
 	if len(sp.healthy()) > 0 {
 		wait = 0
 	}
@@ -277,7 +274,7 @@ func (p *Pool) endUse(sp *serverPool, c *conn) {
 
 // idleTimeout returns a short timeout if other processes may wait for the connection.
 func (p *Pool) idleTimeout(sp *serverPool) time.Duration {
-	if p.cfg.Connections != nil && sp.limit(p.cfg.Now()) < cap(sp.sessions) {
+	if p.cfg.Connections != nil && sp.shares(p.cfg.Now()) {
 		return min(limitedIdleTimeout, p.cfg.IdleTimeout)
 	}
 	return p.cfg.IdleTimeout

@@ -30,12 +30,10 @@ type serverPool struct {
 	inUse   []*conn // in use by at least one session
 	users   int     // sessions open or being opened
 	retired bool    // the settings have changed: connections are not reused
-	// maxConns bounds the connections by the settings; learned is the server's own
-	// limit as observed, valid until learnedUntil.
+	// maxConns is Server.Connections as last read; learned is the server's own limit as
+	// observed by this process, valid until learnedUntil. 0 means none.
 	maxConns, learned int
 	learnedUntil      time.Time
-	// ledgerLimit is the learned limit in the ledger, 0 for none.
-	ledgerLimit int
 }
 
 // learnedTTL is the validity of a limit learned from any failure, which other clients of
@@ -48,9 +46,7 @@ const (
 
 func newServerPool(settings [sha256.Size]byte, server ingest.Server) *serverPool {
 	sessions := max(server.MaxParallel, 1) + 1
-	server.ConnectionLimit = 0
-	maxConns := cmp.Or(server.Connections(), sessions)
-	return &serverPool{settings: settings, sessions: make(chan struct{}, sessions), connecting: make(chan struct{}, 1), maxConns: maxConns}
+	return &serverPool{settings: settings, sessions: make(chan struct{}, sessions), connecting: make(chan struct{}, 1)}
 }
 
 // addSession counts one more session on the connection.
@@ -60,16 +56,20 @@ func (sp *serverPool) addSession(c *conn) {
 	}
 }
 
-// limit returns the current connection limit.
+// limit returns the maximum number of connections of all processes to the server; 0 means
+// no limit.
 func (sp *serverPool) limit(now time.Time) int {
-	limit := sp.maxConns
-	if sp.ledgerLimit > 0 {
-		limit = min(limit, sp.ledgerLimit)
+	if now.Before(sp.learnedUntil) {
+		return ingest.LowerLimit(sp.maxConns, sp.learned)
 	}
-	if sp.learned > 0 && now.Before(sp.learnedUntil) {
-		limit = min(limit, sp.learned)
-	}
-	return limit
+	return sp.maxConns
+}
+
+// shares reports whether sessions share connections: the limit is lower than the number of
+// sessions.
+func (sp *serverPool) shares(now time.Time) bool {
+	limit := sp.limit(now)
+	return limit > 0 && limit < cap(sp.sessions)
 }
 
 // healthy returns the connections in use that further sessions may share.
@@ -81,8 +81,8 @@ func (sp *serverPool) healthy() []*conn {
 func (p *Pool) shareAtLimit(sp *serverPool) *conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	healthy := sp.healthy()
-	if len(healthy) == 0 || len(healthy) < sp.limit(p.cfg.Now()) {
+	healthy, limit := sp.healthy(), sp.limit(p.cfg.Now())
+	if len(healthy) == 0 || limit == 0 || len(healthy) < limit {
 		return nil
 	}
 	return sp.shareLeastUsed(healthy)
