@@ -157,11 +157,11 @@ func TestConfiguration(t *testing.T) {
 	}
 	got = execute(t, doubled(servicedouble.Service{}), args("config", "--s3-bucket", "mine", "-o", "json"), environ("STEVEDORE_TOKEN=canary", "STEVEDORE_S3_BUKET=x"))
 	require.Equal(t, 0, got.code, got.errors)
-	var settings []config.Setting
-	require.NoError(t, json.Unmarshal([]byte(got.out), &settings))
-	for _, s := range settings {
-		if s.Name == "STEVEDORE_S3_BUCKET" {
-			require.Equal(t, "mine flag", s.Value+" "+s.Source)
+	var variables []config.Variable
+	require.NoError(t, json.Unmarshal([]byte(got.out), &variables))
+	for _, v := range variables {
+		if v.Name == "STEVEDORE_S3_BUCKET" {
+			require.Equal(t, "mine flag", v.Value+" "+v.Source)
 		}
 	}
 	require.Contains(t, got.errors, "did you mean STEVEDORE_S3_BUCKET?")

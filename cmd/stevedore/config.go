@@ -45,8 +45,8 @@ func (a *app) showConfig() error {
 	if err != nil {
 		return err
 	}
-	err = printAll(a, all(cfg.Effective(), nil), "", func(s config.Setting) []cell {
-		return []cell{{"VARIABLE", s.Name}, {"VALUE", dash(s.Value)}, {"SOURCE", s.Source}}
+	err = printAll(a, all(cfg.Effective(), nil), "", func(v config.Variable) []cell {
+		return []cell{{"VARIABLE", v.Name}, {"VALUE", dash(v.Value)}, {"SOURCE", v.Source}}
 	})
 	if err != nil {
 		return err

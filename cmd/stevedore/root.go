@@ -54,12 +54,12 @@ func (a *app) rootCommand() *cobra.Command {
 // commands; the help of `stevedore config` shows them.
 func (a *app) addConfigFlags(root *cobra.Command) {
 	a.configFlags = map[string]*string{}
-	for _, setting := range config.Settings() {
-		if setting.Flag == "" {
+	for _, variable := range config.Variables() {
+		if variable.Flag == "" {
 			continue
 		}
-		a.configFlags[setting.Flag] = root.PersistentFlags().String(setting.Flag, "", setting.Description+" ["+setting.Name+"]")
-		root.PersistentFlags().Lookup(setting.Flag).Hidden = setting.Flag != "api-url"
+		a.configFlags[variable.Flag] = root.PersistentFlags().String(variable.Flag, "", variable.Description+" ["+variable.Name+"]")
+		root.PersistentFlags().Lookup(variable.Flag).Hidden = variable.Flag != "api-url"
 	}
 }
 

@@ -36,10 +36,10 @@ func writeFile(t *testing.T, text string) string {
 	return path
 }
 
-func setting(t *testing.T, c Config, name string) Setting {
+func variable(t *testing.T, c Config, name string) Variable {
 	t.Helper()
 	all := c.Effective()
-	i := slices.IndexFunc(all, func(s Setting) bool { return s.Name == name })
+	i := slices.IndexFunc(all, func(v Variable) bool { return v.Name == name })
 	require.GreaterOrEqual(t, i, 0, name)
 	return all[i]
 }
@@ -89,7 +89,7 @@ func TestPrecedence(t *testing.T) {
 		"from-flag/flag":    {File: path, Environ: inEnv, Flags: map[string]string{flag: "from-flag"}},
 	} {
 		c := load(t, opts)
-		s := setting(t, c, name)
+		s := variable(t, c, name)
 		require.Equal(t, want, c.S3.Bucket+"/"+s.Source)
 		require.Equal(t, c.S3.Bucket, s.Value)
 	}
@@ -269,7 +269,7 @@ func TestTagsAreComplete(t *testing.T) {
 func TestMarkdownHasEveryVariable(t *testing.T) {
 	t.Parallel()
 	text := Markdown()
-	for _, s := range Settings() {
+	for _, s := range Variables() {
 		require.Equal(t, 1, strings.Count(text, "| `"+s.Name+"` |"), s.Name)
 	}
 	for line := range strings.Lines(text) {

@@ -9,8 +9,8 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// Step is a step of Setup. It may be repeated and then changes nothing.
-type Step struct {
+// SetupStep is a step of Setup. It may be repeated and then changes nothing.
+type SetupStep struct {
 	// Name is the part that the step sets up, such as "database".
 	Name string
 	// Run sets up the part and returns a short description of the changes.
@@ -69,7 +69,7 @@ func (p *Parts) Setup(ctx context.Context, report func(StepReport), only ...stri
 	return setUp(ctx, p.steps(), report, only...)
 }
 
-func setUp(ctx context.Context, steps []Step, report func(StepReport), only ...string) error {
+func setUp(ctx context.Context, steps []SetupStep, report func(StepReport), only ...string) error {
 	failed := &SetupError{Total: len(steps)}
 	broken := map[string]bool{}
 	for _, step := range steps {

@@ -16,7 +16,7 @@ func TestSetupContinuesAfterFailures(t *testing.T) {
 	broken := func(context.Context) (string, error) {
 		return "half", ingest.Errorf(ingest.KindTransient, "the broker does not respond: start it")
 	}
-	steps := []Step{{Name: "a", Run: ok}, {Name: "b", Run: broken}, {Name: "c", Run: ok, Needs: "b"}, {Name: "d", Run: ok}}
+	steps := []SetupStep{{Name: "a", Run: ok}, {Name: "b", Run: broken}, {Name: "c", Run: ok, Needs: "b"}, {Name: "d", Run: ok}}
 	var reports []StepReport
 	err := setUp(context.Background(), steps, func(r StepReport) { reports = append(reports, r) })
 	require.EqualError(t, errors.Unwrap(err), "b: the broker does not respond: start it")
@@ -31,10 +31,10 @@ func TestSetupContinuesAfterFailures(t *testing.T) {
 func TestSetupOnly(t *testing.T) {
 	t.Parallel()
 	var ran []string
-	step := func(name string) Step {
-		return Step{Name: name, Run: func(context.Context) (string, error) { ran = append(ran, name); return "", nil }}
+	step := func(name string) SetupStep {
+		return SetupStep{Name: name, Run: func(context.Context) (string, error) { ran = append(ran, name); return "", nil }}
 	}
-	steps := []Step{step("a"), step("b")}
+	steps := []SetupStep{step("a"), step("b")}
 	require.NoError(t, setUp(context.Background(), steps, func(StepReport) {}, "b"))
 	require.Equal(t, []string{"b"}, ran)
 }

@@ -13,9 +13,9 @@ import (
 )
 
 // steps returns the steps of Setup, in their order.
-func (p *Parts) steps() []Step {
+func (p *Parts) steps() []SetupStep {
 	temporal := p.orchestrator()
-	return []Step{
+	return []SetupStep{
 		{Name: StepDatabase, Run: p.migrate},
 		{Name: "keyset", Needs: StepDatabase, Run: p.ensureKeyset},
 		{Name: "bucket", Run: p.ensureBucket},

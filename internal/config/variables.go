@@ -73,8 +73,8 @@ func (f field) show(text string) string {
 	}
 }
 
-// Setting describes one variable for users. Value never contains a secret.
-type Setting struct {
+// Variable describes one variable for users. Value never contains a secret.
+type Variable struct {
 	Name string `json:"name"`
 	// Flag has no leading dashes; empty for variables without a flag.
 	Flag string `json:"flag,omitempty"`
@@ -89,21 +89,21 @@ type Setting struct {
 	RequiredBy []string `json:"required_by,omitempty"`
 }
 
-// Settings returns every variable with its default.
-func Settings() []Setting { return settings(nil) }
+// Variables returns every variable with its default.
+func Variables() []Variable { return variables(nil) }
 
 // Effective returns every variable with its effective value and source.
-func (c Config) Effective() []Setting { return settings(c.found().values) }
+func (c Config) Effective() []Variable { return variables(c.found().values) }
 
-// settings returns all variables with the given values.
-func settings(values map[string]value) []Setting {
-	var all []Setting
+// variables returns all variables with the given values.
+func variables(values map[string]value) []Variable {
+	var all []Variable
 	for _, f := range fields() {
 		v, ok := values[f.name]
 		if !ok {
 			v = value{text: f.defaultText, source: sourceDefault}
 		}
-		all = append(all, Setting{
+		all = append(all, Variable{
 			Name: f.name, Flag: f.flag, Value: f.show(v.text), Source: v.source,
 			Description: f.description, Default: f.defaultText, Secret: f.secret || f.url && f.flag == "", RequiredBy: f.required,
 		})
@@ -129,16 +129,16 @@ var temporalVariables = [][2]string{
 func Markdown() string {
 	var b strings.Builder
 	b.WriteString("| Variable | Flag | Default | Required by | Meaning |\n|---|---|---|---|---|\n")
-	all := append(Settings(), Setting{
+	all := append(Variables(), Variable{
 		Name: configFile, Flag: "config", Description: "File with KEY=value lines; flags and environment variables take precedence",
 	})
-	for _, s := range all {
+	for _, variable := range all {
 		flag := "none: visible in the process list"
-		if s.Flag != "" {
-			flag = code("--" + s.Flag)
+		if variable.Flag != "" {
+			flag = code("--" + variable.Flag)
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n",
-			code(s.Name), flag, code(s.Default), strings.Join(s.RequiredBy, ", "), cell(s.Description))
+			code(variable.Name), flag, code(variable.Default), strings.Join(variable.RequiredBy, ", "), cell(variable.Description))
 	}
 	b.WriteString("\nThe connection to Temporal is configured by the variables of Temporal's own SDK (its envconfig package):\n\n")
 	b.WriteString("| Variable | Meaning |\n|---|---|\n")
