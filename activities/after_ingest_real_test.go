@@ -378,8 +378,7 @@ func TestCompanionsFollowTheirFile(t *testing.T) {
 			require.Empty(t, b.list(t, false))
 			assert.Equal(t, !follow, b.exists("SHA256SUMS"))
 			assert.Equal(t, !follow, b.exists("a.csv.md5"), "the companion exists for longer than LeftRetry")
-			scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
-			require.NoError(t, err)
+			scan := b.LatestScan(t, b.server.UUID)
 			assert.NotZero(t, scan.Alone)
 
 			files, err := b.Store.Files(b.Context(t), ingest.FileFilter{Server: "acme"})
@@ -431,9 +430,7 @@ func TestAChecksumFileWithoutAFileIsRejected(t *testing.T) {
 	files, err := b.Store.Files(b.Context(t), ingest.FileFilter{Server: "acme"})
 	require.NoError(t, err)
 	assert.Empty(t, files, "the file of the checksum file may still arrive")
-	ignored, err := b.Store.IgnoredEntries(b.Context(t), b.server.UUID, 10)
-	require.NoError(t, err)
-	assert.Len(t, ignored, 2)
+	assert.Len(t, b.Ignored(t, b.server.UUID), 2)
 	b.acts.LeftRetry = time.Nanosecond
 	require.Empty(t, b.list(t, false))
 	f := b.File(t, b.sshd.Path("delivery.md5"), func(ingest.File) bool { return true })
@@ -443,9 +440,7 @@ func TestAChecksumFileWithoutAFileIsRejected(t *testing.T) {
 	require.NoError(t, os.Remove(b.sshd.Path("delivery.md5")))
 	require.NoError(t, os.Remove(b.sshd.Path("SHA256SUMS")))
 	require.Empty(t, b.list(t, false))
-	ignored, err = b.Store.IgnoredEntries(b.Context(t), b.server.UUID, 10)
-	require.NoError(t, err)
-	assert.Empty(t, ignored)
+	assert.Empty(t, b.Ignored(t, b.server.UUID))
 }
 
 func TestAFileBelowTheMinimumSizeWaits(t *testing.T) {

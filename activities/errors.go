@@ -164,7 +164,8 @@ func (a *Activities) finishStep(ctx context.Context, step ingest.Step, file inge
 		return temporal.NewApplicationErrorWithOptions("an operator paused or reset this step; progress is kept", TypeStopped,
 			temporal.ApplicationErrorOptions{Category: temporal.ApplicationErrorCategoryBenign, Cause: err})
 	}
-	if info, _ := step.Info(); info.Fetches {
+	info, _ := step.Info()
+	if info.Fetches {
 		err = a.retryPermission(err, file, activity.GetInfo(ctx).Attempt)
 	}
 	kind := ingest.KindOf(err)
@@ -180,9 +181,7 @@ func (a *Activities) finishStep(ctx context.Context, step ingest.Step, file inge
 		kind = soon.finalKind
 	}
 	note := ingest.RetryScheduled(file, ingest.Failure{Step: step, Kind: kind, Message: ingest.Message(err)}, activity.GetInfo(ctx).Attempt)
-	// These steps do not read from the server, or may wait long for it or for the
-	// checksum file: other files use the slot meanwhile.
-	note.FreeSlot = step == ingest.StepNotify || step == ingest.StepAfter || step == ingest.StepVerify
+	note.FreeSlot = info.FreesSlotOnRetry
 	if noteErr := a.apply(ctx, file, note); noteErr != nil {
 		a.Log.WarnContext(ctx, "cannot record a retry in the ledger", "file", file.UUID, "error", noteErr)
 	}

@@ -49,9 +49,7 @@ func (b *treeBench) attempt(t *testing.T) (kind string) {
 
 func (b *treeBench) scan(t *testing.T) ingest.Scan {
 	t.Helper()
-	scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
-	require.NoError(t, err)
-	return scan
+	return b.LatestScan(t, b.server.UUID)
 }
 
 // recordedListing is a catalog that records the statistics of the last complete listing.

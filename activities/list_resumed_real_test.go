@@ -28,16 +28,6 @@ func forest(t *testing.T, folders int) *treeBench {
 	return b
 }
 
-func (b *treeBench) ignored(t *testing.T) (paths []string) {
-	t.Helper()
-	all, err := b.Store.IgnoredEntries(b.Context(t), b.server.UUID, 1000)
-	require.NoError(t, err)
-	for _, one := range all {
-		paths = append(paths, one.Path)
-	}
-	return paths
-}
-
 // cutAfter closes each connection after n requests.
 func cutAfter(n int) services.TreeFaults {
 	return services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
@@ -83,7 +73,7 @@ func TestAResumedListingCountsLikeOne(t *testing.T) {
 				ScanOrigin: ingest.ScanOrigin{Source: "manual"},
 				ScanCounts: ingest.ScanCounts{Seen: 2 * folders, New: folders, Rejected: folders, InProgress: folders, Alone: folders},
 			}, scan)
-			assert.Len(t, b.ignored(t), 2*folders)
+			assert.Len(t, b.Ignored(t, b.server.UUID), 2*folders)
 
 			catalog.key = "two"
 			require.True(t, b.tree.Drop("00/g.csv.part"))
@@ -93,9 +83,9 @@ func TestAResumedListingCountsLikeOne(t *testing.T) {
 				require.Less(t, attempts, 40)
 			}
 			assert.Equal(t, catalog.oneConnection, attempts > 1)
-			assert.Len(t, b.ignored(t), 2*folders-2, "names that no attempt listed are removed")
-			assert.NotContains(t, b.ignored(t), "/in/00/g.csv.part")
-			assert.NotContains(t, b.ignored(t), "/in/12/h.csv.sha256")
+			assert.Len(t, b.Ignored(t, b.server.UUID), 2*folders-2, "names that no attempt listed are removed")
+			assert.NotContains(t, b.Ignored(t, b.server.UUID), "/in/00/g.csv.part")
+			assert.NotContains(t, b.Ignored(t, b.server.UUID), "/in/12/h.csv.sha256")
 		})
 	}
 }

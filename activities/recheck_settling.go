@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"path"
 
 	"stevedore/internal/ingest"
 )
@@ -153,10 +152,6 @@ type companionFinder struct {
 	seen   map[string]ingest.Companion
 }
 
-// lateSidecars are the suffixes of checksum files that a settling file waits for, in
-// addition to a SHA256SUMS in its folder.
-var lateSidecars = []string{".sha256", ".sha512", ".md5"}
-
 // find adds the done-marker and checksum file of the file to now, and its WaitsFor.
 func (l *companionFinder) find(ctx context.Context, file ingest.File, now *ingest.Observation) (err error) {
 	if now.Rejected != "" {
@@ -176,10 +171,7 @@ func (l *companionFinder) find(ctx context.Context, file ingest.File, now *inges
 		candidates = append(candidates, file.Sidecar.Path)
 	}
 	if l.server.SidecarWait > 0 && (file.Sidecar.Path == "" || file.SidecarStale) {
-		for _, suffix := range lateSidecars {
-			candidates = append(candidates, file.RemotePath+suffix)
-		}
-		candidates = append(candidates, path.Dir(file.RemotePath)+"/SHA256SUMS")
+		candidates = append(candidates, ingest.CommonChecksumFiles(file.RemotePath)...)
 	}
 	for _, candidate := range candidates {
 		found, err := l.stat(ctx, candidate)

@@ -32,8 +32,7 @@ func TestTryListing(t *testing.T) {
 	result, kind := b.try(t)
 	require.Empty(t, kind)
 	assert.False(t, result.Dispatchable, "nothing is ready")
-	scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
-	require.NoError(t, err)
+	scan := b.LatestScan(t, b.server.UUID)
 	assert.False(t, scan.FinishedAt.IsZero())
 	assert.WithinDuration(t, scan.StartedAt, b.now(t).LastScanAt, 0)
 
@@ -98,8 +97,7 @@ func TestAnUnfinishedTryCountsItsFiles(t *testing.T) {
 	b.sshd.Write(t, "late.csv", sandbox.Random(10))
 	result := value[activities.ListServerFilesResult](t, b, activities.NameListServerFiles, in)
 	assert.EqualValues(t, 4, result.New)
-	scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
-	require.NoError(t, err)
+	scan := b.LatestScan(t, b.server.UUID)
 	assert.Equal(t, ingest.ScanCounts{Seen: 4, New: 4}, scan.ScanCounts)
 }
 

@@ -266,8 +266,7 @@ func TestAListingNotesUnusualTimes(t *testing.T) {
 	b.sshd.Write(t, "good.csv", sandbox.Random(10))
 	for _, list := range []string{activities.NameListServerFiles, activities.NameTryListing} {
 		require.Empty(t, b.run(t, list, activities.ListServerFilesInput{ServerUUID: b.server.UUID, Source: "manual"}))
-		scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
-		require.NoError(t, err)
+		scan := b.LatestScan(t, b.server.UUID)
 		assert.Equal(t, "1 of 3 entries have no modification time: replacements of the same size cannot be detected; "+
 			"1 file has a modification time in the future", scan.Note, list)
 	}
@@ -306,8 +305,7 @@ func TestAListingHoldsFilesThatLookNew(t *testing.T) {
 	assert.Equal(t, [3]int64{3, 0, 0}, [3]int64{result.New, result.Ready, result.Settling})
 	recheck := value[activities.RecheckSettlingResult](t, b, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID})
 	assert.Zero(t, recheck.Ready+recheck.Settling)
-	scan, err := b.Store.LatestScan(b.Context(t), b.server.UUID)
-	require.NoError(t, err)
+	scan := b.LatestScan(t, b.server.UUID)
 	assert.Contains(t, scan.Note, "3 known files look new because their times moved by exactly 1h0m0s")
 	assert.Len(t, b.AMQP.Messages(t), 3)
 }

@@ -162,7 +162,7 @@ func (a *Auditor) counted(list func(func(ingest.Object) error) error) func(func(
 func (a *Auditor) page(ctx context.Context, read func(context.Context, ingest.HistoryQuery) ([]ingest.History, error)) func(*Row) ([]Row, error) {
 	return func(last *Row) ([]Row, error) {
 		a.progress()
-		q := ingest.HistoryQuery{Servers: a.Servers, Events: once, Limit: rowPage}
+		q := ingest.HistoryQuery{Servers: a.Servers, Events: usualOrder, Limit: rowPage}
 		if last != nil {
 			q.AfterKey, q.AfterID = last.File.ObjectKey, last.File.ID
 		}

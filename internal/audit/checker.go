@@ -103,28 +103,27 @@ func (o StoredObject) metadataFault(f ingest.File) string {
 	}
 }
 
-// direct lists the events of a direct transfer in parts, whose upload starts
-// before all bytes are read. One of a single part has the order of the other
-// modes.
-var direct = []ingest.EventType{
+// usualOrder lists the events that a file has exactly once unless an operator acted on it.
+// TestTheExpectedEventsAreThoseOfTheChanges compares it with the ledger changes.
+var usualOrder = []ingest.EventType{
+	ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventDownloaded,
+	ingest.EventVerified, ingest.EventUploadStart, ingest.EventUploaded, ingest.EventNotified,
+}
+
+// directOrder is the order of a direct transfer in parts, whose upload starts before all
+// bytes are read. A transfer of a single part has usualOrder.
+var directOrder = []ingest.EventType{
 	ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventUploadStart, ingest.EventDownloaded,
 	ingest.EventVerified, ingest.EventUploaded, ingest.EventNotified,
 }
 
-// expectedEvents returns the events that a file has exactly once unless an operator
-// acted on it, in their order.
+// expectedEvents returns the expected order of the events of a file in the mode.
 func expectedEvents(mode ingest.Mode, order []ingest.EventType) []ingest.EventType {
 	early := slices.Index(order, ingest.EventUploadStart) < slices.Index(order, ingest.EventDownloaded)
 	if mode == ingest.ModeDirect && early {
-		return direct
+		return directOrder
 	}
-	return once
-}
-
-// once lists the events of the other modes, in their order.
-var once = []ingest.EventType{
-	ingest.EventDiscovered, ingest.EventSettled, ingest.EventDownloadStarted, ingest.EventDownloaded,
-	ingest.EventVerified, ingest.EventUploadStart, ingest.EventUploaded, ingest.EventNotified,
+	return usualOrder
 }
 
 func notified(row Row) bool {
@@ -144,7 +143,7 @@ func (c checker) events(row Row) (found []Discrepancy) {
 	}
 	var order []ingest.EventType
 	for _, e := range row.Events {
-		if slices.Contains(once, e.Type) && !c.mayRepeat(order, e.Type) {
+		if slices.Contains(usualOrder, e.Type) && !c.mayRepeat(order, e.Type) {
 			order = append(order, e.Type)
 		}
 	}

@@ -361,10 +361,3 @@ func Deferred(file File, failure Failure, attempts int32, slot int64, key string
 	c.Set.Error = &failure
 	return c
 }
-
-// SlotReleased releases the slot of a file that no longer uses its server.
-func SlotReleased(file File) Change {
-	c := of(file)
-	c.FreeSlot = true
-	return c
-}

@@ -108,7 +108,6 @@ func changeCases() []changeCase {
 			ingest.StatusReady, event(ingest.EventRequeued), true},
 		{"Deferred", slices.Concat(ready, statuses(ingest.StatusError)), func(f ingest.File) ingest.Change { return ingest.Deferred(f, failure, 10, 7, "key") },
 			ingest.StatusReady, event(ingest.EventDeferred), true},
-		{"SlotReleased", statuses(ingest.StatusUploaded), ingest.SlotReleased, "", nil, true},
 		decided(ingest.ActionSkip, ingest.StepUpload, ingest.StatusSkipped),
 		decided(ingest.ActionRenotify, ingest.StepNotify, ingest.StatusUploaded),
 	}

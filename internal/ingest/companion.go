@@ -61,14 +61,21 @@ const (
 // WeakAlgo reports whether the algorithm detects damage only.
 func WeakAlgo(algo string) bool { return algo == AlgoMD5 || algo == AlgoSHA1 }
 
-// checksumAlgos maps spellings in names of checksum files to algorithms, best first.
-var checksumAlgos = []struct{ spelled, algo string }{
-	{"sha256", AlgoSHA256}, {"sha512", AlgoSHA512}, {"sha384", AlgoSHA384}, {"sha224", AlgoSHA224},
-	{"b2", AlgoBLAKE2b}, {"blake2b", AlgoBLAKE2b}, {"blake2", AlgoBLAKE2b}, {"blake2s", AlgoBLAKE2s}, {"sha2", AlgoSHA256},
-	{"sha1", AlgoSHA1}, {"sha", AlgoSHA1}, {"md5", AlgoMD5},
-	{"sha3", AlgoUnsupported}, {"b3", AlgoUnsupported}, {"blake3", AlgoUnsupported}, {"md4", AlgoUnsupported}, {"xxh64", AlgoUnsupported},
-	{"sfv", AlgoUnsupported}, {"crc", AlgoUnsupported}, {"crc32", AlgoUnsupported},
+// checksumAlgos maps spellings in names of checksum files to algorithms, best first. The
+// common ones are those of CommonChecksumFiles.
+var checksumAlgos = []struct {
+	spelled, algo string
+	common        bool
+}{
+	{"sha256", AlgoSHA256, true}, {"sha512", AlgoSHA512, true}, {"sha384", AlgoSHA384, false}, {"sha224", AlgoSHA224, false},
+	{"b2", AlgoBLAKE2b, false}, {"blake2b", AlgoBLAKE2b, false}, {"blake2", AlgoBLAKE2b, false}, {"blake2s", AlgoBLAKE2s, false},
+	{"sha2", AlgoSHA256, false}, {"sha1", AlgoSHA1, false}, {"sha", AlgoSHA1, false}, {"md5", AlgoMD5, true},
+	{"sha3", AlgoUnsupported, false}, {"b3", AlgoUnsupported, false}, {"blake3", AlgoUnsupported, false}, {"md4", AlgoUnsupported, false},
+	{"xxh64", AlgoUnsupported, false}, {"sfv", AlgoUnsupported, false}, {"crc", AlgoUnsupported, false}, {"crc32", AlgoUnsupported, false},
 }
+
+// commonChecksumList is the most common name of a checksum file that covers a folder.
+const commonChecksumList = "SHA256SUMS"
 
 // Ranks of checksum files: the file's own before its folder's, strong before weak.
 const (
@@ -119,6 +126,18 @@ func ParseChecksumName(name string) (ChecksumName, bool) {
 	return own, ok && own.Base != ""
 }
 
+// CommonChecksumFiles returns the paths of the most common checksum files of the file,
+// best first. A check of a single file tries only these, because each path costs a
+// request. A listing shows all names, see ParseChecksumName.
+func CommonChecksumFiles(file string) (paths []string) {
+	for _, a := range checksumAlgos {
+		if a.common {
+			paths = append(paths, file+"."+a.spelled)
+		}
+	}
+	return append(paths, path.Dir(file)+"/"+commonChecksumList)
+}
+
 // OrphanCompanion is a companion without the file that it accompanies.
 type OrphanCompanion struct {
 	Observation
@@ -137,16 +156,4 @@ type CompanionUse struct {
 	// latest such file; empty when there is none.
 	Recorded bool
 	Taken    string
-}
-
-// IgnoredEntry is an entry that a listing counted but did not record as a file.
-type IgnoredEntry struct {
-	// Path is escaped for display.
-	Path   string
-	Reason Ignored
-	// Size in bytes and ModTime are the server's.
-	Size    int64
-	ModTime time.Time
-	// Since is the time when the entry was first seen in this version.
-	Since time.Time
 }

@@ -93,11 +93,11 @@ func (p HeldPart) Name() string {
 // by describes the time shift of the part.
 func (p HeldPart) by() string {
 	if !p.Others {
-		return ShiftText(p.Shift)
+		return shiftText(p.Shift)
 	}
 	var some []string
 	for _, f := range p.Examples {
-		some = append(some, DisplayPath(f.Path)+" by "+ShiftText(f.Shift))
+		some = append(some, DisplayPath(f.Path)+" by "+shiftText(f.Shift))
 	}
 	return "different amounts (" + p.examples(some) + ")"
 }

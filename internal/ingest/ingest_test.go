@@ -46,15 +46,6 @@ func TestStatusTransitions(t *testing.T) {
 	})
 }
 
-func TestParseStatus(t *testing.T) {
-	t.Parallel()
-	s, err := ingest.ParseStatus("completed")
-	require.NoError(t, err)
-	assert.Equal(t, ingest.StatusCompleted, s)
-	_, err = ingest.ParseStatus("done")
-	require.ErrorContains(t, err, "discovered")
-}
-
 func TestErrorKinds(t *testing.T) {
 	t.Parallel()
 	cause := errors.New("connection reset")

@@ -2,12 +2,10 @@ package ingest
 
 import "slices"
 
-// DefaultInProgressNames returns the default globs for names of files in progress:
-// temporary names used by clients and servers, and files left by desktops. Globs
-// match the last element of a path, ignoring case. A glob that ends in '/' matches
-// folders; matching folders are not listed.
-func DefaultInProgressNames() []string { return slices.Clone(defaultInProgress) }
-
+// defaultInProgress are the default globs for names of files in progress: temporary
+// names used by clients and servers, and files left by desktops. Globs match the last
+// element of a path, ignoring case. A glob that ends in '/' matches folders; matching
+// folders are not listed.
 var defaultInProgress = []string{
 	// Any dot-file: rsync (.name.Ab12Cd), NiFi and Camel (.name), ProFTPD and lftp
 	// (.in.name.), Pure-FTPd, GNOME, Syncthing, NFS and FUSE (.nfs..., .fuse_hidden...),
@@ -33,7 +31,7 @@ var defaultInProgress = []string{
 // InProgress returns Options.InProgressNames with InProgressDefault expanded.
 func (o Options) InProgress() []string {
 	if o.InProgressNames == nil {
-		return DefaultInProgressNames()
+		return slices.Clone(defaultInProgress)
 	}
 	var globs []string
 	for _, name := range o.InProgressNames {

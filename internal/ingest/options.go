@@ -7,7 +7,7 @@ import "time"
 type Options struct {
 	// InProgressNames are globs for names of files in progress, which are not
 	// ingested. They match the last element of the path, ignoring case.
-	// InProgressDefault in the list stands for DefaultInProgressNames. Default nil,
+	// InProgressDefault in the list stands for the default names. Default nil,
 	// which means InProgressDefault alone; an empty list means no globs.
 	InProgressNames []string `json:"in_progress_names,omitzero"`
 	// MinSize is the minimum size in bytes; smaller files count as in progress.
@@ -60,7 +60,7 @@ type Options struct {
 	AllowOverlap bool `json:"allow_overlap,omitzero"`
 }
 
-// InProgressDefault stands for DefaultInProgressNames in Options.InProgressNames.
+// InProgressDefault stands for the default names in Options.InProgressNames.
 const InProgressDefault = "default"
 
 // DefaultHoldChanges is the number meant by Options.HoldChanges 0.

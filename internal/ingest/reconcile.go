@@ -44,17 +44,6 @@ type Reconciliation struct {
 // MaxFindings bounds Reconciliation.Findings; the counts are complete.
 const MaxFindings = 200
 
-// Merge adds the result of another part of the run.
-func (r *Reconciliation) Merge(other Reconciliation) {
-	r.Requeued += other.Requeued
-	r.Restarted += other.Restarted
-	r.UploadsAborted += other.UploadsAborted
-	r.StagingRemoved += other.StagingRemoved
-	r.ObjectsMissing += other.ObjectsMissing
-	r.HostsSilent += other.HostsSilent
-	r.Note(other.Findings...)
-}
-
 // Note adds lines up to MaxFindings.
 func (r *Reconciliation) Note(lines ...string) {
 	room := max(0, MaxFindings-len(r.Findings))

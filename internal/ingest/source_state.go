@@ -105,7 +105,7 @@ func (s SourceState) Waiting() string {
 	case s.Hold == HoldUnjudged && s.MovedFrom != "":
 		return "a check whether it was moved from " + s.MovedFrom
 	case s.Hold == HoldHeld:
-		return "an operator's decision: only its time is new, shifted by " + ShiftText(s.TimeShift) +
+		return "an operator's decision: only its time is new, shifted by " + shiftText(s.TimeShift) +
 			"; see `stevedore server changes`"
 	case s.ClockChanges >= ClockChanges:
 		return "a stable time: the server reports the current time at each observation; " + identityAdvice
@@ -143,9 +143,9 @@ func AlwaysChanged(tries int, last string) string {
 		"ask the partner, or, if reading changes the time, %s", tries, last, identityAdvice)
 }
 
-// ShiftText formats a time shift: "exactly 1h0m0s" for multiples of a quarter of
+// shiftText formats a time shift: "exactly 1h0m0s" for multiples of a quarter of
 // an hour, or "-5s".
-func ShiftText(d time.Duration) string {
+func shiftText(d time.Duration) string {
 	if d%(15*time.Minute) == 0 && d != 0 {
 		return "exactly " + d.String()
 	}

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"fmt"
 	"slices"
 )
 
@@ -117,11 +116,3 @@ func (s Status) Terminal() bool {
 // which it is deferred and its slot released. One retry with the slot covers a
 // broken connection.
 const RoundAttempts = 2
-
-// ParseStatus returns the status named text. Its error lists the valid names.
-func ParseStatus(text string) (Status, error) {
-	if s := Status(text); slices.Contains(Statuses, s) {
-		return s, nil
-	}
-	return "", fmt.Errorf("unknown status %q: one of %v", text, Statuses)
-}

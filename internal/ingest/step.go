@@ -35,17 +35,39 @@ type StepInfo struct {
 	// Fetches reports whether the step reads from the partner's server and so needs a
 	// slot.
 	Fetches bool
+	// FreesSlotOnRetry reports whether a retry of the step releases the file's slot,
+	// because the step does not read from the server, or may wait long for it or for
+	// the checksum file. Other files use the slot meanwhile.
+	FreesSlotOnRetry bool
 }
 
 // Steps lists the steps of a file in order. It is the only definition of them:
 // workflow, API, console, command line and worker use it.
 var Steps = []StepInfo{
-	{StepDownload, []Mode{ModeStaged}, StatusDownloading, StatusReady, "is being downloaded", EventDownloaded, true},
-	{StepVerify, []Mode{ModeStaged}, StatusDownloaded, StatusDownloaded, "is being verified", EventVerified, false},
-	{StepUpload, []Mode{ModeStaged}, StatusUploading, StatusVerified, "is being uploaded", EventUploaded, false},
-	{StepTransfer, []Mode{ModeMemory, ModeDirect}, StatusDownloading, StatusReady, "is being transferred", EventUploaded, true},
-	{StepNotify, Modes, StatusUploaded, StatusUploaded, "is stored; its notification is being published", EventNotified, false},
-	{StepAfter, Modes, StatusCompleted, StatusCompleted, "is completed; its source is being deleted or moved", EventSourceDone, false},
+	{
+		Step: StepDownload, Modes: []Mode{ModeStaged}, Working: StatusDownloading, Entry: StatusReady,
+		Label: "is being downloaded", Event: EventDownloaded, Fetches: true,
+	},
+	{
+		Step: StepVerify, Modes: []Mode{ModeStaged}, Working: StatusDownloaded, Entry: StatusDownloaded,
+		Label: "is being verified", Event: EventVerified, FreesSlotOnRetry: true,
+	},
+	{
+		Step: StepUpload, Modes: []Mode{ModeStaged}, Working: StatusUploading, Entry: StatusVerified,
+		Label: "is being uploaded", Event: EventUploaded,
+	},
+	{
+		Step: StepTransfer, Modes: []Mode{ModeMemory, ModeDirect}, Working: StatusDownloading, Entry: StatusReady,
+		Label: "is being transferred", Event: EventUploaded, Fetches: true,
+	},
+	{
+		Step: StepNotify, Modes: Modes, Working: StatusUploaded, Entry: StatusUploaded,
+		Label: "is stored; its notification is being published", Event: EventNotified, FreesSlotOnRetry: true,
+	},
+	{
+		Step: StepAfter, Modes: Modes, Working: StatusCompleted, Entry: StatusCompleted,
+		Label: "is completed; its source is being deleted or moved", Event: EventSourceDone, FreesSlotOnRetry: true,
+	},
 }
 
 // Info returns the step's description; false for StepDiscover and unknown steps.
