@@ -221,9 +221,9 @@ func TestRequestsThatFailedMayBeSentAgain(t *testing.T) {
 	requireProblem(t, b.call("POST", "/files/scan", "", "Idempotency-Key", "k3"), 422, openapi.CodeKeyReused)
 }
 
-// TestARepeatedNameRepeatsNoAnswer: a token with the name of a revoked token gets
+// TestIdempotencyKeysAreBoundToTheToken: a token with the name of a revoked token gets
 // none of the responses stored for the revoked one.
-func TestARepeatedNameRepeatsNoAnswer(t *testing.T) {
+func TestIdempotencyKeysAreBoundToTheToken(t *testing.T) {
 	t.Parallel()
 	b := setupReal(t)
 	token := func() string {

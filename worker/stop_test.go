@@ -87,8 +87,7 @@ func TestAStoppedListingIsHandedOff(t *testing.T) {
 	server, err := h.Store.ServerByName(h.Context(t), "acme")
 	require.NoError(t, err)
 	assert.Empty(t, server.LastError, "a shutdown is not an error of the server")
-	stopped, err := h.Store.LatestScan(h.Context(t), server.UUID)
-	require.NoError(t, err)
+	stopped := h.LatestScan(t, server.UUID)
 	assert.NotZero(t, stopped.FinishedAt)
 
 	h.StartWorker(t)

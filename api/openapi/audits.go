@@ -19,12 +19,12 @@ func FromAuditRun(r ingest.AuditRun) AuditRun {
 func FromDiscrepancy(d ingest.Discrepancy) AuditDifference {
 	return AuditDifference{
 		Mark: AuditDifferenceMark(d.Mark), What: d.What, Why: d.Why, Server: orNull(d.Server), Path: orNull(d.Path), FileUUID: orNull(d.FileUUID),
-		Sides: FromAuditSides(d.Sides),
+		Sides: fromAuditSides(d.Sides),
 	}
 }
 
-// FromAuditSides returns the state in each place as the API shows it.
-func FromAuditSides(s ingest.AuditSides) AuditSides {
+// fromAuditSides returns the state in each place as the API shows it.
+func fromAuditSides(s ingest.AuditSides) AuditSides {
 	return AuditSides{
 		Source: fromAuditSide(s.Source), Ledger: fromAuditSide(s.Ledger), Object: fromAuditSide(s.Object), Announcement: fromAuditSide(s.Notification),
 	}

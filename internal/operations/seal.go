@@ -10,6 +10,8 @@ import (
 )
 
 // seal returns the server with the given credentials, encrypted for its current settings.
+// Sealing is encryption that is bound to the server and to where its credentials are sent,
+// see credentials.WhereOf.
 func (s *Service) seal(ctx context.Context, server ingest.Server, creds ingest.Credentials) (ingest.Server, error) {
 	keys, err := s.keyring(ctx)
 	if err != nil {
@@ -48,8 +50,9 @@ func requireCredentials(wrong *ingest.FieldErrors, before, after ingest.Server) 
 	}
 }
 
-// keepSealed seals the credentials that after keeps again if its destination differs from
-// the one they were sealed for. This happens when a pin was removed.
+// keepSealed returns after with the credentials that it keeps from before. They are encrypted
+// again if the destination differs, which here means that a pin was removed: for another
+// destination requireCredentials requires them to be entered again.
 func (s *Service) keepSealed(ctx context.Context, before, after ingest.Server) (ingest.Server, error) {
 	if len(after.PasswordEncrypted)+len(after.PrivateKeyEncrypted) == 0 || reflect.DeepEqual(credentials.WhereOf(before), credentials.WhereOf(after)) {
 		return after, nil

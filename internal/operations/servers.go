@@ -203,13 +203,6 @@ func uuidsOf(servers []ingest.Server) (uuids []string) {
 	return uuids
 }
 
-// ReadServer returns the server with the name or uuid, and the version that
-// EditServer and RemoveServer require.
-func (s *Service) ReadServer(ctx context.Context, nameOrUUID string) (server ingest.Server, version string, err error) {
-	server, err = s.GetServer(ctx, nameOrUUID)
-	return server, ServerVersion(server), err
-}
-
 // PauseServer implements Servers.
 func (s *Service) PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
 	return s.switchServer(ctx, nameOrUUID, "server.pause", s.d.Ledger.PauseServer)

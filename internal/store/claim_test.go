@@ -105,11 +105,11 @@ func TestChangesReleaseSlots(t *testing.T) {
 		"completed":      {func(f ingest.File, _ int64) ingest.Change { return ingest.Completed(f, receipt, false) }, 0},
 		"source follows": {func(f ingest.File, _ int64) ingest.Change { return ingest.Completed(f, receipt, true) }, 1},
 		"failed":         {func(f ingest.File, _ int64) ingest.Change { return ingest.Failed(f, failure) }, 0},
-		"released":       {func(f ingest.File, _ int64) ingest.Change { return ingest.SlotReleased(f) }, 0},
+		"released":       {func(f ingest.File, _ int64) ingest.Change { return slotReleased(f) }, 0},
 		"skipped": {func(f ingest.File, _ int64) ingest.Change {
 			return ingest.OperatorActed(f.UUID, ingest.OperatorAction{Action: ingest.ActionSkip, Key: "k"})
 		}, 0},
-		"fenced": {func(f ingest.File, _ int64) ingest.Change { f.Fence++; return ingest.SlotReleased(f) }, 1},
+		"fenced": {func(f ingest.File, _ int64) ingest.Change { f.Fence++; return slotReleased(f) }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,15 +126,20 @@ func TestChangesReleaseSlots(t *testing.T) {
 	}
 }
 
+// slotReleased releases the slot of a file and changes nothing else.
+func slotReleased(f ingest.File) ingest.Change {
+	return ingest.Change{FileUUID: f.UUID, Fence: f.Fence, FreeSlot: true}
+}
+
 func TestReleasingASlotDoesNotChangeTheFile(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	f := b.ready(t, "/a")
 	b.dispatcher(t).reserve(t, 1)
-	require.NoError(t, b.Apply(t.Context(), ingest.SlotReleased(f)))
+	require.NoError(t, b.Apply(t.Context(), slotReleased(f)))
 	require.Zero(t, b.slotsInUse(t))
 	require.Equal(t, f, b.only(t), "including updated_at")
-	require.NoError(t, b.Apply(t.Context(), ingest.SlotReleased(f)), "again")
+	require.NoError(t, b.Apply(t.Context(), slotReleased(f)), "again")
 }
 
 // A change applied again after a lost response does not release a newer slot of the file.

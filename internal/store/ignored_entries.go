@@ -195,21 +195,3 @@ func (s *Store) RemainingByServer(ctx context.Context) (left map[string]ingest.S
 	})
 	return left, err
 }
-
-const ignoredOfServer = `
-SELECT path, reason, size_bytes, mtime, first_seen_at FROM ignored_entries WHERE server_uuid = $1 ORDER BY first_seen_at, path_sha256 LIMIT $2`
-
-// IgnoredEntries returns the ignored entries of the server's last listing, oldest first.
-func (s *Store) IgnoredEntries(ctx context.Context, serverUUID string, limit int) ([]ingest.IgnoredEntry, error) {
-	id, err := validUUID("server with uuid", serverUUID)
-	if err != nil {
-		return nil, err
-	}
-	return selectAll(ctx, s, "list ignored entries", scanIgnored, ignoredOfServer, id, pageSize(limit))
-}
-
-func scanIgnored(row pgx.CollectableRow) (a ingest.IgnoredEntry, err error) {
-	err = row.Scan(&a.Path, &a.Reason, &a.Size, &a.ModTime, &a.Since)
-	a.ModTime, a.Since = a.ModTime.UTC(), a.Since.UTC()
-	return a, err
-}

@@ -207,7 +207,7 @@ func TestLedgerFollowsTheModel(t *testing.T) {
 			"release": func(rt *rapid.T) {
 				if files := list(); len(files) > 0 {
 					f := rapid.SampledFrom(files).Draw(rt, "file")
-					require.NoError(rt, b.Apply(ctx, ingest.SlotReleased(f)))
+					require.NoError(rt, b.Apply(ctx, slotReleased(f)))
 					m.of(f).slot = false
 				}
 			},

@@ -35,7 +35,7 @@ func TestOnlyAnOperatorReprocesses(t *testing.T) {
 	require.Equal(t, file.Round+1, now.Round)
 	require.Equal(t, []string{"h1", "h1", "", ""}, []string{now.Hash, now.NotifiedHash, now.ObjectKey, now.Bucket})
 	require.True(t, now.CompletedAt.IsZero())
-	err = b.Apply(ctx, ingest.SlotReleased(claimed))
+	err = b.Apply(ctx, slotReleased(claimed))
 	require.Equal(t, ingest.KindFenced, ingest.KindOf(err), "attempts of the old round are fenced")
 	types, last := b.eventTypes(t, file.UUID)
 	require.Equal(t, ingest.EventOperatorAction, types[len(types)-1])

@@ -250,18 +250,6 @@ func (s *Store) Scan(ctx context.Context, id int64) (ingest.Scan, error) {
 	return selectOne(ctx, s, "read a scan", ingest.Errorf(ingest.KindMissing, "no scan %d", id), scanScan, scanByID, id)
 }
 
-// LatestScan returns the server's newest scan, or KindMissing before the first.
-func (s *Store) LatestScan(ctx context.Context, serverUUID string) (ingest.Scan, error) {
-	scans, err := s.ScansBefore(ctx, serverUUID, 0, 1)
-	if err != nil {
-		return ingest.Scan{}, err
-	}
-	if len(scans) == 0 {
-		return ingest.Scan{}, ingest.Errorf(ingest.KindMissing, "server %s has not been scanned yet", serverUUID)
-	}
-	return scans[0], nil
-}
-
 func scanScan(row pgx.CollectableRow) (ingest.Scan, error) {
 	var v ingest.Scan
 	var finished *time.Time

@@ -190,8 +190,7 @@ func TestScanLifecycle(t *testing.T) {
 	require.Zero(t, server().LastScanAt)
 	id, err := b.StartScan(ctx, b.server.UUID, "run/1")
 	require.NoError(t, err)
-	running, err := b.LatestScan(ctx, b.server.UUID)
-	require.NoError(t, err)
+	running := b.latestScan(t)
 	assert.Zero(t, running.FinishedAt)
 	assert.Equal(t, running.StartedAt, server().LastScanAt, "the time of the start")
 
@@ -200,8 +199,7 @@ func TestScanLifecycle(t *testing.T) {
 		Failure: &ingest.Failure{Kind: ingest.KindTransient, Message: "connection reset"},
 	}
 	require.NoError(t, b.FinishScan(ctx, result))
-	scan, err := b.LatestScan(ctx, b.server.UUID)
-	require.NoError(t, err)
+	scan := b.latestScan(t)
 	assert.Equal(t, result.Counts, scan.ScanCounts)
 	assert.Equal(t, "connection reset", scan.Error)
 	assert.False(t, scan.FinishedAt.Before(scan.StartedAt))
@@ -211,8 +209,7 @@ func TestScanLifecycle(t *testing.T) {
 	again, err := b.StartScan(ctx, b.server.UUID, "run/1")
 	require.NoError(t, err)
 	require.Equal(t, id, again)
-	reopened, err := b.LatestScan(ctx, b.server.UUID)
-	require.NoError(t, err)
+	reopened := b.latestScan(t)
 	assert.Zero(t, reopened.FinishedAt)
 	assert.Empty(t, reopened.Error)
 
@@ -251,8 +248,7 @@ func TestAQuickScanIsRecordedWithItsRow(t *testing.T) {
 		require.NoError(t, b.FinishScan(ctx, result))
 		server, err := b.Server(ctx, b.server.UUID)
 		require.NoError(t, err)
-		scan, err := b.LatestScan(ctx, b.server.UUID)
-		require.NoError(t, err)
+		scan := b.latestScan(t)
 		return server, scan
 	}
 	server, scan := finish(func(*ingest.ScanResult) {})

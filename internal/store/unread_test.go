@@ -28,8 +28,7 @@ func TestUnreadFoldersAreKept(t *testing.T) {
 	id, err := b.StartScan(ctx, b.server.UUID, "one")
 	require.NoError(t, err)
 	assert.Equal(t, unread, finish(ingest.ScanResult{ScanID: id, Unread: unread}).Unread)
-	scan, err := b.LatestScan(ctx, b.server.UUID)
-	require.NoError(t, err)
+	scan := b.latestScan(t)
 	assert.Equal(t, unread, scan.Unread)
 	scans, err := b.ScansBefore(ctx, "", 0, 10)
 	require.NoError(t, err)
@@ -39,8 +38,7 @@ func TestUnreadFoldersAreKept(t *testing.T) {
 	assert.Equal(t, unread, finish(ingest.ScanResult{Key: "two", Failure: failure}).Unread, "a failed scan does not change them")
 	assert.Zero(t, finish(ingest.ScanResult{Key: "three"}).Unread)
 	assert.Equal(t, unread, finish(ingest.ScanResult{Key: "four", Unread: unread}).Unread)
-	scan, err = b.LatestScan(ctx, b.server.UUID)
-	require.NoError(t, err)
+	scan = b.latestScan(t)
 	assert.Equal(t, unread, scan.Unread)
 }
 

@@ -12,9 +12,9 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// In every mode the answer timeout is the source's own setting, or the
+// TestAnswerTimeout: in every mode the answer timeout is the source's own setting, or the
 // configured one without it. The message names it.
-func TestSilenceSetting(t *testing.T) {
+func TestAnswerTimeout(t *testing.T) {
 	t.Parallel()
 	want := content(3000)
 	ways := map[string]func(t *testing.T, from io.ReaderAt, answerTimeout time.Duration) error{

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/stretchr/testify/require"
 
 	"stevedore/internal/audit"
@@ -264,6 +265,28 @@ func (r *Sandbox) Events(t testing.TB, fileUUID string) []ingest.StoredEvent {
 	events, err := r.Store.Events(r.Context(t), fileUUID, 0, 1000)
 	require.NoError(t, err)
 	return events
+}
+
+// LatestScan returns the newest scan of a server.
+func (r *Sandbox) LatestScan(t testing.TB, serverUUID string) ingest.Scan {
+	t.Helper()
+	scans, err := r.Store.ScansBefore(r.Context(t), serverUUID, 0, 1)
+	require.NoError(t, err)
+	require.Len(t, scans, 1)
+	return scans[0]
+}
+
+// Ignored returns the paths of the entries ignored by the last listing of a server.
+func (r *Sandbox) Ignored(t testing.TB, serverUUID string) []string {
+	t.Helper()
+	db, err := pgx.Connect(r.Context(t), r.dsn)
+	require.NoError(t, err)
+	defer func() { _ = db.Close(r.Context(t)) }()
+	rows, err := db.Query(r.Context(t), "SELECT path FROM ignored_entries WHERE server_uuid = $1 ORDER BY first_seen_at, path_sha256", serverUUID)
+	require.NoError(t, err)
+	paths, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	require.NoError(t, err)
+	return paths
 }
 
 // AddFaulty starts a FaultySFTP and registers it; change may be nil. The audit expects

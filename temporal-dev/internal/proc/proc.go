@@ -167,9 +167,6 @@ func (m Manager) Names() []string {
 	return names
 }
 
-// Forget removes the saved spec, so that the process is not restarted.
-func (m Manager) Forget(name string) error { return os.RemoveAll(m.path("state", name+".json")) }
-
 // Tail returns the last lines of the process's log.
 func (m Manager) Tail(name string, lines int) string {
 	text, err := os.ReadFile(m.Log(name))
