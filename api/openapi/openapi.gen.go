@@ -397,8 +397,8 @@ const (
 	HealthPaused     ServerHealth = "paused"
 	HealthResent     ServerHealth = "files_resent"
 	HealthScanFailed ServerHealth = "scan_failed"
-	HealthSuspended  ServerHealth = "suspended"
-	HealthUnpinned   ServerHealth = "unpinned"
+	HealthSuspended  ServerHealth = "unpinned"
+	HealthUnpinned   ServerHealth = "suspended"
 	HealthUnread     ServerHealth = "folders_unread"
 )
 

@@ -9,10 +9,11 @@ type Health string
 const (
 	// HealthPaused: an operator paused the server. It hides everything else.
 	HealthPaused Health = "paused"
+	// HealthUnpinned: no host key is approved, so workers do not log in. A scan suspends such
+	// a server; one that it cannot reach is HealthScanFailed.
+	HealthUnpinned Health = "unpinned"
 	// HealthSuspended: see ServerSuspended.
 	HealthSuspended Health = "suspended"
-	// HealthUnpinned: no host key is approved, so that workers do not log in.
-	HealthUnpinned Health = "unpinned"
 	// HealthOverdue: see Server.Late.
 	HealthOverdue Health = "scan_overdue"
 	// HealthScanFailed: the last scan failed.
@@ -33,7 +34,7 @@ const (
 
 // Healths lists the states, the most urgent first.
 var Healths = []Health{
-	HealthPaused, HealthSuspended, HealthUnpinned, HealthOverdue, HealthScanFailed, HealthUnread, HealthHeld, HealthResent, HealthLeft,
+	HealthPaused, HealthUnpinned, HealthSuspended, HealthOverdue, HealthScanFailed, HealthUnread, HealthHeld, HealthResent, HealthLeft,
 	HealthNotScanned, HealthOK,
 }
 
@@ -42,10 +43,10 @@ func (s Server) Health() Health {
 	switch {
 	case !s.Active:
 		return HealthPaused
+	case len(s.HostKeys) == 0 && (s.State == ServerSuspended || s.LastError == ""):
+		return HealthUnpinned
 	case s.State == ServerSuspended:
 		return HealthSuspended
-	case len(s.HostKeys) == 0:
-		return HealthUnpinned
 	case s.Late:
 		return HealthOverdue
 	case s.LastError != "":

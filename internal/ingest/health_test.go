@@ -16,7 +16,7 @@ func TestMostUrgentHealth(t *testing.T) {
 	problems := map[ingest.Health]func(*ingest.Server){
 		ingest.HealthPaused:     func(s *ingest.Server) { s.Active = false },
 		ingest.HealthSuspended:  func(s *ingest.Server) { s.State = ingest.ServerSuspended },
-		ingest.HealthUnpinned:   func(s *ingest.Server) { s.HostKeys = nil },
+		ingest.HealthUnpinned:   func(s *ingest.Server) { s.HostKeys, s.LastError = nil, "" },
 		ingest.HealthOverdue:    func(s *ingest.Server) { s.Late = true },
 		ingest.HealthScanFailed: func(s *ingest.Server) { s.LastError = "connection refused" },
 		ingest.HealthUnread:     func(s *ingest.Server) { s.Unread.Count = 1 },
@@ -35,6 +35,17 @@ func TestMostUrgentHealth(t *testing.T) {
 		require.Equal(t, !calm, want.NeedsOperator(), want)
 	}
 	require.False(t, ingest.Health("downloading").NeedsOperator())
+}
+
+// TestUnpinnedIsNotUnreachable: before the first key is approved, a server may be unreachable.
+func TestUnpinnedIsNotUnreachable(t *testing.T) {
+	t.Parallel()
+	server := ingest.Server{Active: true, State: ingest.ServerOK}
+	require.Equal(t, ingest.HealthUnpinned, server.Health())
+	server.LastError = "cannot connect: connection refused"
+	require.Equal(t, ingest.HealthScanFailed, server.Health())
+	server.State, server.LastError = ingest.ServerSuspended, "presents a host key which is not pinned"
+	require.Equal(t, ingest.HealthUnpinned, server.Health())
 }
 
 func TestHealthOfItsLabel(t *testing.T) {

@@ -44,7 +44,7 @@ func (s Server) Notes() (notes []Note) {
 			notes = append(notes, note)
 		}
 	}
-	if len(s.HostKeys) == 0 {
+	if s.Health() == HealthUnpinned {
 		notes = append(notes, Note{
 			Format:  "no host key is approved, so workers do not log in; test the connection, compare the fingerprint with the partner and approve the key",
 			Command: "server test " + s.Name,
