@@ -38,8 +38,9 @@ type Options struct {
 	LoginTimeout   Duration `json:"login_timeout,omitzero"`
 	AnswerTimeout  Duration `json:"answer_timeout,omitzero"`
 	// MaxConnections bounds the connections of all processes to the server; listings
-	// and transfers share them. Default 0, which means MaxParallel and one more, or
-	// the measured limit of the server; 1 when MaxParallel is 1.
+	// and transfers share them. Another server with the same account has its own bound.
+	// Default 0, which means MaxParallel and one more, or the measured limit of the
+	// server; 1 when MaxParallel is 1.
 	MaxConnections int `json:"max_connections,omitzero"`
 	// MaxReads bounds the outstanding read requests of one file. Default 0, which
 	// means the measured limit of the server.

@@ -78,8 +78,8 @@ const maxBytes = 1 << 40
 const maxAnswerTimeout = 30 * time.Minute
 
 // Settings lists all settings of a server except credentials, in display order. The
-// API, command line, console, audit log and validation use it, so that a new setting
-// needs a field of Server or Options, a row here and its property in openapi.yaml.
+// API, command line, console, audit log and validation use it. docs/extend.md lists what
+// a new setting needs.
 var Settings = []Setting{
 	{
 		Field: "name", Group: GroupConnection, Label: "Name", Help: "Unique name; letters, digits, '-', '_' or '.'", Placeholder: "NAME", Required: true,

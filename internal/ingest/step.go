@@ -41,8 +41,9 @@ type StepInfo struct {
 	FreesSlotOnRetry bool
 }
 
-// Steps lists the steps of a file in order. It is the only definition of them:
-// workflow, API, console, command line and worker use it.
+// Steps lists the steps of a file in order. Workflow, API, console, command line and
+// worker read order, modes and statuses from it. docs/extend.md lists the other places
+// that name steps.
 var Steps = []StepInfo{
 	{
 		Step: StepDownload, Modes: []Mode{ModeStaged}, Working: StatusDownloading, Entry: StatusReady,

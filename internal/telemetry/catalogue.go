@@ -65,7 +65,7 @@ var (
 	transferred  = Metric{"stevedore_files_transferred_total", "counter", []string{"mode"}, "Stored and verified files by transfer mode: memory, staged or direct."}
 	downloaded   = Metric{"stevedore_downloaded_bytes_total", "counter", []string{"server"}, "Bytes received from servers, including repeated ones."}
 	uploaded     = Metric{"stevedore_uploaded_bytes_total", "counter", []string{"server"}, "Bytes of stored and verified files."}
-	attempts     = Metric{"stevedore_step_attempts_total", "counter", []string{"step"}, "Finished attempts of steps: discover (one listing of a server), download, verify, upload, notify, after_ingest."}
+	attempts     = Metric{"stevedore_step_attempts_total", "counter", []string{"step"}, "Finished attempts of steps: discover (one listing of a server), download, verify, upload, transfer (modes memory and direct), notify, after_ingest."}
 	failures     = Metric{"stevedore_step_failures_total", "counter", []string{"step", "kind"}, "Failed attempts by kind of error, without attempts that were handed off, paused or cancelled."}
 	durations    = Metric{"stevedore_step_duration_seconds", "histogram", []string{"step"}, "Duration of successful attempts; for discover, of a listing."}
 	stagingUp    = Metric{"stevedore_staging_up", "gauge", nil, "1 if the staging folder is available and writable, else 0; /readyz of the worker reports the reason."}
