@@ -14,25 +14,25 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var update = flag.Bool("update", false, "update the picture in architecture.md")
+var update = flag.Bool("update", false, "update the picture in imports.md")
 
 // support lists the packages that only tests import.
 var support = []string{"internal/test/services", "internal/test/servicedouble", "internal/test/sandbox", "internal/test/faults", "internal/test/runbook", "docs", "deploy", "examples", "examples/consumer-go"}
 
-// TestArchitecturePicture compares the picture of imports in architecture.md with the
-// imports of the code. The picture omits an import if a longer path leads to the same package.
-func TestArchitecturePicture(t *testing.T) {
+// TestPictureOfImports compares the picture in imports.md with the imports of the code. The
+// picture omits an import if a longer path leads to the same package.
+func TestPictureOfImports(t *testing.T) {
 	t.Parallel()
 	const begin, end = "<!-- imports: go test ./docs -update -->\n", "<!-- end of imports -->\n"
-	text, err := os.ReadFile("architecture.md")
+	text, err := os.ReadFile("imports.md")
 	require.NoError(t, err)
 	before, rest, found := strings.Cut(string(text), begin)
-	require.True(t, found, "architecture.md lacks %q", begin)
+	require.True(t, found, "imports.md lacks %q", begin)
 	_, after, found := strings.Cut(rest, end)
-	require.True(t, found, "architecture.md lacks %q", end)
+	require.True(t, found, "imports.md lacks %q", end)
 	want := before + begin + picture(reduce(imports(t))) + end + after
 	if *update {
-		require.NoError(t, os.WriteFile("architecture.md", []byte(want), 0o644))
+		require.NoError(t, os.WriteFile("imports.md", []byte(want), 0o644))
 		return
 	}
 	require.Equal(t, want, string(text), "run `go test ./docs -update`")
