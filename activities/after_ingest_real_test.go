@@ -257,6 +257,36 @@ func TestASourceThatIsLeftIsShown(t *testing.T) {
 	assert.False(t, b.exists("a.csv"))
 }
 
+// TestASourceThatEndsTheConnectionDelaysNoOthers: its deletion is retried before theirs in
+// the order of ids.
+func TestASourceThatEndsTheConnectionDelaysNoOthers(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.set(t, func(s *ingest.Server) { s.AfterIngest = ingest.AfterDelete })
+	m := b.hookSources()
+	var files []ingest.File
+	for _, name := range []string{"1.csv", "2.csv", "3.csv"} {
+		files = append(files, b.ingest(t, b.ready(t, name, []byte(name))))
+	}
+	m.refuse = func(string, string) error { return ingest.Errorf(ingest.KindPermission, "refused by the partner") }
+	for _, f := range files {
+		require.Equal(t, string(ingest.KindPermission), b.after(t, f))
+	}
+	m.refuse = func(_, path string) error {
+		if filepath.Base(path) != "1.csv" {
+			return nil
+		}
+		b.sshd.KillSessions()
+		return ingest.Errorf(ingest.KindTransient, "lost the connection")
+	}
+	b.acts.LeftRetry = time.Nanosecond
+	require.Empty(t, b.list(t, false))
+	require.Empty(t, b.list(t, false))
+	assert.False(t, b.exists("2.csv"))
+	assert.False(t, b.exists("3.csv"))
+	assert.True(t, b.exists("1.csv"))
+}
+
 // TestPretendedSuccessIsNoDelivery: under `--resent deliver` a source that the server only
 // claims to have deleted or moved would be ingested at each listing.
 func TestPretendedSuccessIsNoDelivery(t *testing.T) {

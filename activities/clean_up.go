@@ -96,6 +96,10 @@ func (a *Activities) retrySources(ctx context.Context, source Source, server ing
 			if err := a.apply(ctx, file, ingest.SourceLeft(file, ingest.Message(err))); err != nil {
 				return err
 			}
+			// The action may have ended the connection. The next listing tries the others first.
+			if _, lost := source.Stat(ctx, file.RemotePath); ingest.IsKind(lost, ingest.KindTransient) {
+				return lost
+			}
 		}
 	}
 	return nil

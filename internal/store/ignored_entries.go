@@ -148,10 +148,10 @@ func (s *Store) FilesOfCompanions(ctx context.Context, serverUUID string, compan
 }
 
 const sourcesLeft = `SELECT ` + fileColumns + fromFiles + `
-WHERE f.server_uuid = $1 AND f.source_left IS NOT NULL AND f.source_left_at < now() - $2::interval ORDER BY f.id LIMIT $3`
+WHERE f.server_uuid = $1 AND f.source_left IS NOT NULL AND f.source_left_at < now() - $2::interval ORDER BY f.source_left_at, f.id LIMIT $3`
 
 // SourcesLeft returns files whose source should have been deleted or moved but still exists,
-// and was not tried within the interval.
+// and was not tried within the interval; first those that were tried least recently.
 func (s *Store) SourcesLeft(ctx context.Context, serverUUID string, untried time.Duration, limit int) ([]ingest.File, error) {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
