@@ -324,8 +324,9 @@ type fakeEngine struct {
 	scanErr   error
 	described map[string]orchestrator.Execution
 
-	// decided and ingests record the requests. decideErr is the result unless decide, which
-	// may be called concurrently, is set.
+	// mu guards decided, reason and open, because requests may be concurrent. decided and
+	// ingests record the requests. Act returns the result of decide or, if it is nil,
+	// decideErr.
 	mu        sync.Mutex
 	decided   []string
 	reason    string // of the last decision
@@ -370,7 +371,7 @@ func (e *fakeEngine) describe(id string) error {
 	return nil
 }
 
-var errNoWorkflow = ingest.Wrap(ingest.KindMissing, errors.New("not found"), "Temporal has no such workflow")
+var errNoWorkflow = ingest.Wrap(ingest.KindMissing, errors.New("not found"), "Temporal has no workflow file/x")
 
 func (e *fakeEngine) StartAudit(_ context.Context, runUUID string) error {
 	if e.startErr == nil {
@@ -390,7 +391,7 @@ func (e *fakeEngine) IngestProgress(_ context.Context, fileUUID string) (orchest
 
 func (e *fakeEngine) StartIngest(_ context.Context, file ingest.File, in workflows.FileIngestInput) error {
 	if e.decideErr == nil && !e.begin(temporalnames.IngestWorkflowID(file.UUID)) {
-		return ingest.Errorf(ingest.KindConflict, "its workflow is already running")
+		return ingest.Errorf(ingest.KindConflict, "workflow %s is already running", temporalnames.IngestWorkflowID(file.UUID))
 	}
 	e.ingests = append(e.ingests, in)
 	return e.decideErr

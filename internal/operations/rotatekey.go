@@ -105,7 +105,7 @@ func (s *Service) resealAll(ctx context.Context, keys Keyring, servers []ingest.
 			result.Failed = append(result.Failed, server.Name)
 		case ingest.IsMissingRow(err): // removed meanwhile
 		case err != nil:
-			return fmt.Errorf("reseal the credentials of server %q: %w", server.Name, err)
+			return fmt.Errorf("re-encrypt the credentials of server %q: %w", server.Name, err)
 		default:
 			result.Resealed++
 		}
@@ -115,7 +115,7 @@ func (s *Service) resealAll(ctx context.Context, keys Keyring, servers []ingest.
 	}
 	if len(result.Failed) > 0 {
 		return ingest.Errorf(ingest.KindInvalid,
-			"the credentials of %d server(s) cannot be opened and were not changed: set them with `stevedore server edit %s --password-file FILE`, or restore the keyset file that sealed them",
+			"the credentials of %d server(s) cannot be opened and were not changed: set them with `stevedore server edit %s --password-file FILE`, or restore the keyset file that encrypted them",
 			len(result.Failed), result.Failed[0])
 	}
 	return nil

@@ -81,7 +81,7 @@ func (o Client) start(ctx context.Context, options client.StartWorkflowOptions, 
 	options.TaskQueue = o.queue()
 	run, err := c.ExecuteWorkflow(ctx, options, workflow, in)
 	if err != nil {
-		return "", classify(err)
+		return "", classify(err, "workflow "+options.ID)
 	}
 	return run.GetRunID(), nil
 }
@@ -122,7 +122,7 @@ func (o Client) describe(ctx context.Context, workflowID string, result any) (Ex
 		return execution, nil
 	}
 	execution.ClosedAt = info.GetCloseTime().AsTime()
-	execution.Err = classify(c.GetWorkflow(ctx, workflowID, execution.RunID).Get(ctx, result))
+	execution.Err = classify(c.GetWorkflow(ctx, workflowID, execution.RunID).Get(ctx, result), "workflow "+workflowID)
 	return execution, nil
 }
 
@@ -133,7 +133,7 @@ func (o Client) inspect(ctx context.Context, workflowID string) (client.Client, 
 		return nil, nil, err
 	}
 	answer, err := c.DescribeWorkflowExecution(ctx, workflowID, "")
-	return c, answer, classify(err)
+	return c, answer, classify(err, "workflow "+workflowID)
 }
 
 func running(run *workflowservice.DescribeWorkflowExecutionResponse) bool {
@@ -157,7 +157,7 @@ func (o Client) CheckWorker(ctx context.Context) error {
 	for _, kind := range []enumspb.TaskQueueType{enumspb.TASK_QUEUE_TYPE_WORKFLOW, enumspb.TASK_QUEUE_TYPE_ACTIVITY} {
 		polled, err := polled(ctx, c, o.queue(), kind, now())
 		if err != nil {
-			return classify(err)
+			return classify(err, "task queue "+o.queue())
 		}
 		if !polled {
 			return ingest.Wrap(ingest.KindTransient, ErrNoWorker, "no worker polls task queue %q: start one with `stevedore worker`", o.queue())
@@ -187,7 +187,7 @@ func (o Client) Health(ctx context.Context, namespace string) error {
 		Namespace: namespace, TaskQueue: &taskqueuepb.TaskQueue{Name: o.queue()},
 		TaskQueueType: enumspb.TASK_QUEUE_TYPE_WORKFLOW,
 	})
-	return classify(err)
+	return classify(err, "namespace "+namespace)
 }
 
 // Act sends an operator action to the workflow of a failed file, as the named update, and
@@ -198,8 +198,9 @@ func (o Client) Act(ctx context.Context, fileUUID, update string, d workflows.Op
 	if err != nil {
 		return err
 	}
+	id := temporalnames.IngestWorkflowID(fileUUID)
 	handle, err := c.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID: temporalnames.IngestWorkflowID(fileUUID), UpdateName: update, UpdateID: updateID(ctx, fileUUID, update),
+		WorkflowID: id, UpdateName: update, UpdateID: updateID(ctx, fileUUID, update),
 		WaitForStage: client.WorkflowUpdateStageCompleted, Args: []any{d},
 	})
 	if err == nil {
@@ -213,7 +214,7 @@ func (o Client) Act(ctx context.Context, fileUUID, update string, d workflows.Op
 		}
 		return &ingest.Error{Kind: ingest.KindConflict, Message: rejected.Message(), Err: cause}
 	}
-	return classify(err)
+	return classify(err, "workflow "+id)
 }
 
 // Accepted reports whether the action of this request, see WithRequestKey, was accepted
@@ -227,14 +228,15 @@ func (o Client) Accepted(ctx context.Context, fileUUID, update string) (bool, er
 	if err != nil {
 		return false, err
 	}
+	workflowID := temporalnames.IngestWorkflowID(fileUUID)
 	err = c.GetWorkflowUpdateHandle(client.GetWorkflowUpdateHandleOptions{
-		WorkflowID: temporalnames.IngestWorkflowID(fileUUID), UpdateID: id,
+		WorkflowID: workflowID, UpdateID: id,
 	}).Get(ctx, nil)
 	var unknown *serviceerror.NotFound
 	if errors.As(err, &unknown) {
 		return false, nil
 	}
-	return err == nil, classify(err)
+	return err == nil, classify(err, "workflow "+workflowID)
 }
 
 // updateID returns an id derived from the request, so that a request that is sent again
@@ -287,7 +289,7 @@ func (o Client) Reprocess(ctx context.Context, file ingest.File, in workflows.Fi
 	if err == nil {
 		err = handle.Get(ctx, nil)
 	}
-	return classify(err)
+	return classify(err, "workflow "+options.ID)
 }
 
 // unreachable converts an error of Connect to KindTransient, without its cause in the
@@ -304,9 +306,9 @@ func unreachable(err error) error {
 	return ingest.Wrap(ingest.KindTransient, err, "%s", advice)
 }
 
-// classify converts Temporal's errors to errors with a kind. The kind of a failed
-// workflow is the type of its ApplicationError.
-func classify(err error) error {
+// classify converts an error of Temporal about the object, such as "workflow file/x", to an
+// error with a kind. The kind of a failed workflow is the type of its ApplicationError.
+func classify(err error, object string) error {
 	var (
 		application *temporal.ApplicationError
 		notFound    *serviceerror.NotFound
@@ -325,15 +327,15 @@ func classify(err error) error {
 	case errors.As(err, &noNamespace):
 		return ingest.Wrap(ingest.KindInvalid, err, "the Temporal namespace does not exist: check TEMPORAL_NAMESPACE")
 	case errors.As(err, &notFound):
-		return ingest.Wrap(ingest.KindMissing, err, "Temporal has no such workflow")
+		return ingest.Wrap(ingest.KindMissing, err, "Temporal has no %s", object)
 	case errors.As(err, &denied):
 		return ingest.Wrap(ingest.KindAuth, err, "access denied by Temporal: check TEMPORAL_API_KEY")
 	case errors.As(err, &started):
-		return ingest.Wrap(ingest.KindConflict, err, "its workflow is already running")
+		return ingest.Wrap(ingest.KindConflict, err, "%s is already running", object)
 	case errors.As(err, &unavailable), errors.As(err, &deadline):
 		return ingest.Errorf(ingest.KindTransient, "Temporal does not respond: check that it runs (%s)", err)
 	case errors.As(err, &ended):
-		return ingest.Wrap(ingest.KindTransient, err, "its workflow was terminated, cancelled or timed out: see its history in Temporal's Web UI")
+		return ingest.Wrap(ingest.KindTransient, err, "%s was terminated, cancelled or timed out: see its history in Temporal's Web UI", object)
 	default:
 		return fmt.Errorf("call Temporal: %w", err)
 	}

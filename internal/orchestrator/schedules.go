@@ -59,7 +59,7 @@ func (o Client) EnsureSearchAttributes(ctx context.Context, namespace string) (s
 	})
 	var exists *serviceerror.AlreadyExists
 	if err != nil && !errors.As(err, &exists) {
-		return "", classify(err)
+		return "", classify(err, "namespace "+namespace)
 	}
 	return "added " + attributeNames(missing), awaitUsable(ctx, c, namespace)
 }
@@ -69,7 +69,7 @@ func (o Client) EnsureSearchAttributes(ctx context.Context, namespace string) (s
 func missingAttributes(ctx context.Context, operator operatorservice.OperatorServiceClient, namespace string) (map[string]enumspb.IndexedValueType, error) {
 	present, err := operator.ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
-		return nil, classify(err)
+		return nil, classify(err, "namespace "+namespace)
 	}
 	missing := searchAttributes()
 	for name, want := range searchAttributes() {
@@ -156,7 +156,7 @@ func (o Client) EnsureSchedule(ctx context.Context, r Recurring) (string, error)
 		return fmt.Sprintf("created %s, every %s", r.ID, r.Every), nil
 	}
 	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {
-		return "", classify(err)
+		return "", classify(err, "schedule "+r.ID)
 	}
 	return r.update(ctx, c)
 }
@@ -178,7 +178,7 @@ func (r Recurring) update(ctx context.Context, c client.Client) (string, error) 
 		},
 	})
 	if err != nil {
-		return "", classify(err)
+		return "", classify(err, "schedule "+r.ID)
 	}
 	done := "already there: " + r.ID
 	if changed {

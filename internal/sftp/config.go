@@ -29,9 +29,9 @@ type Config struct {
 	// a keepalive request; default 1s. This saves a round trip for each small file.
 	// Servers close idle connections later than that.
 	FreshUse time.Duration
-	// AnswerTimeout is the time without new data after which the connection of a
-	// request, listing or file is closed; default 60s. It is the only bound on
-	// servers that reply for ever without data.
+	// AnswerTimeout is the maximum time without new data for a request, a listing or a
+	// file; then its connection is closed. Default 60s. It also ends servers that send
+	// endless replies without data.
 	AnswerTimeout time.Duration
 	// AllowNetworks lists the loopback, private, link-local and other special
 	// networks in which servers are allowed; default none. Public addresses are

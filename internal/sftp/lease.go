@@ -58,11 +58,16 @@ func (e *busyError) Error() string {
 
 // newBusyError returns the error for a server at its connection limit.
 func newBusyError(server ingest.Server, holders []string) error {
+	return wrapBusy(&busyError{holders}, server, holders)
+}
+
+// wrapBusy is newBusyError with another cause.
+func wrapBusy(cause error, server ingest.Server, holders []string) error {
 	shown := make([]string, 0, maxListed)
 	for _, holder := range holders[:min(len(holders), maxListed)] {
 		shown = append(shown, ingest.Summary(holder))
 	}
-	return ingest.Wrap(ingest.KindTransient, &busyError{holders},
+	return ingest.Wrap(ingest.KindTransient, cause,
 		"server %s: all %d connection(s) are in use (%s): retry when transfers and listings have ended; if the server accepts more, raise the limit: `stevedore server edit %s --max-connections N`",
 		server.Name, len(holders), strings.Join(shown, "; "), server.Name)
 }
@@ -97,8 +102,7 @@ func acquireLease(ctx context.Context, cfg Config, server ingest.Server, limit i
 		case <-timeout.C:
 			return l, newBusyError(server, l.otherHolders)
 		case <-ctx.Done():
-			return l, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: gave up waiting for one of its connections (%s)",
-				server.Name, ingest.Summary(strings.Join(l.otherHolders, "; ")))
+			return l, wrapBusy(context.Cause(ctx), server, l.otherHolders)
 		}
 	}
 }

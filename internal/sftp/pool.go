@@ -167,7 +167,7 @@ func (p *Pool) connect(ctx context.Context, sp *serverPool, route []ingest.Serve
 	case <-p.closing:
 		return nil, errPoolClosed()
 	case <-ctx.Done():
-		return nil, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: gave up waiting for its turn to connect", server.Name)
+		return nil, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: no connection attempt was possible in time: other sessions of the server are connecting", server.Name)
 	}
 	defer func() { <-sp.connecting }()
 	if sp.lastErr != nil && sp.lastErrAt.After(started) {
