@@ -179,7 +179,7 @@ func (a *Activities) recheckVersion(ctx context.Context, source Source, remote R
 		return err
 	}
 	if now.ModTime.Unix() != file.ModTime.Unix() && ok && now.ModTime.Unix() == open.ModTime.Unix() {
-		return a.apply(ctx, file, ingest.TimeMoved(file, now.ModTime))
+		return a.apply(ctx, file, ingest.TimeShifted(file, now.ModTime))
 	}
 	return nil
 }

@@ -280,7 +280,7 @@ func TestAListingNotesUnusualTimes(t *testing.T) {
 	}
 }
 
-// TestAListingHoldsFilesThatLookNew: all times have moved by an hour. Neither the listing nor
+// TestAListingHoldsFilesThatLookNew: all times have shifted by an hour. Neither the listing nor
 // rechecks make the files ready.
 func TestAListingHoldsFilesThatLookNew(t *testing.T) {
 	t.Parallel()
@@ -306,7 +306,7 @@ func TestAListingHoldsFilesThatLookNew(t *testing.T) {
 	recheck := value[activities.RecheckSettlingResult](t, b, activities.NameRecheckSettling, activities.RecheckSettlingInput{ServerUUID: b.server.UUID})
 	assert.Zero(t, recheck.Ready+recheck.Settling)
 	scan := b.LatestScan(t, b.server.UUID)
-	assert.Contains(t, scan.Note, "3 known files look new because their times moved by exactly 1h0m0s")
+	assert.Contains(t, scan.Note, "3 known files look new because their times shifted by exactly 1h0m0s")
 	assert.Len(t, b.AMQP.Messages(t), 3)
 }
 

@@ -416,7 +416,7 @@ type ClientInterface interface {
 	//
 	// `take` ingests the files as new versions and publishes notifications.
 	// `same` records the new times or paths for the known versions and publishes
-	// nothing. The count is 0 if no files are held. Files whose times moved by the
+	// nothing. The count is 0 if no files are held. Files whose times shifted by the
 	// same amount form one part; files with changed paths form another: see
 	// `held_reason`. `part` is required if there are several.
 	//
@@ -429,7 +429,7 @@ type ClientInterface interface {
 	//
 	// `take` ingests the files as new versions and publishes notifications.
 	// `same` records the new times or paths for the known versions and publishes
-	// nothing. The count is 0 if no files are held. Files whose times moved by the
+	// nothing. The count is 0 if no files are held. Files whose times shifted by the
 	// same amount form one part; files with changed paths form another: see
 	// `held_reason`. `part` is required if there are several.
 	//
@@ -1301,7 +1301,7 @@ func (c *Client) ApproveHostKey(ctx context.Context, nameOrUUID NameOrUUID, para
 //
 // `take` ingests the files as new versions and publishes notifications.
 // `same` records the new times or paths for the known versions and publishes
-// nothing. The count is 0 if no files are held. Files whose times moved by the
+// nothing. The count is 0 if no files are held. Files whose times shifted by the
 // same amount form one part; files with changed paths form another: see
 // `held_reason`. `part` is required if there are several.
 //
@@ -1324,7 +1324,7 @@ func (c *Client) DecideChangesWithBody(ctx context.Context, nameOrUUID NameOrUUI
 //
 // `take` ingests the files as new versions and publishes notifications.
 // `same` records the new times or paths for the known versions and publishes
-// nothing. The count is 0 if no files are held. Files whose times moved by the
+// nothing. The count is 0 if no files are held. Files whose times shifted by the
 // same amount form one part; files with changed paths form another: see
 // `held_reason`. `part` is required if there are several.
 //

@@ -877,7 +877,7 @@ type ChangesDecided struct {
 type ChangesDecision struct {
 	Decision ChangesDecisionDecision `json:"decision"`
 
-	// Part Amount by which the times moved; `others`: files with uncommon amounts; `moved`: files with changed paths; `all`: all held files.
+	// Part Amount by which the times shifted; `others`: files with uncommon amounts; `moved`: files with changed paths; `all`: all held files.
 	//
 	// Example: 1h0m0s
 	Part *string `json:"part,omitempty"`
@@ -1542,7 +1542,7 @@ type Server struct {
 	// Example: healthy
 	Health ServerHealth `json:"health"`
 
-	// HeldChanges Known files held for an operator because only their times changed, see decideChanges.
+	// HeldChanges Known files held for an operator because only their times or paths changed, see decideChanges.
 	HeldChanges int64   `json:"held_changes"`
 	HeldReason  *string `json:"held_reason"`
 

@@ -152,14 +152,15 @@ func (a *app) serverChangesCommand() *cobra.Command {
 		Use: "changes NAME", Short: "Show or resolve held changes: known files with another time or path",
 		Long: `Shows the known files of a server that are held, because many of them look new
 in one listing and only their times differ: a change to summer time, a restored
-backup, a copied folder. Files whose times moved by the same amount are one part.
+backup, a copied folder. Files whose times shifted by the same amount are one
+part.
 New files with the name, size and time of an ingested file that is gone are held
 as the part "moved".
 
 --take ingests them as new versions. --same keeps them as the versions that were
 ingested before, and records the new times or paths; nothing is notified. With
 several parts, --part selects one: the amount, such as 1h or -1h, "others" for
-files that moved by rare amounts, "moved", or "all". The settings hold-changes
+files that shifted by rare amounts, "moved", or "all". The settings hold-changes
 and moved control what is held.`,
 		Example: "  stevedore server changes acme\n  stevedore server changes acme --same --reason 'summer time'",
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {

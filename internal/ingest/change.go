@@ -210,9 +210,9 @@ func SourceLeft(file File, why string) Change {
 	return c
 }
 
-// TimeMoved records a new modification time of a version that is identified
+// TimeShifted records a new modification time of a version that is identified
 // without its time.
-func TimeMoved(file File, to time.Time) Change {
+func TimeShifted(file File, to time.Time) Change {
 	c := of(file)
 	c.Set.ShownTime = &to
 	return c

@@ -99,8 +99,8 @@ func changeCases() []changeCase {
 				return ingest.RemovedFromServer(f, ingest.StatusSuperseded, failure)
 			},
 			ingest.StatusSuperseded, event(ingest.EventSuperseded), true},
-		{"TimeMoved", statuses(ingest.StatusDownloading, ingest.StatusDownloaded),
-			func(f ingest.File) ingest.Change { return ingest.TimeMoved(f, time.Unix(1, 0)) }, "", nil, false},
+		{"TimeShifted", statuses(ingest.StatusDownloading, ingest.StatusDownloaded),
+			func(f ingest.File) ingest.Change { return ingest.TimeShifted(f, time.Unix(1, 0)) }, "", nil, false},
 		{"VanishedWhileSettling", statuses(ingest.StatusDiscovered, ingest.StatusError), ingest.VanishedWhileSettling,
 			ingest.StatusVanished, event(ingest.EventVanished), false},
 		{"ExcludedBySettings", statuses(ingest.StatusDiscovered), ingest.ExcludedBySettings, ingest.StatusVanished, event(ingest.EventVanished), false},

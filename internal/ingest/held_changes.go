@@ -28,7 +28,7 @@ func (h HeldChanges) String() string {
 			Counted(h.Files, "new file has", "new files have"), h.Parts[0].moves())
 	}
 	if len(h.Parts) == 1 {
-		return fmt.Sprintf("%s moved by %s, with unchanged sizes; held until an operator decides",
+		return fmt.Sprintf("%s shifted by %s, with unchanged sizes; held until an operator decides",
 			Counted(h.Files, "known file looks new because its time", "known files look new because their times"), h.Parts[0].by())
 	}
 	why, parts := "times", []string(nil)
@@ -42,7 +42,7 @@ func (h HeldChanges) String() string {
 			parts = append(parts, fmt.Sprintf("%d gone from other paths (%s)", p.Files, p.moves()))
 			continue
 		}
-		parts = append(parts, fmt.Sprintf("%d moved by %s", p.Files, p.by()))
+		parts = append(parts, fmt.Sprintf("%d shifted by %s", p.Files, p.by()))
 	}
 	return fmt.Sprintf("%s new because of their %s, with unchanged sizes: %s; held until an operator decides about each group",
 		Counted(h.Files, "known file looks", "known files look"), why, strings.Join(parts, ", "))
@@ -50,9 +50,9 @@ func (h HeldChanges) String() string {
 
 // The parts of held changes.
 const (
-	// FewMoved is the number of files with the same shift from which they form a part of
-	// their own, or look like a changed clock.
-	FewMoved = 3
+	// MinShifted is the minimum number of files with one time shift that are listed as a
+	// separate group, or that look like a clock change.
+	MinShifted = 3
 	// PartOthers is the part of the files with rare shifts, PartMoved that of moved files.
 	// PartAll stands for all parts.
 	PartOthers = "others"

@@ -61,7 +61,7 @@ func addHeldParts(ctx context.Context, db querier, all map[string]ingest.Attenti
 
 // partsOf returns the parts of a server's held changes, largest first.
 func partsOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldPart, error) {
-	rows, err := db.Query(ctx, heldParts, pgx.NamedArgs{"server": serverUUID, "few": ingest.FewMoved})
+	rows, err := db.Query(ctx, heldParts, pgx.NamedArgs{"server": serverUUID, "few": ingest.MinShifted})
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func partsOf(ctx context.Context, db querier, serverUUID string) ([]ingest.HeldP
 }
 
 func examplesOf(ctx context.Context, db querier, query, serverUUID string) ([]ingest.HeldFile, error) {
-	rows, err := db.Query(ctx, query, pgx.NamedArgs{"server": serverUUID, "few": ingest.FewMoved, "limit": heldExamples})
+	rows, err := db.Query(ctx, query, pgx.NamedArgs{"server": serverUUID, "few": ingest.MinShifted, "limit": heldExamples})
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +167,7 @@ func (s *Store) DecideChanges(
 		}
 		return tx.QueryRow(ctx, statement, pgx.NamedArgs{
 			"server": id, "key": cleanKey(key), "actor": cleanText(actor), "reason": cleanText(reason), "action": string(decision),
-			"part": part, "shift": int64(shift / time.Second), "few": ingest.FewMoved,
+			"part": part, "shift": int64(shift / time.Second), "few": ingest.MinShifted,
 		}).Scan(&files)
 	})
 	if err == nil {
@@ -176,7 +176,7 @@ func (s *Store) DecideChanges(
 	return files, err
 }
 
-// onePart returns KindConflict if there are several parts: files moved by a clock change may
+// onePart returns KindConflict if there are several parts: files shifted by a clock change may
 // include a file that was really replaced.
 func onePart(ctx context.Context, db querier, serverUUID string) error {
 	parts, err := partsOf(ctx, db, serverUUID)

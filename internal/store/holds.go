@@ -12,10 +12,10 @@ import (
 )
 
 const (
-	// decideHolds holds or frees the files that are new only by their time. Files whose times moved
-	// by the same shift are held if more than $2 did. Fewer are held if the shift looks like a
-	// clock change: at least $5 files moved by the same multiple of 15 minutes, and such files
-	// outnumber the known files of the listing that did not move ($4). A file with the shift of a
+	// decideHolds holds or frees the files that are new only by their time. Files whose times
+	// shifted by the same amount are held if they are more than $2. Fewer are held if the shift looks like a
+	// clock change: at least $5 files shifted by the same multiple of 15 minutes, and such files
+	// outnumber the known files of the listing that did not shift ($4). A file with the shift of a
 	// held file is held too. The remaining files are held if there are more than $2 and they make
 	// up half of the listing ($3).
 	decideHolds = `
@@ -64,7 +64,7 @@ func (s *Store) HoldChanges(ctx context.Context, server ingest.Server, l ingest.
 	var now time.Time
 	var moving, unsettled, shown int64
 	err = s.inTx(ctx, "decide holds", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, decideHolds, id, limit, l.Seen, l.Same, ingest.FewMoved); err != nil {
+		if _, err := tx.Exec(ctx, decideHolds, id, limit, l.Seen, l.Same, ingest.MinShifted); err != nil {
 			return err
 		}
 		if l.Whole {

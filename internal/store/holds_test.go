@@ -11,7 +11,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// TestClockChangesAreHeld: files are held if all or most known files moved by the same
+// TestClockChangesAreHeld: files are held if all or most known files shifted by the same
 // multiple of 15 minutes, however few files the server has.
 func TestClockChangesAreHeld(t *testing.T) {
 	t.Parallel()
@@ -84,7 +84,7 @@ func TestARoundedTimeIsHeld(t *testing.T) {
 	}
 }
 
-// TestAClockChangeDoesNotHoldOtherChanges: one of the files moved by a clock was really
+// TestAClockChangeDoesNotHoldOtherChanges: one of the files shifted by a clock was really
 // replaced. It is ingested immediately, and an action on the others does not affect it.
 func TestAClockChangeDoesNotHoldOtherChanges(t *testing.T) {
 	t.Parallel()
@@ -95,7 +95,7 @@ func TestAClockChangeDoesNotHoldOtherChanges(t *testing.T) {
 	moved[7].ModTime = all[7].ModTime.Add(17 * time.Minute)
 	note, promoted, _ := b.listed(t, moved...)
 	assert.EqualValues(t, 1, promoted)
-	assert.Contains(t, note, "149 known files look new because their times moved by exactly 1h0m0s")
+	assert.Contains(t, note, "149 known files look new because their times shifted by exactly 1h0m0s")
 	n, err := b.DecideChanges(t.Context(), b.server.UUID, ingest.ChangesSame, "", "ann", "summer time", "key")
 	require.NoError(t, err)
 	assert.EqualValues(t, 149, n)
@@ -124,7 +124,7 @@ func TestEachPartIsDecidedAlone(t *testing.T) {
 	note, err := b.HoldChanges(t.Context(), b.server, ingest.Listed{Seen: 16})
 	require.NoError(t, err)
 	for _, text := range []string{
-		"40 known files look new", "20 moved by exactly 1h0m0s, 12 moved by exactly 24h0m0s, 8 moved by different amounts (",
+		"40 known files look new", "20 shifted by exactly 1h0m0s, 12 shifted by exactly 24h0m0s, 8 shifted by different amounts (",
 		fmt.Sprintf("%s by 32m32s", all[32].Path), "...); held until an operator decides about each",
 	} {
 		assert.Contains(t, note, text)

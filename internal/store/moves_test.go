@@ -228,7 +228,7 @@ func TestMovedFilesAndTimesAreSeparateParts(t *testing.T) {
 	note, promoted, _ := b.listed(t, now...)
 	assert.Zero(t, promoted)
 	assert.Contains(t, note, "40 known files look new because of their times or paths, with unchanged sizes: "+
-		"30 moved by exactly 1h0m0s, 10 gone from other paths (/in/000030.csv -> /archive/000030.csv, ")
+		"30 shifted by exactly 1h0m0s, 10 gone from other paths (/in/000030.csv -> /archive/000030.csv, ")
 	for part, files := range map[string]int64{"1h": 30, "moved": 10} {
 		n, err := b.DecideChanges(t.Context(), b.server.UUID, ingest.ChangesTake, part, "ann", "why", fmt.Sprint("key ", part))
 		require.NoError(t, err)

@@ -93,9 +93,9 @@ func (b *testBundle) count(t *testing.T, status ingest.Status) (n int) {
 	return n
 }
 
-// TestAMassOfMovedTimesIsHeld: 300 files whose times moved by an hour are not ingested again
+// TestAMassOfShiftedTimesIsHeld: 300 files whose times shifted by an hour are not ingested again
 // before an operator action; new files continue.
-func TestAMassOfMovedTimesIsHeld(t *testing.T) {
+func TestAMassOfShiftedTimesIsHeld(t *testing.T) {
 	t.Parallel()
 	for _, decision := range []ingest.ChangesDecision{ingest.ChangesSame, ingest.ChangesTake} {
 		t.Run(string(decision), func(t *testing.T) {
@@ -105,7 +105,7 @@ func TestAMassOfMovedTimesIsHeld(t *testing.T) {
 			b.ingested(t, all...)
 			moved := append(shifted(all, time.Hour), seen("/d/new.csv", 5))
 			note, promoted, settling := b.listed(t, moved...)
-			assert.Contains(t, note, "300 known files look new because their times moved by exactly 1h0m0s")
+			assert.Contains(t, note, "300 known files look new because their times shifted by exactly 1h0m0s")
 			assert.Equal(t, [2]int64{1, 0}, [2]int64{promoted, settling}, "held files are not counted as settling")
 			held := b.attention(t).Held
 			assert.EqualValues(t, 300, held.Files)
@@ -222,8 +222,8 @@ func TestAnInterruptedListingReleasesNothing(t *testing.T) {
 	require.EqualValues(t, 150, b.attention(t).Held.Files)
 }
 
-// TestATimeMovedByOurReading: files are held immediately if reading them changes their times.
-func TestATimeMovedByOurReading(t *testing.T) {
+// TestATimeChangedByOurReading: files are held immediately if reading them changes their times.
+func TestATimeChangedByOurReading(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.observe(t, seen("/a", 10))
