@@ -283,8 +283,8 @@ func TestASettlingFileVanishes(t *testing.T) {
 	b.File(t, b.sshd.Path("never.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusVanished })
 }
 
-// TestARefusalWhileFilesSettleSuspends: other logins would be refused, too, including that of
-// an attempt after one that could not record the refusal.
+// TestARefusalWhileFilesSettleSuspends: a refused login suspends the server. If an attempt
+// could not record the refusal, the next one reports it without another login.
 func TestARefusalWhileFilesSettleSuspends(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -51,7 +51,8 @@ type ScanSummary struct {
 	Servers []ServerRef `json:"servers,omitempty"`
 }
 
-// PassProgress is the heartbeat of a pass, from which the next attempt continues.
+// PassProgress is the position of a scan of all servers, from which the next attempt
+// continues.
 type PassProgress struct {
 	AfterUUID string      `json:"after_uuid,omitempty"`
 	Done      ScanSummary `json:"done"`

@@ -31,8 +31,8 @@ func newShares(most int) *shares {
 // it includes the guaranteed shares beyond the limit, and waiting transfers.
 func TransferTasks(most int) int { return 3 * most }
 
-// guaranteed returns a server's share: the number of transfers that run beyond the limit,
-// and the number that may wait in this process.
+// guaranteed returns the number of transfers of one server that may run beyond the limit; as
+// many again may wait.
 func (s *shares) guaranteed() int { return max(1, s.limit/4) }
 
 func (s *shares) mayRun(server string) bool {

@@ -16,10 +16,9 @@ import (
 	"stevedore/internal/test/sandbox"
 )
 
-// stevedore is one worker process with its own database, bucket and queue. It measures
-// the time from the start of the scan until the last file is completed, which includes
-// its notification. The worker is already running, as in production. The settle time is
-// 0, because waiting is not work.
+// stevedore measures one worker process with its own database, bucket and queue. The time
+// is that from the start of the scan until the last file is completed, which includes its
+// notification. The start of the worker is excluded, and the settle time is 0.
 func stevedore(t *testing.T, w Workload, run *Run) {
 	h := sandbox.NewCluster(t)
 	h.SetTimeout(3 * time.Hour) // the timeout of `make load`

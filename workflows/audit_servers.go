@@ -30,7 +30,7 @@ func AuditServers(ctx workflow.Context, in AuditServersInput) error {
 	return err
 }
 
-// withAudit is for comparing everything: reading a million objects takes hours.
+// withAudit returns options for RunAudit, which may run for hours.
 func withAudit(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 24 * time.Hour,

@@ -37,8 +37,8 @@ func (d *discovery) list(ctx workflow.Context) error {
 	return nil
 }
 
-// listServer lists within the workflow task if that takes moments, otherwise by an
-// activity, whose attempts and progress are visible.
+// listServer lists within the workflow task if the listing is complete within TryLimit, a few
+// seconds. Otherwise an activity lists, whose attempts and progress are visible.
 func (d *discovery) listServer(ctx workflow.Context) (result activities.ListServerFilesResult, err error) {
 	in := activities.ListServerFilesInput{ServerUUID: d.in.ServerUUID, Source: cmp.Or(d.origin.Source, ingest.SourceSchedule), RequestedBy: d.origin.RequestedBy, Force: d.force}
 	purpose := "list server " + d.name

@@ -53,7 +53,7 @@ var roundRetry = temporal.RetryPolicy{
 // lastRoundRetry is roundRetry after one failed attempt.
 var lastRoundRetry = temporal.RetryPolicy{MaximumAttempts: ingest.RoundAttempts - 1}
 
-// withQuick is for calls to the database or Temporal.
+// withQuick returns options for calls to the database or Temporal.
 func withQuick(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Minute,
@@ -61,8 +61,7 @@ func withQuick(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// withStarts is for starting the scans of all servers; a retry continues after the
-// last finished page.
+// withStarts returns options for StartScans. A retry continues after the last finished page.
 func withStarts(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: time.Hour,
@@ -71,8 +70,8 @@ func withStarts(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// withTryListing is for the listing within the workflow task. Most of the time it may
-// wait in the queue of a thousand others.
+// withTryListing returns options for TryListing, which may first wait for other listings in the same
+// process. The listing itself takes at most TryLimit.
 func withTryListing(ctx workflow.Context, purpose string) workflow.Context {
 	return workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: 30 * time.Second,
@@ -81,7 +80,7 @@ func withTryListing(ctx workflow.Context, purpose string) workflow.Context {
 	})
 }
 
-// withListing is for listing a server or its settling files.
+// withListing returns options for ListServerFiles and RecheckSettling, which may run for hours.
 func withListing(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 6 * time.Hour,
@@ -90,8 +89,8 @@ func withListing(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// withDispatcher is for the dispatcher of a server. It runs as long as files are in
-// flight; the short heartbeat timeout replaces it soon after its worker crashes.
+// withDispatcher returns options for DispatchFiles, which runs as long as files are in flight. The short
+// heartbeat timeout replaces it soon after its worker crashes.
 func withDispatcher(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: transferTimeout,
@@ -101,7 +100,7 @@ func withDispatcher(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// withTransfer is for a direct transfer: any worker of the queue can continue it.
+// withTransfer returns options for Transfer, which any worker of the queue can continue.
 func withTransfer(ctx workflow.Context, policy *temporal.RetryPolicy) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:           temporalnames.TransferQueue(workflow.GetInfo(ctx).TaskQueueName),
@@ -111,13 +110,13 @@ func withTransfer(ctx workflow.Context, policy *temporal.RetryPolicy) workflow.C
 	})
 }
 
-// withClaim is for finding a host with room.
+// withClaim returns options for ClaimHost, which finds a host with room in its staging.
 func withClaim(ctx workflow.Context) workflow.Context {
 	return workflow.WithRetryPolicy(withQuick(ctx), roundRetry)
 }
 
-// withHost is for steps that need the staged bytes: they run on the host that has
-// them, or time out waiting for it.
+// withHost returns options for the steps that need staged bytes. They run on the host of the queue, or
+// fail if it does not start them within the time to wait.
 func withHost(ctx workflow.Context, queue string, wait time.Duration, policy *temporal.RetryPolicy) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		TaskQueue:              queue,
@@ -128,7 +127,7 @@ func withHost(ctx workflow.Context, queue string, wait time.Duration, policy *te
 	})
 }
 
-// withAfterIngest is for the after-ingest action.
+// withAfterIngest returns options for AfterIngest.
 func withAfterIngest(ctx workflow.Context) workflow.Context {
 	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		StartToCloseTimeout: 10 * time.Minute,
@@ -137,7 +136,7 @@ func withAfterIngest(ctx workflow.Context) workflow.Context {
 	})
 }
 
-// withLocal is for the first attempt of a short step within the workflow task, which
+// withLocal returns options for the first attempt of a short step within the workflow task, which
 // costs one history event instead of six. It must end well before the workflow task
 // timeout of 10 s.
 func withLocal(ctx workflow.Context, purpose string) workflow.Context {

@@ -44,7 +44,7 @@ var (
 var (
 	ledgerUp        = Metric{"stevedore_ledger_up", "gauge", nil, "1 if the ledger is readable; otherwise the metrics derived from it are absent."}
 	files           = Metric{"stevedore_files", "gauge", []string{"status"}, "Files in the ledger by status."}
-	oldestFile      = Metric{"stevedore_oldest_file_age_seconds", "gauge", []string{"state"}, "Time since the discovery of the oldest file in the state: error, or in_flight without files that wait for a slot; 0 if there is none."}
+	oldestFile      = Metric{"stevedore_oldest_file_age_seconds", "gauge", []string{"state"}, "Time since the discovery of the oldest file in the state; 0 if there is none. States: error, or in_flight, which here excludes files that wait for a slot."}
 	servers         = Metric{"stevedore_servers", "gauge", []string{"state"}, "Servers by state: ok, suspended or paused."}
 	serverLate      = Metric{"stevedore_server_late", "gauge", []string{"server"}, "1 if a scan of the server is overdue by more than half a minute."}
 	serverSuspended = Metric{"stevedore_server_suspended", "gauge", []string{"server"}, "1 if the server is suspended until an operator fixes it."}

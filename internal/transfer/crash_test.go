@@ -25,8 +25,9 @@ type crashModel struct {
 	reached int64 // most bytes of any attempt so far
 }
 
-// slack is the maximum lag of a checkpoint: the configured bytes, plus one chunk for
-// each half of them, because offsets advance in chunks.
+// slack is the maximum number of bytes that a crash costs: one half of CheckpointBytes that
+// is being saved and one that is being filled. Each may be a chunk longer, because offsets
+// advance in chunks.
 func (m *crashModel) slack() int64 { return m.cfg.CheckpointBytes + 2*int64(m.cfg.ChunkSize) }
 
 // attempt runs one fetch in one lifetime of the worker.
