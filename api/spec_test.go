@@ -129,3 +129,12 @@ func TestSpecificationIsServed(t *testing.T) {
 	require.Equal(t, http.StatusOK, answer.Code)
 	require.Equal(t, specification, answer.Body.Bytes())
 }
+
+func TestErrorKindsAreThoseOfTheDomain(t *testing.T) {
+	t.Parallel()
+	var specified []ingest.Kind
+	for _, kind := range loadSpecification(t).Components.Schemas["ErrorKind"].Value.Enum {
+		specified = append(specified, ingest.Kind(kind.(string)))
+	}
+	require.Equal(t, ingest.Kinds, specified)
+}

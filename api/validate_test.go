@@ -22,7 +22,7 @@ func TestRefusalsStateAcceptedValues(t *testing.T) {
 		"GET /api/v1/files?limit=5000":                                                {"limit: use 1000 or less"},
 		"GET /api/v1/files?hash=abc":                                                  {"hash: use a SHA-256 of 64 hex digits"},
 		"GET /api/v1/files?uuid=x":                                                    {"uuid: use a uuid, or at least its first 4 hex digits"},
-		"GET /api/v1/files?error_kind=Bad":                                            {"error_kind.0: use a value such as permission"},
+		"GET /api/v1/files?error_kind=Bad":                                            {"error_kind.0: use one of transient, slow, auth, "},
 		"GET /api/v1/audit-log?action=" + strings.Repeat("x", 65):                     {"action: use at most 64 characters"},
 		`POST /api/v1/servers {"name":"acme","host":"","username":"u","password":""}`: {"host: must not be empty"},
 		`POST /api/v1/tokens {"name":"a b","role":"king","expires_in_days":0,"x":1}`: {

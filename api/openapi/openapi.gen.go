@@ -126,6 +126,93 @@ func (e ChangesDecisionDecision) Valid() bool {
 	}
 }
 
+// Defines values for ErrorKind.
+const (
+	ErrorKindAuth               ErrorKind = "auth"
+	ErrorKindCancelled          ErrorKind = "cancelled"
+	ErrorKindChanged            ErrorKind = "changed"
+	ErrorKindConflict           ErrorKind = "conflict"
+	ErrorKindFenced             ErrorKind = "fenced"
+	ErrorKindForbiddenAddress   ErrorKind = "forbidden_address"
+	ErrorKindHashMismatch       ErrorKind = "hash_mismatch"
+	ErrorKindHostKey            ErrorKind = "host_key"
+	ErrorKindInvalid            ErrorKind = "invalid"
+	ErrorKindMissing            ErrorKind = "missing"
+	ErrorKindNoSlot             ErrorKind = "no_slot"
+	ErrorKindNotFound           ErrorKind = "not_found"
+	ErrorKindPermission         ErrorKind = "permission"
+	ErrorKindSameContent        ErrorKind = "same_content"
+	ErrorKindServer             ErrorKind = "server"
+	ErrorKindSlow               ErrorKind = "slow"
+	ErrorKindSourceGone         ErrorKind = "source_gone"
+	ErrorKindStagingFull        ErrorKind = "staging_full"
+	ErrorKindStagingLost        ErrorKind = "staging_lost"
+	ErrorKindStagingUnavailable ErrorKind = "staging_unavailable"
+	ErrorKindSuspended          ErrorKind = "suspended"
+	ErrorKindTransient          ErrorKind = "transient"
+	ErrorKindUnsafeName         ErrorKind = "unsafe_name"
+	ErrorKindUnsettled          ErrorKind = "unsettled"
+	ErrorKindWorkflowLost       ErrorKind = "workflow_lost"
+)
+
+// Valid indicates whether the value is a known member of the ErrorKind enum.
+func (e ErrorKind) Valid() bool {
+	switch e {
+	case ErrorKindAuth:
+		return true
+	case ErrorKindCancelled:
+		return true
+	case ErrorKindChanged:
+		return true
+	case ErrorKindConflict:
+		return true
+	case ErrorKindFenced:
+		return true
+	case ErrorKindForbiddenAddress:
+		return true
+	case ErrorKindHashMismatch:
+		return true
+	case ErrorKindHostKey:
+		return true
+	case ErrorKindInvalid:
+		return true
+	case ErrorKindMissing:
+		return true
+	case ErrorKindNoSlot:
+		return true
+	case ErrorKindNotFound:
+		return true
+	case ErrorKindPermission:
+		return true
+	case ErrorKindSameContent:
+		return true
+	case ErrorKindServer:
+		return true
+	case ErrorKindSlow:
+		return true
+	case ErrorKindSourceGone:
+		return true
+	case ErrorKindStagingFull:
+		return true
+	case ErrorKindStagingLost:
+		return true
+	case ErrorKindStagingUnavailable:
+		return true
+	case ErrorKindSuspended:
+		return true
+	case ErrorKindTransient:
+		return true
+	case ErrorKindUnsafeName:
+		return true
+	case ErrorKindUnsettled:
+		return true
+	case ErrorKindWorkflowLost:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ErrorStep.
 const (
 	ErrorStepAfterIngest ErrorStep = "after_ingest"
@@ -889,10 +976,10 @@ type ChangesDecision struct {
 // ChangesDecisionDecision defines model for ChangesDecision.Decision.
 type ChangesDecisionDecision string
 
-// ErrorKind Kind of failure, such as permission.
+// ErrorKind Kind of failure; docs/operations.md explains the kinds that need an operator.
 //
 // Example: permission
-type ErrorKind = string
+type ErrorKind string
 
 // ErrorStep defines model for ErrorStep.
 type ErrorStep string

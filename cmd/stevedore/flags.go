@@ -139,7 +139,7 @@ func (a *app) addServers(cmd *cobra.Command, servers *[]string) {
 type selectFlags struct {
 	server, path, search, hash string
 	seen                       timeRange
-	kinds                      []string
+	kinds                      []openapi.ErrorKind
 	steps                      []openapi.ErrorStep
 }
 
@@ -148,7 +148,9 @@ func (f *selectFlags) register(a *app, cmd *cobra.Command) {
 	a.addServer(cmd, &f.server, "files")
 	flags.StringVar(&f.path, "path", "", "only files whose path matches the `GLOB`: '*' within a folder, '**' across, e.g. '**/*.csv'")
 	flags.StringVar(&f.search, "search", "", "only files whose path contains the `TEXT` in any case; also the beginning of a uuid, or a SHA-256")
-	flags.StringSliceVar(&f.kinds, "error-kind", nil, "only files whose last failure is of this `KIND`, e.g. permission; may be repeated or separated by commas")
+	flags.Var(&choice[ingest.Kind]{
+		values: ingest.Kinds, list: true, set: func(kind ingest.Kind) { f.kinds = append(f.kinds, openapi.ErrorKind(kind)) },
+	}, "error-kind", "only files whose last failure is of this `KIND`, e.g. permission; may be repeated or separated by commas")
 	addChoice(cmd, flags, "error-step", "", "only files whose last failure was in this `STEP`; may be repeated or separated by commas", &choice[openapi.ErrorStep]{
 		values: []openapi.ErrorStep{
 			openapi.ErrorStepDiscover, openapi.ErrorStepDownload, openapi.ErrorStepVerify, openapi.ErrorStepUpload, openapi.ErrorStepTransfer,

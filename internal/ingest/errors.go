@@ -74,6 +74,14 @@ const (
 	KindInvalid Kind = "invalid"
 )
 
+// Kinds lists the kinds.
+var Kinds = []Kind{
+	KindTransient, KindSlow, KindAuth, KindHostKey, KindServer, KindSuspended, KindPermission, KindNotFound,
+	KindChanged, KindUnsettled, KindSameContent, KindHashMismatch, KindStagingLost, KindStagingFull,
+	KindStagingUnavailable, KindSourceGone, KindUnsafeName, KindForbiddenAddress, KindMissing, KindConflict, KindFenced,
+	KindNoSlot, KindWorkflowLost, KindCancelled, KindInvalid,
+}
+
 // Permanent reports whether retries are useless. KindMissing and the kinds of
 // staging are not permanent: the retry succeeds once the bucket is created or the
 // disk is repaired.

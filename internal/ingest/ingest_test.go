@@ -3,6 +3,8 @@ package ingest_test
 import (
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -168,4 +170,16 @@ func TestCredentialsNeverPrint(t *testing.T) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s"} {
 		assert.NotContains(t, fmt.Sprintf(verb, c), "canary")
 	}
+}
+
+// TestKindsAreComplete: the API refuses a kind that the list lacks.
+func TestKindsAreComplete(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("errors.go")
+	require.NoError(t, err)
+	var declared []ingest.Kind
+	for _, kind := range regexp.MustCompile(`\tKind\w+ Kind = "(\w+)"`).FindAllStringSubmatch(string(text), -1) {
+		declared = append(declared, ingest.Kind(kind[1]))
+	}
+	require.Equal(t, declared, ingest.Kinds)
 }
