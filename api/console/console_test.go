@@ -469,12 +469,12 @@ func TestApprovingAHostKey(t *testing.T) {
 	page := post(c, "/servers/acme/test", nil)
 	require.Contains(t, page.Body.String(), "SHA256:abc")
 	require.Contains(t, page.Body.String(), "its key is not pinned")
-	require.Contains(t, page.Body.String(), "Approve this key")
+	require.Contains(t, page.Body.String(), "Pin this key")
 	requireInert(t, "test", page.Body.String())
 	post(c, "/servers/acme/approve", url.Values{"fingerprint": {"SHA256:abc"}})
 	require.Equal(t, []string{"test acme", "test acme, approve SHA256:abc"}, f.Calls)
 	setRole(f, ingest.RoleOperator)
-	require.NotContains(t, post(c, "/servers/acme/test", nil).Body.String(), "Approve this key</button>")
+	require.NotContains(t, post(c, "/servers/acme/test", nil).Body.String(), "Pin this key</button>")
 }
 
 func TestPartsThatAreDownAreNamed(t *testing.T) {

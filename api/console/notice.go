@@ -139,7 +139,7 @@ func original(err error) string {
 var kindTexts = map[ingest.Kind]string{
 	ingest.KindTransient:          "Temporary failure.",
 	ingest.KindAuth:               "The server rejected the credentials.",
-	ingest.KindHostKey:            "The host key is not approved.",
+	ingest.KindHostKey:            "The host key is not pinned.",
 	ingest.KindPermission:         "Access denied.",
 	ingest.KindNotFound:           "The file is no longer on the server.",
 	ingest.KindChanged:            "The file changed on the server.",

@@ -65,7 +65,7 @@ func TestUserAddsAServerAndWatchesAFileArrive(t *testing.T) {
 	p.photo(t, "server-approve-key")
 	p.accessible(t, "host key")
 	p.do(t, chromedp.Click(`#test input[type=checkbox]`))
-	p.press(t, "Approve this key")
+	p.press(t, "Pin this key")
 	p.sees(t, "OK: connected")
 	p.press(t, "Scan now")
 	p.sees(t, "Scan started")

@@ -46,7 +46,7 @@ func (s Server) Notes() (notes []Note) {
 	}
 	if s.Health() == HealthUnpinned {
 		notes = append(notes, Note{
-			Format:  "no host key is approved, so workers do not log in; test the connection, compare the fingerprint with the partner and approve the key",
+			Format:  "no host key is pinned, so workers do not log in; test the connection, compare the fingerprint with the partner and pin the key",
 			Command: "server test " + s.Name,
 		})
 	}

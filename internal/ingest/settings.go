@@ -98,8 +98,8 @@ var Settings = []Setting{
 		pointer: func(s *Server) any { return &s.Username },
 	},
 	{
-		Field: "host_keys", flag: "host-key", Group: GroupConnection, Label: "Approved host keys", Placeholder: "KEY", Reach: true,
-		Help:    "Host keys of the server, e.g. 'ssh-ed25519 AAAA…'. Without one, test the connection and approve the presented key.",
+		Field: "host_keys", flag: "host-key", Group: GroupConnection, Label: "Pinned host keys", Placeholder: "KEY", Reach: true,
+		Help:    "Host keys of the server, e.g. 'ssh-ed25519 AAAA…'. Without one, test the connection and pin the presented key.",
 		pointer: func(s *Server) any { return &s.HostKeys },
 	},
 	{
