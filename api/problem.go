@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/labstack/echo/v4"
@@ -63,6 +64,9 @@ func problemFor(err error) openapi.Problem {
 	return problem
 }
 
+// invalidParameter matches the generated code's message about a parameter of a path.
+var invalidParameter = regexp.MustCompile(`^Invalid format for parameter (\w+):`)
+
 // fromEcho converts errors of the router and of the generated code to *web.Error.
 func fromEcho(err error) error {
 	var (
@@ -79,6 +83,15 @@ func fromEcho(err error) error {
 		detail = "no such path: GET /openapi.yaml lists all paths"
 	case http.StatusMethodNotAllowed:
 		detail = "this path does not support this method: see the Allow header and GET /openapi.yaml"
+	}
+	// The generated code parses parameters of paths before the request is validated, and days
+	// such as February 30 afterwards.
+	if parameter := invalidParameter.FindStringSubmatch(detail); parameter != nil {
+		wanted := useTime
+		if strings.HasSuffix(parameter[1], "uuid") {
+			wanted = useUUID
+		}
+		return invalid(parameter[1], parameter[1]+": "+wanted)
 	}
 	// The generated code quotes its input.
 	return web.Refuse(router.Code, ingest.DisplayPath(firstLine(detail)))

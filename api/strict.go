@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -36,13 +37,19 @@ func (strictJSON) Deserialize(c echo.Context, into any) error {
 	decoder.DisallowUnknownFields()
 	err := decoder.Decode(into)
 	var large *http.MaxBytesError
+	var mistyped *json.UnmarshalTypeError
+	var day *time.ParseError
 	switch {
 	case errors.Is(err, io.EOF): // an empty body of unknown length
 		return nil
 	case errors.As(err, &large):
 		return large
+	case errors.As(err, &mistyped) && mistyped.Field != "": // such as 5.0, which JSON Schema takes for an integer
+		return invalid(mistyped.Field, mistyped.Field+": use a whole number without a fraction")
+	case errors.As(err, &day): // such as February 30
+		return web.Refuse(http.StatusBadRequest, "the body has a time that does not exist: "+useTime)
 	case err != nil:
-		return web.Refuse(http.StatusBadRequest, "the body is not the expected JSON: "+err.Error())
+		return web.Refuse(http.StatusBadRequest, errNotJSON)
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return web.Refuse(http.StatusBadRequest, "the body contains more than one JSON value")

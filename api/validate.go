@@ -126,7 +126,7 @@ func unknownParameters(c echo.Context, route *routers.Route) (fields ingest.Fiel
 	for name := range c.QueryParams() {
 		if !slices.Contains(known, name) {
 			fields = append(fields, ingest.FieldError{Field: ingest.Summary(name), Message: fmt.Sprintf(
-				"unknown query parameter %q; known: [%s]", ingest.Summary(name), strings.Join(known, " "))})
+				"unknown query parameter %q; known: %s", ingest.Summary(name), strings.Join(slices.Sorted(slices.Values(known)), ", "))})
 		}
 	}
 	slices.SortFunc(fields, func(x, y ingest.FieldError) int { return strings.Compare(x.Field, y.Field) })
@@ -150,8 +150,14 @@ func fieldsOf(err error, name string) (fields []ingest.FieldError) {
 		if request.Parameter != nil {
 			name = request.Parameter.Name
 		}
-		if request.Err == nil {
+		var unreadable *openapi3filter.ParseError
+		switch {
+		case request.Err == nil:
 			return []ingest.FieldError{fieldError(name, request.Reason)}
+		case errors.As(request.Err, &unreadable) && request.Parameter != nil:
+			return []ingest.FieldError{fieldError(name, typeOf(request.Parameter.Schema.Value))}
+		case errors.As(request.Err, &unreadable):
+			return []ingest.FieldError{{Field: "body", Message: errNotJSON}}
 		}
 		return fieldsOf(request.Err, name)
 	case asIs(err, &several):
@@ -181,6 +187,12 @@ func reasonOf(field string, err *openapi3.SchemaError) string {
 			values = append(values, fmt.Sprint(value))
 		}
 		return "use one of " + strings.Join(values, ", ")
+	case "type":
+		return typeOf(schema)
+	case "format":
+		return formatOf(field, schema)
+	case "nullable":
+		return "must not be null"
 	case "minLength":
 		return "must not be empty"
 	case "maxLength":
@@ -191,6 +203,26 @@ func reasonOf(field string, err *openapi3.SchemaError) string {
 		return fmt.Sprintf("use %v or less", *schema.Max)
 	}
 	return err.Reason
+}
+
+// errNotJSON is the message about a body that cannot be parsed.
+const errNotJSON = "the body is not valid JSON"
+
+// typeOf states the type of the values that the schema accepts.
+func typeOf(schema *openapi3.Schema) string {
+	switch {
+	case schema.Type.Is(openapi3.TypeInteger):
+		return "use a whole number without a fraction"
+	case schema.Type.Is(openapi3.TypeNumber):
+		return "use a number"
+	case schema.Type.Is(openapi3.TypeBoolean):
+		return "use true or false"
+	case schema.Type.Is(openapi3.TypeArray):
+		return "use a list"
+	case schema.Type.Is(openapi3.TypeObject):
+		return "use an object"
+	}
+	return "use a text"
 }
 
 const useDuration = "use a duration such as 10s or 5m"
@@ -210,11 +242,24 @@ func formatOf(field string, schema *openapi3.Schema) string {
 	if format := formats[field[strings.LastIndex(field, ".")+1:]]; format != "" {
 		return format
 	}
+	switch schema.Format {
+	case "date-time":
+		return useTime
+	case "date":
+		return "use a date such as 2026-03-01"
+	case "uuid":
+		return useUUID
+	}
 	if schema.Example != nil {
 		return fmt.Sprintf("use a value such as %v", schema.Example)
 	}
 	return "the format is invalid"
 }
+
+const (
+	useUUID = "use a complete uuid"
+	useTime = "use a time such as 2026-03-01T12:00:00Z"
+)
 
 // asIs is errors.As for the outermost error alone: the validator's errors nest.
 func asIs[T error](err error, target *T) bool {

@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -40,6 +41,40 @@ func TestRefusalsStateAcceptedValues(t *testing.T) {
 			require.Contains(t, messages, message, call)
 		}
 		require.NotContains(t, messages, "regular expression", call)
+	}
+}
+
+// TestRefusalsHideTheLibraries: wrong types and broken bodies are described in the words of
+// the API.
+func TestRefusalsHideTheLibraries(t *testing.T) {
+	t.Parallel()
+	b := setup(&servicedouble.Service{})
+	foreign := regexp.MustCompile(`json:|unmarshal|invalid syntax|pattern|[Nn]ullable|EOF|Go struct|\*uuid|\[\w+ \w+|invalid character|openapi3|strconv|doesn't match`)
+	for call, want := range map[string]string{
+		"GET /api/v1/files?limit=abc":      "limit: use a whole number",
+		"GET /api/v1/files?limit=1.5":      "limit: use a whole number",
+		"GET /api/v1/files?from=yesterday": "from: use a time such as 2026-03-01T12:00:00Z",
+		"GET /api/v1/audit-log?from=x":     "from: use a time such as 2026-03-01T12:00:00Z",
+		"GET /api/v1/files?foo=1":          `unknown query parameter "foo"; known: cursor, `,
+		"GET /api/v1/files/zzz":            "file_uuid: use a complete uuid",
+		"GET /api/v1/audits/zzz":           "audit_uuid: use a complete uuid",
+		"GET /api/v1/server-scans/x":       "id: use a whole number",
+		"POST /api/v1/tokens {":            "the body is not valid JSON",
+		`POST /api/v1/tokens []`:           "body: use an object",
+		`POST /api/v1/tokens {"name":"x","role":"viewer","expires_in_days":5.5}`:               "expires_in_days: use a whole number",
+		`POST /api/v1/tokens {"name":"x","role":"viewer","expires_in_days":5.0}`:               "expires_in_days: use a whole number without a fraction",
+		`POST /api/v1/tokens {"name":7,"role":null}`:                                           "name: use a text",
+		`POST /api/v1/files:retry {"filter":{"file_uuids":"x"},"reason":"x","dry_run":"true"}`: "dry_run: use true or false",
+		`POST /api/v1/files:retry {"filter":{"from":"x"},"reason":"x"}`:                        "filter.from: use a time such as",
+		`POST /api/v1/files:retry {"filter":{"from":"2026-02-30T00:00:00Z"},"reason":"x"}`:     "a time that does not exist",
+		"GET /api/v1/files?from=2026-02-30T00:00:00Z":                                          "from: use a time such as 2026-03-01T12:00:00Z",
+		`POST /api/v1/tokens {"name":"x","role":"viewer","expires_in_days":null}`:              "expires_in_days: must not be null",
+	} {
+		method, rest, _ := strings.Cut(call, " ")
+		path, body, _ := strings.Cut(rest, " ")
+		answer := b.call(method, path, body).Body.String()
+		require.Contains(t, strings.ReplaceAll(answer, `\"`, `"`), want, call)
+		require.Empty(t, foreign.FindAllString(answer, -1), "%s: %s", call, answer)
 	}
 }
 
