@@ -51,31 +51,52 @@ func (t *afterAction) companion(ctx context.Context, companion ingest.Companion,
 		}
 		return err
 	}
-	err := t.removeOrMove(ctx, companion.Path, renamed, unchanged)
+	err := t.removeOrMove(ctx, companion, renamed, unchanged)
 	if kind := ingest.KindOf(err); err != nil && (kind == ingest.KindNotFound || kind == ingest.KindChanged) {
 		return nil
 	}
 	return err
 }
 
-// removeOrMove deletes or moves a companion.
-func (t *afterAction) removeOrMove(ctx context.Context, file string, renamed bool, unchanged func() error) error {
+// removeOrMove deletes or moves a companion. The error is of KindPermission if the server
+// confirmed that but still has the companion.
+func (t *afterAction) removeOrMove(ctx context.Context, companion ingest.Companion, renamed bool, unchanged func() error) error {
+	file := companion.Path
 	dir, move := t.server.AfterIngest.MoveTo()
-	if !move {
-		if err := unchanged(); err != nil {
+	if move && !renamed {
+		to, err := t.moveAway(ctx, file, dir, unchanged)
+		if err == nil && to == "" {
+			t.left = "the name of its companion " + ingest.DisplayPath(path.Base(file)) + " exists in " + ingest.DisplayPath(dir)
+		}
+		if err != nil || to == "" || t.inPlace {
 			return err
 		}
-		return t.source.Remove(ctx, file)
+		return t.companionGone(ctx, companion)
 	}
-	if renamed { // the companion gets the same prefix
-		if err := unchanged(); err != nil {
-			return err
-		}
-		return t.source.Rename(ctx, file, path.Join(dir, ingest.NameBeside(t.file.UUID, path.Base(t.file.RemotePath), path.Base(file))))
+	if err := unchanged(); err != nil {
+		return err
 	}
-	to, err := t.moveAway(ctx, file, dir, unchanged)
-	if err == nil && to == "" {
-		t.left = "the name of its companion " + ingest.DisplayPath(path.Base(file)) + " exists in " + ingest.DisplayPath(dir)
+	var err error
+	if move { // the companion gets the same prefix
+		err = t.source.Rename(ctx, file, path.Join(dir, ingest.NameBeside(t.file.UUID, path.Base(t.file.RemotePath), path.Base(file))))
+	} else {
+		err = t.source.Remove(ctx, file)
+	}
+	if err != nil && ingest.KindOf(err) != ingest.KindNotFound {
+		return err
+	}
+	return t.companionGone(ctx, companion)
+}
+
+// companionGone returns an error if the server still has the companion.
+func (t *afterAction) companionGone(ctx context.Context, companion ingest.Companion) error {
+	now, err := t.source.Stat(ctx, companion.Path)
+	if ingest.IsKind(err, ingest.KindNotFound) {
+		return nil
+	}
+	if err == nil && now.Rejected == "" && companion.SameVersion(ingest.Companion{Path: companion.Path, Size: now.Size, ModTime: now.ModTime}) {
+		return ingest.Errorf(ingest.KindPermission, "server %s confirmed the action %q on the companion %s but still has it: ask the partner to fix the server, or set `--companions stay`",
+			t.server.Name, ingest.DisplayPath(string(t.server.AfterIngest)), ingest.DisplayPath(companion.Path))
 	}
 	return err
 }

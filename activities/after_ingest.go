@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"path"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -94,6 +95,8 @@ type afterAction struct {
 	left    string
 	// inPlace: the target is the listed folder itself, so files stay.
 	inPlace bool
+	// last is the source as seen directly before the action.
+	last ingest.Observation
 }
 
 // run applies the action. A missing source was handled by an attempt whose result was
@@ -105,7 +108,7 @@ func (t *afterAction) run(ctx context.Context) error {
 		t.details["found"] = ingest.FoundGone
 		return t.companions(ctx, false)
 	}
-	switch err := checkUnmodified(ctx, t.source, t.file); {
+	switch err := t.unmodified(ctx); {
 	case ingest.KindOf(err) == ingest.KindNotFound:
 		t.details["found"] = ingest.FoundGone
 		if err := t.freeLostTarget(ctx); err != nil {
@@ -129,7 +132,7 @@ func (t *afterAction) run(ctx context.Context) error {
 		}
 		return t.companions(ctx, false)
 	}
-	to, err := t.moveAway(ctx, t.file.RemotePath, dir, func() error { return checkUnmodified(ctx, t.source, t.file) })
+	to, err := t.moveAway(ctx, t.file.RemotePath, dir, func() error { return t.unmodified(ctx) })
 	switch {
 	case ingest.KindOf(err) == ingest.KindChanged:
 		t.details["found"] = "another version, not touched"
@@ -151,19 +154,38 @@ func (t *afterAction) run(ctx context.Context) error {
 	return t.companions(ctx, path.Base(to) != path.Base(t.file.RemotePath))
 }
 
-// checkGone returns an error if the server confirmed the action but still has the source:
-// under ResentDeliver it would be ingested again.
-func (t *afterAction) checkGone(ctx context.Context) error {
-	if t.server.Resent != ingest.ResentDeliver {
-		return nil
-	}
-	err := checkUnmodified(ctx, t.source, t.file)
-	switch kind := ingest.KindOf(err); {
-	case err == nil:
-		return ingest.Errorf(ingest.KindTransient, "server %s confirmed the action %q on %s but still has the file: ask the partner to fix the server, or set `--after-ingest keep`",
-			t.server.Name, ingest.DisplayPath(string(t.server.AfterIngest)), ingest.DisplayPath(t.file.RemotePath))
-	case kind == ingest.KindNotFound, kind == ingest.KindChanged:
-		return nil
-	}
+// unmodified returns an error unless the source is the ingested version.
+func (t *afterAction) unmodified(ctx context.Context) (err error) {
+	t.last, err = checkUnmodified(ctx, t.source, t.file)
 	return err
+}
+
+// checkGone returns an error if the server confirmed the action, or reported that there is
+// no such file, but still has it: then it is left, and a source recorded as gone would be
+// ingested again. A file that appeared in the meantime, which has another time, is the next
+// delivery. The target of a move is not checked: a partner may fetch the file immediately, or
+// the folder may hide it.
+func (t *afterAction) checkGone(ctx context.Context) error {
+	now, err := t.source.Stat(ctx, t.file.RemotePath)
+	switch kind := ingest.KindOf(err); {
+	case kind == ingest.KindNotFound:
+		return nil
+	case err != nil:
+		return err
+	case now.Rejected != "" || !sameEntry(t.last, now):
+		return nil
+	}
+	kind := ingest.KindTransient // some servers still show a file for a moment
+	if activity.GetInfo(ctx).Attempt >= attemptsBeforeLeft {
+		kind = ingest.KindPermission // later listings try again, without an open workflow per file
+	}
+	return ingest.Errorf(kind, "server %s confirmed the action %q on %s but still has the file: ask the partner to fix the server, or set `--after-ingest keep`",
+		t.server.Name, ingest.DisplayPath(string(t.server.AfterIngest)), ingest.DisplayPath(t.file.RemotePath))
+}
+
+// sameEntry reports whether two observations of a path, made directly after each other, are
+// of the same file. The times of servers that report the current time are equal.
+func sameEntry(before, after ingest.Observation) bool {
+	current := time.Since(before.ModTime).Abs() < clockTolerance && time.Since(after.ModTime).Abs() < clockTolerance
+	return before.Size == after.Size && (current || before.ModTime.Unix() == after.ModTime.Unix())
 }

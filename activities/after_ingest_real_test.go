@@ -310,6 +310,25 @@ func TestPretendedSuccessIsNoDelivery(t *testing.T) {
 	}
 }
 
+// TestTheNextDeliveryIsNotTakenForALeftSource: it arrives directly after the removal. Where
+// only the size identifies a version, a further attempt would delete it.
+func TestTheNextDeliveryIsNotTakenForALeftSource(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.set(t, func(s *ingest.Server) { s.AfterIngest, s.Identity = ingest.AfterDelete, ingest.IdentitySize })
+	b.write(t, "a.csv", "12345", 0)
+	require.Empty(t, b.list(t, false))
+	f := b.ingest(t, b.File(t, b.sshd.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusReady }))
+	m := b.hookSources()
+	m.refuse = func(string, string) error {
+		b.sshd.Write(t, "a.csv", []byte("54321"))
+		return errPretended
+	}
+	require.Empty(t, b.after(t, f))
+	assert.True(t, b.exists("a.csv"))
+	assert.False(t, b.file(t, f).SourceGoneAt.IsZero())
+}
+
 // TestALeftCompanionDoesNotHideTheNextDelivery: the source is gone although its companion
 // is not, so that a file at the path is another delivery, even an equal one.
 func TestALeftCompanionDoesNotHideTheNextDelivery(t *testing.T) {

@@ -167,7 +167,7 @@ func (a *Activities) cleanCompanion(ctx context.Context, source Source, server i
 		return err
 	}
 	t := afterAction{moves: a.Ledger, source: source, server: server, file: file, details: map[string]any{}}
-	err = t.removeOrMove(ctx, one.Path, false, unchanged)
+	err = t.removeOrMove(ctx, ingest.Companion{Path: one.Path, Size: one.Size, ModTime: one.ModTime}, false, unchanged)
 	switch kind := ingest.KindOf(err); {
 	case err == nil:
 		a.Log.InfoContext(ctx, "deleted or moved a companion after its file", "server", server.Name, "path", ingest.DisplayPath(one.Path), "file", file.UUID)

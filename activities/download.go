@@ -208,17 +208,17 @@ const clockTolerance = 5 * time.Second
 // checkUnmodified is checkVersion before a file is deleted or moved. Where the identity
 // rule ignores times, it also requires a time that the file had when it was read, or
 // the current time: otherwise the file may have been replaced since.
-func checkUnmodified(ctx context.Context, source Source, file ingest.File) error {
-	now, err := source.Stat(ctx, file.RemotePath)
+func checkUnmodified(ctx context.Context, source Source, file ingest.File) (now ingest.Observation, err error) {
+	now, err = source.Stat(ctx, file.RemotePath)
 	if err != nil {
-		return err
+		return now, err
 	}
 	read := now.ModTime.Unix() == file.ShownTime.Unix() && !file.ShownTime.IsZero()
 	if file.Timeless() && (read || time.Since(now.ModTime).Abs() < clockTolerance) {
-		return compareVersion(now, file)
+		return now, compareVersion(now, file)
 	}
 	file.Identity = ingest.IdentitySizeTime
-	return compareVersion(now, file)
+	return now, compareVersion(now, file)
 }
 
 // compareVersion returns KindChanged unless the observation is the version in the

@@ -37,8 +37,8 @@ type TreeFaults struct {
 	PlainPaths bool
 	// PerAnswer is the number of names in one response. Default: 100.
 	PerAnswer int
-	// Request, if not nil, may answer a request: it returns a status, CutConnection, or 0
-	// for the correct response.
+	// Request, if not nil, may answer a request: it returns a status, Pretend,
+	// CutConnection, or 0 for the correct response.
 	Request func(TreeRequest) uint32
 	// Names, if not nil, may return the NAME packet, without type and id, of the n-th
 	// response for a folder, from 0. nil is the correct response.
@@ -57,6 +57,7 @@ const (
 	EndEmpty      uint32 = 1001 // it ends with responses without names
 	EndAgain      uint32 = 1002 // it never ends: the names start again
 	CutConnection uint32 = 1003 // the connection is closed
+	Pretend       uint32 = 1004 // the status OK, without an effect
 )
 
 // TreeRequest is one request to a FaultyTree.

@@ -116,6 +116,8 @@ func (c *treeConn) request(op string, p []byte) (byte, []byte) {
 		case 0:
 		case CutConnection:
 			return 0, nil
+		case Pretend:
+			return wireStatus(0)
 		default:
 			return wireStatus(code)
 		}
