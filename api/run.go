@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -48,7 +47,7 @@ func Run(ctx context.Context, cfg config.Config, log *slog.Logger, version strin
 	defer parts.Close()
 	deps.Metrics.WatchPool(func() (telemetry.Pool, bool) { return telemetry.Pool(parts.Pool()), true })
 	deps.Token, deps.Stopping, deps.TrustedProxies = cfg.API.Token.Reveal(), ctx.Done(), cfg.API.TrustedProxies
-	deps.Version, deps.TemporalUI, deps.S3Console = buildVersion(), temporalUI(cfg), cfg.Client.S3Console.Reveal()
+	deps.TemporalUI, deps.S3Console = temporalUI(cfg), cfg.Client.S3Console.Reveal()
 	log.InfoContext(ctx, "api listens", "address", listener.Addr().String())
 	return serve(ctx, listener, NewHandler(deps), log)
 }
@@ -129,20 +128,6 @@ func temporalUI(cfg config.Config) string {
 		return ""
 	}
 	return base + "/namespaces/" + url.PathEscape(orchestrator.Namespace(cfg))
-}
-
-// buildVersion returns the commit of the build, or the module version.
-func buildVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return ""
-	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return setting.Value[:min(12, len(setting.Value))]
-		}
-	}
-	return info.Main.Version
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {

@@ -73,7 +73,9 @@ func (p auditLogPage) targetHref(e ingest.AuditEntry) string {
 		return "/files/" + e.Target
 	case area == "audit":
 		return "/audits/" + e.Target
-	case area == "token":
+	case area == "scan":
+		return "/scans"
+	case area == "token" && e.Outcome != ingest.ActionFailed: // it may name no token
 		return "/tokens"
 	}
 	return ""
@@ -99,7 +101,7 @@ func otherDetails(e ingest.AuditEntry) map[string]any {
 func (p auditLogPage) row(v *view, e ingest.AuditEntry) row {
 	return row{cells: []cell{
 		{v.T("Time"), "", when(e.At)},
-		{v.T("User"), "", entryUser(v, e)},
+		{v.T("Actor"), "", entryUser(v, e)},
 		{v.T("Action"), "", code(e.Action)},
 		{v.T("Target"), "", linkIf(p.targetHref(e) != "", p.targetHref(e), e.Target)},
 		{v.T("Outcome"), "", entryOutcome(v, e)},

@@ -116,7 +116,7 @@ func auditLogView(v *view, page auditLogPage) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = textFilter(page.query, "actor", v.T("User"), "ann").Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = textFilter(page.query, "actor", v.T("Actor"), "ann").Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -37,6 +37,8 @@ var badges = map[any]badge{
 	ingest.AuditExtra:   {"warn", "+", "extra"},
 	ingest.AuditWrong:   {"warn", "!", "differs"},
 
+	notAudited: {"warn", "?", "not audited"},
+
 	ingest.SideSame:    {"good", "=", "present"},
 	ingest.SideMissing: {"bad", "−", "missing"},
 	ingest.SideExtra:   {"warn", "+", "extra"},

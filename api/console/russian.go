@@ -254,10 +254,10 @@ var russian = map[string]string{
 	// Audits.
 	"Audits": "Сверки", "Start audit": "Начать сверку", "Read every object (deep audit)": "Прочитать каждый объект (глубокая сверка)",
 	"Compares servers with the ledger, and the ledger with the object store and notifications. Read-only.": "Сравнивает серверы с реестром, а реестр — с хранилищем и уведомлениями. Ничего не изменяет.",
-	"No audits yet. Start one above.": "Сверок пока нет. Запустите первую.", "Requested by": "Инициатор", "Discrepancies": "Расхождения", "Audit of %s": "Сверка от %s",
+	"No audits yet. Start one above.": "Сверок пока нет. Запустите первую.", "Requested by": "Инициатор", "Actor": "Инициатор", "Discrepancies": "Расхождения", "Audit of %s": "Сверка от %s",
 	"On servers": "На серверах", "In the ledger": "В реестре", "In the store": "В хранилище",
 	"missing": "нет", "extra": "лишнее", "Audit started.": "Сверка запущена.", "completed, no discrepancies": "завершена, расхождений нет", "completed, with discrepancies": "завершена, есть расхождения",
-	"failed": "ошибка", "No discrepancies.": "Расхождений нет.", "Type": "Тип", "File or object": "Файл или объект", "Source": "Источник", "Ledger": "Реестр", "Notification": "Уведомление", "present": "есть", "differs": "отличается", "not compared": "не сравнивалось",
+	"failed": "ошибка", "No discrepancies.": "Расхождений нет.", "Type": "Тип", "File or object": "Файл или объект", "Source": "Источник", "Ledger": "Реестр", "Notification": "Уведомление", "present": "есть", "differs": "отличается", "not compared": "не сравнивалось", "not audited": "не проверено",
 	"Audits are kept for 90 days.": "Сверки хранятся 90 дней.", "deep audit: every object was read": "глубокая сверка: прочитаны все объекты",
 	"No discrepancies so far.":                                  "Пока расхождений нет.",
 	"At most 10,000 discrepancies are stored; all are counted.": "Хранится не более 10 000 расхождений; учитываются все.",

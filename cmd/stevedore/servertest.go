@@ -76,7 +76,6 @@ func (a *app) showTest(server openapi.Server, test openapi.ServerTest, err error
 	printErr := a.show(testResult{server.Name, server.ServerUUID, test}, func(t *table) {
 		if test.Fingerprint != nil {
 			t.row("fingerprint", *test.Fingerprint)
-			t.row("host key", safe(value(test.HostKey)))
 		}
 		if test.Pinned {
 			t.row("pinned", "yes")
@@ -84,7 +83,11 @@ func (a *app) showTest(server openapi.Server, test openapi.ServerTest, err error
 		if test.Resumed {
 			t.row("suspension", "ended")
 		}
-		if !test.Ok {
+		switch {
+		case !test.Ok && test.Fingerprint != nil && len(server.HostKeys) == 0 && ingest.Kind(value(test.ErrorKind)) == ingest.KindHostKey:
+			t.row("result", "not pinned yet") // the first test of a new server, not a failure
+			return
+		case !test.Ok:
 			t.row("result", "FAILED")
 			return
 		}

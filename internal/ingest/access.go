@@ -129,7 +129,10 @@ func (e AuditEntry) Changes() []string {
 	for _, field := range slices.Sorted(maps.Keys(fields)) {
 		text := FieldChanged
 		if change, ok := fields[field].(map[string]any); ok {
-			text = auditValue(change["from"]) + " -> " + auditValue(change["to"])
+			text = auditValue(change["to"])
+			if from, existed := change["from"]; existed {
+				text = auditValue(from) + " -> " + text
+			}
 		}
 		list = append(list, field+": "+text)
 	}
@@ -157,8 +160,9 @@ func auditValue(value any) string {
 // DetailText is a detail of an event or audit entry, safe to display.
 type DetailText struct{ Name, Text string }
 
-// DisplayDetails returns the details of an event or audit entry by name. It omits null and
-// empty lists, rounds numbers to three decimals and shows other values as JSON.
+// DisplayDetails returns the details of an event or audit entry by name. It omits null, empty
+// texts and empty lists, separates the texts of a list by commas, rounds numbers to three
+// decimals and shows other values as JSON.
 func DisplayDetails(values map[string]any) (list []DetailText) {
 	for _, name := range slices.Sorted(maps.Keys(values)) {
 		var text string
@@ -166,7 +170,17 @@ func DisplayDetails(values map[string]any) (list []DetailText) {
 		case nil:
 			continue
 		case string:
-			text = value
+			if text = value; text == "" {
+				continue
+			}
+		case []string:
+			if text = strings.Join(value, ", "); text == "" {
+				continue
+			}
+		case []any:
+			if text = auditValue(value); len(value) == 0 {
+				continue
+			}
 		case float64:
 			text = strconv.FormatFloat(math.Round(value*1000)/1000, 'f', -1, 64)
 		default:

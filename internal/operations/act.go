@@ -27,7 +27,10 @@ func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action ing
 	}
 	d.Actor = access.From(ctx).Name
 	d.Reason = ingest.DisplayPath(d.Reason) // shown in many places, as one printable line
-	details := map[string]any{"path": ingest.DisplayPath(file.RemotePath), "server": file.ServerName, "reason": d.Reason, "from": d.From}
+	details := map[string]any{"path": ingest.DisplayPath(file.RemotePath), "server": file.ServerName, "reason": d.Reason}
+	if d.From != "" {
+		details["from"] = d.From
+	}
 	return file, s.trail.Do(ctx, "file."+string(action), file.UUID, details, func(entry string) error {
 		d.Entry = entry
 		if err := s.noWorker(ctx); err != nil {

@@ -36,7 +36,7 @@ func (s *Service) AddServer(ctx context.Context, in NewServer) (ingest.Server, e
 	if server, err = s.seal(ctx, server, creds); err != nil {
 		return ingest.Server{}, err
 	}
-	details := map[string]any{"server_uuid": server.UUID, "changes": changes(ingest.Server{Settle: -1}.WithDefaults(s.d.Defaults), server)}
+	details := map[string]any{"server_uuid": server.UUID, "changes": created(ingest.Server{Settle: -1}.WithDefaults(s.d.Defaults), server)}
 	var added ingest.Server
 	err = s.trail.Do(ctx, "server.create", server.Name, details, func(string) (err error) {
 		added, err = s.d.Ledger.AddServer(ctx, server)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"reflect"
+	"strings"
 
 	"stevedore/internal/ingest"
 )
@@ -26,8 +27,38 @@ func changes(before, after ingest.Server) map[string]any {
 	old, changed := before.SettingValues(), map[string]any{}
 	for field, value := range after.SettingValues() {
 		if !reflect.DeepEqual(old[field], value) {
-			changed[field] = map[string]any{"from": old[field], "to": value}
+			changed[field] = map[string]any{"from": inLog(old[field]), "to": inLog(value)}
 		}
 	}
 	return changed
+}
+
+// created returns the settings of a new server that differ from the defaults, for the audit
+// log. They have no old values.
+func created(defaults, server ingest.Server) map[string]any {
+	set := changes(defaults, server)
+	for _, change := range set {
+		delete(change.(map[string]any), "from")
+	}
+	return set
+}
+
+// inLog returns the value of a setting for the audit log: host keys by their fingerprints.
+func inLog(value any) any {
+	lines, ok := value.([]string)
+	if !ok {
+		return value
+	}
+	texts := make([]string, len(lines))
+	for i, line := range lines {
+		texts[i] = line
+		if print := Fingerprint(line); print != "" {
+			_, expiry, expires := strings.Cut(line, " expires=")
+			texts[i] = print
+			if expires {
+				texts[i] += " expires=" + expiry
+			}
+		}
+	}
+	return texts
 }

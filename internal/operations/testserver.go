@@ -156,8 +156,11 @@ func approved(presented ProbeResult, approve string, probe error) error {
 // pin adds the presented key to the pinned keys and probes again, now with credentials.
 func (s *Service) pin(ctx context.Context, result *TestResult, ask TestRequest) error {
 	keys := addKey(result.Server.HostKeys, ask.line(result.Presented.KeyLine))
-	details := map[string]any{"server_uuid": result.Server.UUID, "fingerprint": result.Presented.Fingerprint, "expires": ask.Expires}
-	details["changes"] = map[string]any{"host_keys": map[string]any{"from": append([]string{}, result.Server.HostKeys...), "to": keys}}
+	details := map[string]any{"server_uuid": result.Server.UUID, "fingerprint": result.Presented.Fingerprint}
+	if ask.Expires != "" {
+		details["expires"] = ask.Expires
+	}
+	details["changes"] = map[string]any{"host_keys": map[string]any{"from": inLog(append([]string{}, result.Server.HostKeys...)), "to": inLog(keys)}}
 	pin := func(string) error { return s.approvePins(ctx, &result.Server, keys) }
 	if err := s.trail.Do(ctx, "server.approve_host_key", result.Server.Name, details, pin); err != nil {
 		return err
@@ -191,9 +194,9 @@ func explainHostKey(result TestResult, err error) error {
 	}
 	problem := "its host key is not pinned yet"
 	if len(result.Server.HostKeys) > 0 {
-		problem = "this is NOT a pinned key, it may be an attack"
+		problem = "it does NOT present a pinned key, which may be an attack"
 	}
 	return ingest.Errorf(ingest.KindHostKey,
-		"server %s presents %s: %s, so no credentials were sent; check it with the partner, then run `stevedore server test %s --approve %s`",
-		result.Server.Name, result.Presented.Fingerprint, problem, result.Server.Name, result.Presented.Fingerprint)
+		"server %s: %s, so no credentials were sent; compare the fingerprint with the partner, then run `stevedore server test %s --approve %s`",
+		result.Server.Name, problem, result.Server.Name, result.Presented.Fingerprint)
 }
