@@ -109,8 +109,8 @@ func TestBulkActionsCountAndAsk(t *testing.T) {
 		"--to", "2026-01-02T00:00:00+01:00", "--step", "upload", "--reason", "it is back",
 		"--search", "a", "--error-kind", "permission", "--error-step", "upload"), person("y\n"))
 	require.Equal(t, 0, got.code, got.errors)
-	require.Contains(t, got.errors, "retry 3 failed file(s)? [y/N]")
-	require.Equal(t, "retry: 3 of 3 file(s)\n", got.out)
+	require.Contains(t, got.errors, "retry 3 failed files? [y/N]")
+	require.Equal(t, "retried: 3 of 3 files\n", got.out)
 	require.Len(t, ops.Bulk, 3, "counted, then two requests")
 	three := int64(3)
 	want := operations.BulkRequest{
@@ -140,10 +140,10 @@ func TestBulkActionsAddUp(t *testing.T) {
 	ops.Matched, ops.RefusesOne = 5, true
 	got := execute(t, ops, args("file", "retry", "--all", "--yes"))
 	require.Equal(t, 6, got.code)
-	require.Contains(t, got.out, "retry: 2 of 5 file(s)\n")
+	require.Contains(t, got.out, "retried: 2 of 5 files\n")
 	require.Contains(t, got.out, "refused-2")
 	require.Contains(t, got.out, "refused-4")
-	require.Contains(t, got.errors, "refused for 3 file(s) and not tried for 0")
+	require.Contains(t, got.errors, "refused for 3 files and not tried for 0")
 
 	ops = world()
 	ops.BatchErr = ingest.Errorf(ingest.KindTransient, "Temporal does not answer")

@@ -104,6 +104,11 @@ type actionResult struct {
 	Error     string      `json:"error"`
 }
 
+// results are the words for actions that are done.
+var results = map[ingest.Action]string{
+	ingest.ActionRetry: "retried", ingest.ActionSkip: "skipped", ingest.ActionRenotify: "notified again", ingest.ActionReprocess: "ready again",
+}
+
 // actOnEach acts on all files, even if some fail, and returns the most severe error.
 func (a *app) actOnEach(ctx context.Context, api *client.API, f actionFlags, uuids []string) (worst error) {
 	rows := a.newList()
@@ -116,7 +121,7 @@ func (a *app) actOnEach(ctx context.Context, api *client.API, f actionFlags, uui
 			err = api.ActOnFile(ctx, f.action, file.FileUUID, cmp.Or(f.reason, noReason), given(f.step))
 		}
 		result := actionResult{Action: f.action, FileUUID: cmp.Or(file.FileUUID, uuid), RemotePath: safe(file.RemotePath), Done: err == nil}
-		outcome := string(f.action)
+		outcome := results[f.action]
 		if err != nil {
 			result.ErrorKind, result.Error = ingest.KindOf(err), message(err)
 			outcome = "refused: " + result.Error
@@ -150,7 +155,7 @@ func (a *app) actOnAll(ctx context.Context, api *client.API, f actionFlags, sele
 	if f.dryRun || counted.Matched == 0 {
 		return a.showBulk(f.action, result)
 	}
-	if err := a.confirm(f.yes, "%s %d failed file(s)", f.action, counted.Matched); err != nil {
+	if err := a.confirm(f.yes, "%s %s", f.action, ingest.Counted(counted.Matched, "failed file", "failed files")); err != nil {
 		return err
 	}
 	// The API refuses another number of files than the confirmed one.
@@ -184,16 +189,16 @@ func (r *bulkResult) err(action ingest.Action) error {
 	if r.Failed+r.Remaining == 0 {
 		return nil
 	}
-	return ingest.Errorf(ingest.KindConflict, "%s was refused for %d file(s) and not tried for %d: `stevedore file show` shows the reason",
-		action, r.Failed, r.Remaining)
+	return ingest.Errorf(ingest.KindConflict, "%s was refused for %s and not tried for %d: `stevedore file show` shows the reason",
+		action, ingest.Counted(r.Failed, "file", "files"), r.Remaining)
 }
 
 func (a *app) showBulk(action ingest.Action, r bulkResult) error {
 	return a.show(r, func(t *table) {
 		if r.DryRun || r.Matched == 0 {
-			t.text("%s would act on %d failed file(s); nothing was changed", action, r.Matched)
+			t.text("%s would act on %s; nothing was changed", action, ingest.Counted(r.Matched, "failed file", "failed files"))
 		} else {
-			t.text("%s: %d of %d file(s)", action, r.Done, r.Matched)
+			t.text("%s: %d of %s", results[action], r.Done, ingest.Counted(r.Matched, "file", "files"))
 		}
 		t.begin()
 		for _, failure := range r.Failures {

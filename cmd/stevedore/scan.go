@@ -126,14 +126,14 @@ func (r scanResult) err(servers []openapi.Server) error {
 		left = []string{fmt.Sprintf("%d servers were not scanned: `stevedore server list` shows the errors", len(left)+max(0, r.Failed-1))}
 	}
 	if failed > 0 {
-		add(ingest.KindConflict, "%d file(s) need attention: `stevedore file list --status error`", failed)
+		add(ingest.KindConflict, "need attention: %s, see `stevedore file list --status error`", ingest.Counted(int64(failed), "file", "files"))
 	}
 	for _, server := range servers {
 		if server.HeldChanges > 0 {
-			add(ingest.KindConflict, "%d file(s) are held: `stevedore server changes %s`", server.HeldChanges, server.Name)
+			add(ingest.KindConflict, "held: %s, see `stevedore server changes %s`", ingest.Counted(server.HeldChanges, "file", "files"), server.Name)
 		}
 		if server.UnreadableFolders > 0 {
-			add(ingest.KindConflict, "%d folder(s) could not be read: `stevedore server show %s`", server.UnreadableFolders, server.Name)
+			add(ingest.KindConflict, "could not be read: %s, see `stevedore server show %s`", ingest.Counted(server.UnreadableFolders, "folder", "folders"), server.Name)
 		}
 	}
 	for _, server := range r.Servers {

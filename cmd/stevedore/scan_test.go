@@ -44,8 +44,8 @@ func TestScanWait(t *testing.T) {
 			require.Equal(t, []string{"acme"}, ops.ScannedServers)
 			require.NotContains(t, got.errors, "\x1b", "progress is for terminals")
 			require.Equal(t, tc.failed > 0, strings.Contains(got.errors, "file list --status error"))
-			require.Equal(t, tc.held > 0, strings.Contains(got.errors, "300 file(s) are held: `stevedore server changes acme`"))
-			require.Equal(t, tc.code == exitPermanent, strings.Contains(got.errors, "2 folder(s) could not be read"))
+			require.Equal(t, tc.held > 0, strings.Contains(got.errors, "held: 300 files, see `stevedore server changes acme`"))
+			require.Equal(t, tc.code == exitPermanent, strings.Contains(got.errors, "could not be read: 2 folders"))
 			require.NotContains(t, got.errors, "other")
 			var result openapi.Scan
 			require.NoError(t, json.Unmarshal([]byte(got.out), &result))
@@ -96,7 +96,7 @@ func TestScanWaitShowsUnreadFolders(t *testing.T) {
 			continue
 		}
 		require.Equal(t, exitPermanent, got.code, got.errors)
-		require.Contains(t, got.errors, fmt.Sprintf("%d folder(s) could not be read: `stevedore server show acme`", folders))
+		require.Contains(t, got.errors, fmt.Sprintf("could not be read: %s, see `stevedore server show acme`", ingest.Counted(int64(folders), "folder", "folders")))
 		require.Regexp(t, `acme +/in/01 may not be read by user u`, got.out)
 		require.NotContains(t, got.out, "\x1b")
 		require.Contains(t, got.out, fmt.Sprintf("folders that could not be read: %d", folders))

@@ -90,7 +90,7 @@ func (a *app) serverSwitchCommand(name, short string, change func(*client.API, c
 			if err != nil {
 				return err
 			}
-			return a.showText(server, "server %s: %s", safe(server.Name), ingest.Health(server.Health).Label())
+			return a.showText(server, "%sd server %s; its health is now: %s", name, safe(server.Name), ingest.Health(server.Health).Label())
 		}),
 	}
 }

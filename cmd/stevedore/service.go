@@ -157,7 +157,7 @@ func (a *app) showRotation(r operations.RotateResult, keyOnly bool) error {
 			t.text("copy the file to each host, then run `stevedore key rotate`")
 			return
 		}
-		t.text("re-encrypted the credentials of %d of %d server(s)", r.Resealed, r.Servers)
+		t.text("re-encrypted the credentials of %d of %s", r.Resealed, ingest.Counted(int64(r.Servers), "server", "servers"))
 	})
 }
 

@@ -83,7 +83,7 @@ func (a *app) drawFiles(files []openapi.File, progress map[string]openapi.Progre
 	if len(files) == 0 {
 		t.text("no files are in flight or failed")
 	}
-	fmt.Fprintf(a.stdout, "%s%s  %d file(s); Ctrl-C ends\n\n", clearScreen, a.now().UTC().Format(time.TimeOnly+"Z"), len(files))
+	fmt.Fprintf(a.stdout, "%s%s  %s; Ctrl-C ends\n\n", clearScreen, a.now().UTC().Format(time.TimeOnly+"Z"), ingest.Counted(int64(len(files)), "file", "files"))
 	return t.print(a.stdout)
 }
 
