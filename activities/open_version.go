@@ -40,7 +40,7 @@ func checkOpened(remote io.ReaderAt, file ingest.File) error {
 	if !ok {
 		return nil
 	}
-	if seen.ModTime.Unix() == 0 { // the server has no time for open files
+	if seen.ModTime.Unix() == 0 || file.ModTime.Unix() == 0 { // one of the replies has no time
 		seen.ModTime = file.ModTime
 	}
 	return ingest.Wrap(ingest.KindChanged, compareVersion(seen, file), "%s was replaced on the server while it was opened",

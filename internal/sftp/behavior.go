@@ -7,6 +7,8 @@ type serverBehavior struct {
 	mu sync.Mutex
 	// missing are the packet types that the server does not support.
 	missing map[byte]bool
+	// timesMissing: STAT reports no modification time.
+	timesMissing bool
 	// endsWithEOF: a folder ended with EOF, so a failure is not a substitute for it.
 	endsWithEOF bool
 	// endsWithFailure: a folder ended with a failure after some names, which may be a
@@ -32,6 +34,19 @@ func (b *serverBehavior) markMissing(kind byte) {
 		b.missing = make(map[byte]bool)
 	}
 	b.missing[kind] = true
+}
+
+// lacksTimes reports whether STAT is known to report no modification time.
+func (b *serverBehavior) lacksTimes() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.timesMissing
+}
+
+func (b *serverBehavior) markTimesMissing() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.timesMissing = true
 }
 
 // recordEOF records that a folder ended with EOF.

@@ -129,6 +129,61 @@ func TestUnreportedSizes(t *testing.T) {
 	assert.Less(t, len(b.Requests("LSTAT")), 100)
 }
 
+// TestPartialAttributes checks that a size or time that one reply omits is taken from
+// another: an omitted size is not 0 bytes.
+func TestPartialAttributes(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		faults services.TreeFaults
+		size   bool
+	}{
+		"LSTAT without size":           {services.TreeFaults{NoSizesIn: []string{"LSTAT"}}, true},
+		"LSTAT and STAT without size":  {services.TreeFaults{NoSizesIn: []string{"LSTAT", "STAT"}}, true},
+		"only STAT with size":          {services.TreeFaults{NoSizesIn: []string{"LSTAT", "READDIR", "FSTAT"}}, true},
+		"no LSTAT, STAT without size":  {services.TreeFaults{NoSizesIn: []string{"STAT"}, Request: refuse(services.StatusUnsupported, "LSTAT")}, true},
+		"no size":                      {services.TreeFaults{NoSizes: true}, false},
+		"LSTAT without time":           {services.TreeFaults{NoTimesIn: []string{"LSTAT"}}, true},
+		"only STAT with time":          {services.TreeFaults{NoTimesIn: []string{"LSTAT", "READDIR", "FSTAT"}}, true},
+		"LSTAT without time and types": {services.TreeFaults{NoTypes: true, NoLong: true, NoSizesIn: []string{"LSTAT"}, NoTimesIn: []string{"LSTAT"}}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := newBehaviorFixture(t, sftp.Config{})
+			b.File("a.csv", "1234")
+			b.SetFaults(tc.faults)
+			s := b.open(t)
+			listed, _, err := b.listing(t, s, ingest.ListRequest{})
+			require.NoError(t, err)
+			stat, err := s.Stat(deadline(t), "/in/a.csv")
+			require.NoError(t, err)
+			for by, o := range map[string]ingest.Observation{"listing": listed["a.csv"], "stat": stat} {
+				if !tc.size {
+					assert.Equal(t, "has no size", o.Rejected, by)
+					continue
+				}
+				assert.Empty(t, o.Rejected, by)
+				assert.EqualValues(t, 4, o.Size, by)
+				assert.InDelta(t, time.Now().Add(-time.Hour).Unix(), o.ModTime.Unix(), 60, by)
+			}
+		})
+	}
+}
+
+// TestServerWithoutTimes checks that STAT is not requested for each file to find a time.
+func TestServerWithoutTimes(t *testing.T) {
+	t.Parallel()
+	b := newBehaviorFixture(t, sftp.Config{})
+	b.File("a.csv", "1234")
+	b.SetFaults(services.TreeFaults{NoTimes: true})
+	s := b.open(t)
+	for range 5 {
+		seen, err := s.Stat(deadline(t), "/in/a.csv")
+		require.NoError(t, err)
+		assert.Zero(t, seen.ModTime.Unix())
+	}
+	assert.Len(t, b.Requests("STAT"), 1)
+}
+
 // TestReadingWithoutStat checks that files are read from servers without LSTAT, STAT or
 // FSTAT.
 func TestReadingWithoutStat(t *testing.T) {

@@ -76,9 +76,6 @@ func (w *walk) classify(at folder, e entry, pairs *companions) (seen ingest.Obse
 	if cause := cmp.Or(e.rejection, rejectReason(e.kind, e.attrs)); cause != "" {
 		return rejected(seen, cause)
 	}
-	if !e.attrs.hasSize() {
-		return rejected(seen, "has no size")
-	}
 	seen.Sidecar, seen.Marker = pairs.checksumFile(e.name), pairs.marker(e.path)
 	seen.WaitsFor = w.filter.server.WaitsForSize(seen.Size)
 	if wanted := w.filter.server.WaitsForMarker(e.path, seen.ModTime, seen.Marker); wanted != "" {

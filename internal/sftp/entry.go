@@ -136,14 +136,16 @@ func (k kind) reason() string {
 	}
 }
 
-// rejectReason returns why a path must not be opened. It is empty for regular files of
-// plausible size, and for folders, which are never opened as files.
+// rejectReason returns why a path must not be opened. It is empty for regular files of a
+// known and plausible size, and for folders, which are never opened as files.
 func rejectReason(k kind, a attrs) string {
 	switch {
 	case k == kindFolder:
 		return ""
 	case k != kindRegular:
 		return k.reason()
+	case !a.hasSize():
+		return "has no size"
 	case a.Size > maxSize:
 		return fmt.Sprintf("has an impossible size of %d bytes", a.Size)
 	default:

@@ -52,6 +52,17 @@ type attrs struct {
 func (a attrs) hasSize() bool { return a.flags&attrSize != 0 }
 func (a attrs) hasTime() bool { return a.flags&attrTimes != 0 }
 
+// filled returns a with the size and time of other if it has none.
+func (a attrs) filled(other attrs) attrs {
+	if !a.hasSize() && other.hasSize() {
+		a.Size, a.flags = other.Size, a.flags|attrSize
+	}
+	if !a.hasTime() && other.hasTime() {
+		a.Mtime, a.flags = other.Mtime, a.flags|attrTimes
+	}
+	return a
+}
+
 // rawName is an entry of a folder in a NAME reply.
 type rawName struct {
 	name string

@@ -112,6 +112,9 @@ func (s *Session) statEntry(ctx context.Context, e entry) (pathInfo, error) {
 	if err == nil && at.kind == kindUnreported && e.kind == kindUnreported {
 		at.kind, err = s.kindByOpening(ctx, e.path)
 	}
+	if err == nil {
+		at.attrs, err = s.completeAttrs(ctx, e.path, pathInfo{at.kind, at.attrs.filled(e.attrs)})
+	}
 	return at, err
 }
 
@@ -126,15 +129,11 @@ func (w *walk) completeEntry(raw *rawName, before entry, at pathInfo) {
 		raw.attrs = at.attrs
 		return
 	}
-	w.lookups.useless++
-	if at.attrs.hasSize() && !before.attrs.hasSize() {
-		raw.attrs.Size, raw.attrs.flags, w.lookups.useless = at.attrs.Size, raw.attrs.flags|attrSize, 0
-	}
-	if at.attrs.hasTime() && !before.attrs.hasTime() {
-		raw.attrs.Mtime, raw.attrs.flags, w.lookups.useless = at.attrs.Mtime, raw.attrs.flags|attrTimes, 0
-	}
-	if before.kind == kindUnreported && raw.kind != kindUnreported {
+	raw.attrs = before.attrs.filled(at.attrs)
+	if raw.attrs.flags != before.attrs.flags || before.kind == kindUnreported && raw.kind != kindUnreported {
 		w.lookups.useless = 0
+	} else {
+		w.lookups.useless++
 	}
 }
 

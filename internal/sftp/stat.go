@@ -16,14 +16,37 @@ type pathInfo struct {
 
 // lstat returns the type and attributes of a path without following a symbolic link. It
 // falls back to STAT for servers without LSTAT, and to a listing of the parent folder if
-// the reply is ambiguous. isNotExist(err) means that the path does not exist.
+// the reply is ambiguous or has no size. isNotExist(err) means that the path does not exist.
 func (s *Session) lstat(ctx context.Context, path string) (pathInfo, error) {
 	at, err := s.lstatAttrs(ctx, path)
-	if err != nil || at.kind != kindUnreported {
+	if err == nil && at.kind == kindUnreported {
+		at.kind, err = s.kindByOpening(ctx, path)
+	}
+	if err == nil {
+		at.attrs, err = s.completeAttrs(ctx, path, at)
+	}
+	if err != nil || at.kind != kindRegular || at.attrs.hasSize() {
 		return at, err
 	}
-	at.kind, err = s.kindByOpening(ctx, path)
-	return at, err
+	listed, err := s.findInParent(ctx, path, errUnexpectedReply)
+	if listed.kind == kindRegular {
+		at.attrs = at.attrs.filled(listed.attrs)
+	}
+	return at, ignoreReplyError(err)
+}
+
+// completeAttrs returns the attributes of a regular file with the size or time that LSTAT
+// omitted from STAT. It does not request a time again that STAT omits, too.
+func (s *Session) completeAttrs(ctx context.Context, path string, at pathInfo) (attrs, error) {
+	b := &s.conn.behavior
+	if at.kind != kindRegular || at.attrs.hasSize() && (at.attrs.hasTime() || b.lacksTimes()) {
+		return at.attrs, nil
+	}
+	full, err := s.requestAttrs(ctx, packetStat, path)
+	if err == nil && !full.attrs.hasTime() {
+		b.markTimesMissing()
+	}
+	return at.attrs.filled(full.attrs), ignoreReplyError(err)
 }
 
 func (s *Session) lstatAttrs(ctx context.Context, path string) (pathInfo, error) {

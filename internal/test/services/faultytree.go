@@ -24,6 +24,9 @@ type TreeFaults struct {
 	// NoTypes omits the file type from permissions, NoAttrs all attributes from
 	// listings, NoSizes and NoTimes these attributes, NoLong the long form of names.
 	NoTypes, NoAttrs, NoSizes, NoTimes, NoLong bool
+	// NoSizesIn and NoTimesIn omit these attributes from the responses to these
+	// operations only.
+	NoSizesIn, NoTimesIn []string
 	// Missing is the status for paths that do not exist. Default: no such file.
 	Missing uint32
 	// End is the status at the end of a folder, or one of EndOK, EndEmpty and EndAgain.

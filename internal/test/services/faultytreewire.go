@@ -135,7 +135,7 @@ func (c *treeConn) request(op string, p []byte) (byte, []byte) {
 		return c.read(h, rest)
 	case "FSTAT":
 		if h != nil {
-			return typeAttrs, c.attributes(h.node, false)
+			return typeAttrs, c.attributes(h.node, op)
 		}
 		return wireStatus(StatusFailure)
 	}
@@ -168,7 +168,7 @@ func (c *treeConn) pathRequest(op, at string, rest []byte) (byte, []byte) {
 	}
 	switch op {
 	case "LSTAT", "STAT":
-		return typeAttrs, c.attributes(n, false)
+		return typeAttrs, c.attributes(n, op)
 	case "READLINK":
 		if n.link == "" {
 			return wireStatus(StatusFailure)
@@ -252,7 +252,7 @@ func (c *treeConn) entry(at, name string) []byte {
 	if c.faults.NoLong {
 		long = ""
 	}
-	return slices.Concat(wireText(name), wireText(long), c.attributes(n, true))
+	return slices.Concat(wireText(name), wireText(long), c.attributes(n, "READDIR"))
 }
 
 // longMode formats a mode like `ls -l`.
@@ -261,9 +261,9 @@ func longMode(mode uint32) string {
 	return kinds[mode&modeType] + fs.FileMode(mode & 0o777).String()[1:]
 }
 
-func (c *treeConn) attributes(n *treeNode, listed bool) []byte {
+func (c *treeConn) attributes(n *treeNode, op string) []byte {
 	const hasSize, hasPermissions, hasTimes = 1, 4, 8
-	if listed && c.faults.NoAttrs {
+	if op == "READDIR" && c.faults.NoAttrs {
 		return wireNumber(0)
 	}
 	mode := n.mode
@@ -271,10 +271,10 @@ func (c *treeConn) attributes(n *treeNode, listed bool) []byte {
 		mode &= 0o777
 	}
 	flags, body := uint32(hasPermissions), wireNumber(mode)
-	if !c.faults.NoSizes {
+	if !c.faults.NoSizes && !slices.Contains(c.faults.NoSizesIn, op) {
 		flags, body = flags|hasSize, append(binary.BigEndian.AppendUint64(nil, uint64(len(n.content))), body...)
 	}
-	if !c.faults.NoTimes {
+	if !c.faults.NoTimes && !slices.Contains(c.faults.NoTimesIn, op) {
 		at := uint32(n.mtime.Unix())
 		flags, body = flags|hasTimes, slices.Concat(body, wireNumber(at), wireNumber(at))
 	}
