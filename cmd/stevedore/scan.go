@@ -126,7 +126,7 @@ func (r scanResult) err(servers []openapi.Server) error {
 		left = []string{fmt.Sprintf("%d servers were not scanned: `stevedore server list` shows the errors", len(left)+max(0, r.Failed-1))}
 	}
 	if failed > 0 {
-		add(ingest.KindConflict, "need attention: %s, see `stevedore file list --status error`", ingest.Counted(int64(failed), "file", "files"))
+		add(ingest.KindConflict, "need attention: %s, see `stevedore file list --status error`", ingest.Counted(failed, "file", "files"))
 	}
 	for _, server := range servers {
 		if server.HeldChanges > 0 {
