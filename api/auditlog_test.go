@@ -49,7 +49,7 @@ func TestTheAuditLogShowsOutcomesAndChanges(t *testing.T) {
 	}
 	assert.Equal(t, []string{"is_active: true -> false"}, paused.Changes)
 	assert.Equal(t, []string{"include: *.csv -> *.csv, *.txt", "password: changed", "port: 22 -> 2222"}, edit.Changes)
-	assert.Equal(t, []string{"host: none -> sftp.example.com", "include: none -> *.csv", "name: none -> acme", "username: none -> u"}, create.Changes)
+	assert.Equal(t, []string{"host: sftp.example.com", "include: *.csv", "name: acme", "username: u"}, create.Changes)
 
 	for query, want := range map[string]int{
 		"actor=bootstrap": 4, "actor=ann": 0, "action=server.edit": 1, "target=acme": 3, "target=acme&action=server.pause": 1,

@@ -81,7 +81,7 @@ func TestServerLifeByREST(t *testing.T) {
 	require.Contains(t, string(changed), `"port":{"from":22,"to":2222}`)
 	require.NotContains(t, string(changed), "canary")
 	added := log.Entries[3].Changes
-	require.Contains(t, added, "host: none -> sftp.example.com", "a new server's settings that differ from the defaults")
+	require.Contains(t, added, "host: sftp.example.com", "a new server's settings that differ from the defaults")
 	require.NotContains(t, strings.Join(added, "\n"), "max_depth")
 }
 
