@@ -42,7 +42,7 @@ type watchOptions struct {
 	// StallMessage begins the error after a stall; empty: no byte moved.
 	StallMessage string
 	// StallTimeout is the time without activity after which the step is ended; default
-	// StallTimeout.
+	// Deps.StallTimeout.
 	StallTimeout time.Duration
 	// Resumable: progress beyond the first report is kept for the next attempt, see
 	// advanced.

@@ -67,7 +67,8 @@ func problemFor(err error) openapi.Problem {
 // invalidParameter matches the generated code's message about a parameter of a path.
 var invalidParameter = regexp.MustCompile(`^Invalid format for parameter (\w+):`)
 
-// fromEcho converts errors of the router and of the generated code to *web.Error.
+// fromEcho converts errors of the router and of the generated code to *web.Error, or to the
+// error about a field.
 func fromEcho(err error) error {
 	var (
 		refused *web.Error

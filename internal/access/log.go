@@ -51,8 +51,7 @@ func (e unconfirmedError) Unwrap() error { return e.error }
 
 // Do adds an entry, runs the action with the entry's key and records its outcome, also when
 // the caller left. If that fails, the outcome remains unknown, because the action has
-// happened. It also remains unknown after an
-// Unconfirmed error.
+// happened. It also remains unknown after an error from Unconfirmed.
 func (t AuditTrail) Do(ctx context.Context, action, target string, details map[string]any, do func(key string) error) error {
 	key, err := t.Record(ctx, action, target, details)
 	if err != nil {
