@@ -42,6 +42,12 @@ func readStat(pid int) stat {
 	return s
 }
 
+// program returns the name of the process's program, at most 15 bytes of it.
+func program(pid int) string {
+	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "comm"))
+	return strings.TrimSpace(string(text))
+}
+
 // boot identifies the current boot: ticks of different boots are not comparable.
 var boot = sync.OnceValue(func() string {
 	text, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")

@@ -66,3 +66,5 @@ func belongs(int, string, ...string) bool { return true }
 func listeners(int) (sockets map[string]bool, known bool) { return nil, false }
 
 func sockets(int) map[string]bool { return nil }
+
+func program(int) string { return "" }

@@ -226,3 +226,17 @@ func (m Manager) PortOwner(name string, port int) Owner {
 	}
 	return OwnerSelf
 }
+
+// ForeignListener describes the process that listens on the loopback port, as "name
+// (pid 7)". It returns "" if none is visible, or if the process belongs to the Manager.
+func (m Manager) ForeignListener(port int) string {
+	found, _ := listeners(port)
+	for _, pid := range pids() {
+		for socket := range sockets(pid) {
+			if found[socket] && !belongs(pid, m.Mark(), m.Dir) {
+				return fmt.Sprintf("%s (pid %d)", program(pid), pid)
+			}
+		}
+	}
+	return ""
+}

@@ -4,18 +4,33 @@ import (
 	"context"
 	"errors"
 	"os/exec"
+	"slices"
 	"time"
 
 	"stevedore/temporal-dev/internal/proc"
 )
 
-// workerStop is the grace period of a worker: a little more than the default of
-// STEVEDORE_WORKER_STOP_TIMEOUT, 40 s.
-const workerStop = 45 * time.Second
+// grace returns the grace period of worker and API: a little more than
+// STEVEDORE_WORKER_STOP_TIMEOUT, which is 40 s by default.
+func (s *Stack) grace() time.Duration {
+	timeout, err := time.ParseDuration(s.Get("STEVEDORE_WORKER_STOP_TIMEOUT"))
+	if err != nil {
+		timeout = 40 * time.Second
+	}
+	return timeout + 5*time.Second
+}
 
-// upApp runs setup and starts worker and API. It repeats setup, which is idempotent,
-// if a service was restarted.
+// upApp runs setup and starts worker and API, again if their settings changed. It
+// repeats setup, which is idempotent, if a service was restarted.
 func (s *Stack) upApp(ctx context.Context, restarted bool) (started bool, err error) {
+	for _, name := range []string{"worker", "api"} {
+		if spec, err := s.Spec(name); err != nil || slices.Equal(spec.Env, s.Env()) {
+			continue
+		}
+		if err := s.Stop(name); err != nil {
+			return false, err
+		}
+	}
 	if restarted || s.Pid("worker") == 0 || s.Pid("api") == 0 {
 		s.say("  setup      database, bucket, queue, search attributes, schedule, keys")
 		setup := exec.CommandContext(ctx, s.tool("stevedore"), "setup")
@@ -41,7 +56,7 @@ func (s *Stack) app(name string) part {
 	return part{
 		name: name,
 		prepare: func(context.Context) (proc.Spec, error) {
-			return proc.Spec{Path: s.tool("stevedore"), Args: []string{name}, Env: s.Env(), Grace: workerStop}, nil
+			return proc.Spec{Path: s.tool("stevedore"), Args: []string{name}, Env: s.Env(), Grace: s.grace()}, nil
 		},
 		ports: listens,
 		ready: ready,

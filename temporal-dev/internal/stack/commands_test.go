@@ -3,11 +3,13 @@ package stack
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,7 +36,7 @@ func copyOf(t *testing.T, repo string) string {
 			t.Fatal(err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "temporal-dev", "go.mod"), nil, 0o644); err != nil {
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "temporal-dev", "go.mod"), nil, 0o644), os.Symlink(filepath.Join(repo, "docs"), filepath.Join(dir, "docs"))); err != nil {
 		t.Fatal(err)
 	}
 	for tool, from := range map[string][2]string{"devstack": {"temporal-dev", "."}, "stevedore": {"", "./cmd/stevedore"}} {
@@ -47,12 +49,24 @@ func copyOf(t *testing.T, repo string) string {
 	return dir
 }
 
+// command is one command of the copy, without the settings of the caller.
+func command(repo string, args ...string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(repo, "bin", "devstack"), args...)
+	cmd.Env = scrub(os.Environ())
+	return cmd
+}
+
 // devstack runs one command of the copy and returns its output.
 func devstack(t *testing.T, repo string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command(filepath.Join(repo, "bin", "devstack"), args...).CombinedOutput()
+	return output(t, command(repo, args...))
+}
+
+func output(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Errorf("devstack %s: %v\n%s", strings.Join(args, " "), err, out)
+		t.Errorf("%v: %v\n%s", cmd.Args, err, out)
 	}
 	return string(out)
 }
@@ -64,7 +78,7 @@ func TestCommands(t *testing.T) { // alone: two stacks that choose well-known po
 	dev := filepath.Join(repo, ".dev")
 	t.Cleanup(func() { devstack(t, repo, "down") })
 
-	up := exec.Command(filepath.Join(repo, "bin", "devstack"), "up")
+	up := command(repo, "up")
 	if err := up.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +115,14 @@ func TestCommands(t *testing.T) { // alone: two stacks that choose well-known po
 	if out := devstack(t, repo, "up"); !strings.Contains(out, "worker     up in") || strings.Contains(out, "postgres   up in") {
 		t.Errorf("up after the death of the worker:\n%s", out)
 	}
+	slow := command(repo, "up")
+	slow.Env = append(slow.Env, "STEVEDORE_SETTLE=7s")
+	if out := output(t, slow); !strings.Contains(out, "worker     up in") || !strings.Contains(out, "api        up in") || strings.Contains(out, "postgres   up in") {
+		t.Errorf("up with another setting:\n%s", out)
+	}
+	if spec, err := s.Spec("api"); err != nil || value(spec.Env, "STEVEDORE_SETTLE") != "7s" {
+		t.Errorf("the API runs with %v, %v", spec.Env, err)
+	}
 
 	inUse := filepath.Join(dev, "run-1")
 	if err := os.Mkdir(inUse, 0o755); err != nil {
@@ -134,8 +156,8 @@ func TestAFailedDemoStopsItsProcesses(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { devstack(t, repo, "down") })
-	demo := exec.Command(filepath.Join(repo, "bin", "devstack"), "demo")
-	demo.Env = append(os.Environ(), "DEMO_EXIT=1")
+	demo := command(repo, "demo")
+	demo.Env = append(demo.Env, "DEMO_EXIT=1")
 	out, err := demo.CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "no set-up today") || !strings.Contains(string(out), "stopping postgres") {
 		t.Errorf("%v\n%s", err, out)
@@ -229,7 +251,7 @@ func TestAPartNeedsItsOwnPort(t *testing.T) {
 		},
 	}
 	t.Cleanup(func() { _ = s.Down() })
-	if _, err := s.start(context.Background(), p); err == nil || !strings.Contains(err.Error(), "another program listens") {
+	if _, err := s.start(context.Background(), p); err == nil || !strings.Contains(err.Error(), "listens on port "+strconv.Itoa(port)) {
 		t.Fatalf("start: %v", err)
 	}
 	p.ports = nil
@@ -242,6 +264,45 @@ func TestAPartNeedsItsOwnPort(t *testing.T) {
 	}
 	if _, err := s.start(context.Background(), p); !errors.Is(err, errEnded) {
 		t.Errorf("start of a process that ends immediately: %v", err)
+	}
+}
+
+// TestTheFirstFailureEndsTheStart: a worker is not ready without the API, whose port
+// another program holds.
+func TestTheFirstFailureEndsTheStart(t *testing.T) {
+	t.Parallel()
+	s := bareStack(t)
+	t.Cleanup(func() { _ = s.Down() })
+	other, err := net.Listen("tcp", ports.Addr(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	port := other.Addr().(*net.TCPAddr).Port
+	waiting := make(chan struct{})
+	worker := part{
+		name: "worker",
+		prepare: func(context.Context) (proc.Spec, error) {
+			return proc.Spec{Path: "/bin/sleep", Args: []string{"600"}}, nil
+		},
+		ready: func(ctx context.Context) error {
+			close(waiting)
+			<-ctx.Done()
+			return ctx.Err()
+		},
+	}
+	api := part{name: "api", ports: []int{port}}
+	started, err := s.startAll(t.Context(), []part{worker, api})
+	want := fmt.Sprintf("(pid %d) listens on port %d", os.Getpid(), port)
+	if err == nil || !strings.HasPrefix(err.Error(), "api: ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "worker") {
+		t.Errorf("%v, want %q of the API only", err, want)
+	}
+	select {
+	case <-waiting:
+		if !started {
+			t.Error("the started worker is not reported")
+		}
+	default: // the API failed before the start of the worker
 	}
 }
 

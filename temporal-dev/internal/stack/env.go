@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -110,14 +111,28 @@ func (s *Stack) saveAddresses() error {
 	if err := s.Write(s.addressFile(), text, 0o600); err != nil {
 		return err
 	}
-	return s.Write(s.EnvFile(), []byte(strings.Join(s.Env(), "\n")+"\n"), 0o600)
+	var file strings.Builder
+	for _, line := range s.Env() {
+		file.WriteString(quoted(line))
+	}
+	return s.Write(s.EnvFile(), []byte(file.String()), 0o600)
 }
 
 // EnvFile returns the path of the file with the result of Env.
 func (s *Stack) EnvFile() string { return filepath.Join(s.Dir, "env") }
 
-// Env returns the stack's addresses and credentials as KEY=value.
+// Env returns the stack's addresses and credentials and stevedore's settings as
+// KEY=value.
 func (s *Stack) Env() []string {
+	overridden := func(line string) bool {
+		name, _, _ := strings.Cut(line, "=")
+		return value(s.settings, name) != ""
+	}
+	return slices.Concat(s.fixed(), slices.DeleteFunc(s.defaults(), overridden), s.settings)
+}
+
+// fixed returns the variables that callers cannot set: addresses, credentials and names.
+func (s *Stack) fixed() []string {
 	a := s.addr
 	file := func(name string) string { return filepath.Join(s.Dir, name) }
 	return []string{
@@ -142,25 +157,24 @@ func (s *Stack) Env() []string {
 		"STEVEDORE_WORKER_METRICS_ADDR=" + ports.Addr(a.Metrics),
 		"STEVEDORE_TOKEN=" + a.Token,
 		"STEVEDORE_STAGING_DIR=" + file("staging"),
-		"STEVEDORE_STAGING_RESERVE_BYTES=" + strconv.Itoa(256<<20),
 		"STEVEDORE_KEYSET_FILE=" + file("keyset.json"),
-		"STEVEDORE_SCAN_INTERVAL=1m",
-		"STEVEDORE_SETTLE=3s",
-		"STEVEDORE_SFTP_ALLOW_NETWORKS=127.0.0.0/8,::1/128",
 		"STEVEDORE_TEMPORAL_UI_URL=http://" + ports.Addr(a.UI),
 		"STEVEDORE_S3_CONSOLE_URL=http://" + ports.Addr(a.MinioConsole),
 	}
 }
 
-// Get returns one value of Env.
-func (s *Stack) Get(key string) string {
-	for _, line := range s.Env() {
-		if value, ok := strings.CutPrefix(line, key+"="); ok {
-			return value
-		}
+// defaults returns the settings that callers can override.
+func (s *Stack) defaults() []string {
+	return []string{
+		"STEVEDORE_STAGING_RESERVE_BYTES=" + strconv.Itoa(256<<20),
+		"STEVEDORE_SCAN_INTERVAL=1m",
+		"STEVEDORE_SETTLE=3s",
+		"STEVEDORE_SFTP_ALLOW_NETWORKS=127.0.0.0/8,::1/128",
 	}
-	return ""
 }
+
+// Get returns one value of Env.
+func (s *Stack) Get(key string) string { return value(s.Env(), key) }
 
 // withoutPassword returns the address with its password masked.
 func withoutPassword(address string) string {

@@ -29,7 +29,10 @@ type Stack struct {
 	// Out receives progress messages.
 	Out io.Writer
 
-	addr     addresses
+	addr addresses
+	// settings are the caller's settings for stevedore, as KEY=value. Private stacks
+	// have none.
+	settings []string
 	programs packages.Programs
 	mu       sync.Mutex // serialises Out
 }
@@ -74,6 +77,11 @@ func (s *Stack) Up(ctx context.Context, app bool) (started bool, err error) {
 	}
 	if s.programs, err = packages.Ensure(s.Out, s.Private); err != nil {
 		return false, err
+	}
+	if !s.Private { // before ports change: the caller may have sourced EnvFile
+		if err := s.takeSettings(os.Environ()); err != nil {
+			return false, err
+		}
 	}
 	if !s.anyRunning() {
 		if err := s.addr.replaceTaken(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"stevedore/temporal-dev/internal/ports"
@@ -26,22 +27,26 @@ const startTries = 3
 // freeTimeout is the maximum time a port stays in use after the end of its process.
 const freeTimeout = 10 * time.Second
 
-// startAll starts the parts concurrently and reports whether any was not running.
+// startAll starts the parts concurrently and reports whether any was not running. The
+// first failure ends the wait for the others: a worker is not ready without the API.
 func (s *Stack) startAll(ctx context.Context, parts []part) (started bool, err error) {
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
 	var wg sync.WaitGroup
-	var mu sync.Mutex
-	var errs []error
+	var some atomic.Bool
 	for _, p := range parts {
 		wg.Go(func() {
-			startedPart, err := s.start(ctx, p)
-			mu.Lock()
-			defer mu.Unlock()
-			started = started || startedPart
-			errs = append(errs, err)
+			started, err := s.start(ctx, p)
+			if started {
+				some.Store(true)
+			}
+			if err != nil {
+				fail(err)
+			}
 		})
 	}
 	wg.Wait()
-	return started, errors.Join(errs...)
+	return some.Load(), context.Cause(ctx)
 }
 
 // start starts one part unless it runs, and waits until it is ready.
@@ -89,8 +94,12 @@ func (s *Stack) launch(ctx context.Context, p part) error {
 		return err
 	}
 	for _, port := range p.ports {
-		if !ports.WaitFree(ctx, port, freeTimeout) {
-			return fmt.Errorf("%s: another program listens on port %d: `make down` and `make up` choose another port", p.name, port)
+		holder := s.ForeignListener(port)
+		if holder == "" && !ports.WaitFree(ctx, port, freeTimeout) {
+			holder = "another program"
+		}
+		if holder != "" {
+			return fmt.Errorf("%s: %s listens on port %d; stop it, or run `make down` and `make up`, which choose another port", p.name, holder, port)
 		}
 	}
 	spec, err := p.prepare(ctx)

@@ -6,12 +6,14 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // readers are functions that read the variable of their last argument.
@@ -41,6 +43,59 @@ func TestLostSwitchesAreReported(t *testing.T) {
 	got := bareStack(t).lost([]string{"STEVEDORE_LOAD=1", "STEVEDORE_TOKEN=canary", "STEVEDORE_TEST_LOAD=1", "PATH=/bin"})
 	if !slices.Equal(got, []string{"STEVEDORE_LOAD"}) {
 		t.Errorf("named: %v", got)
+	}
+}
+
+// TestSettingsOfTheCaller: documented ones reach stevedore; those that the stack chooses
+// are refused, unless they are its own, as in a shell that has sourced .dev/env.
+func TestSettingsOfTheCaller(t *testing.T) {
+	t.Parallel()
+	s := bareStack(t)
+	repo, err := filepath.Abs("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	s.Repo, s.Out = repo, &said
+	settings := []string{"STEVEDORE_LOG_LEVEL=debug", "STEVEDORE_SFTP_ALLOW_NETWORKS=10.1.0.0/16, 127.0.0.0/8", "STEVEDORE_WORKER_STOP_TIMEOUT=2m"}
+	environ := slices.Concat(s.Env(), settings[1:], settings[:1], []string{"STEVEDORE_SETTEL=1s", "STEVEDORE_TEST_LOAD=1", "STEVEDORE_SETTLE=", "PATH=/bin"})
+	environ = slices.DeleteFunc(environ, func(line string) bool { return line == "STEVEDORE_SFTP_ALLOW_NETWORKS=127.0.0.0/8,::1/128" })
+	if err := s.takeSettings(environ); err != nil {
+		t.Fatal(err)
+	}
+	env := s.Env()
+	for _, line := range settings {
+		if name, text, _ := strings.Cut(line, "="); !slices.Contains(env, line) || s.Get(name) != text {
+			t.Errorf("%s does not reach stevedore: %v", line, env)
+		}
+	}
+	if said := said.String(); strings.Count(said, "no effect") != 1 || !strings.Contains(said, "STEVEDORE_SETTEL") {
+		t.Errorf("said %q", said)
+	}
+	lines := func(name string) int { return strings.Count(strings.Join(env, "\n"), name+"=") }
+	if lines("STEVEDORE_SFTP_ALLOW_NETWORKS") != 1 || lines("STEVEDORE_SETTLE") != 1 || lines("STEVEDORE_TEST_LOAD") != 0 {
+		t.Errorf("environment of stevedore: %v", env)
+	}
+	if s.grace() != 125*time.Second {
+		t.Errorf("a worker that may take 2m to stop is killed after %s", s.grace())
+	}
+	err = s.takeSettings([]string{"STEVEDORE_TOKEN=canary", "STEVEDORE_AMQP_EXCHANGE=mine", "STEVEDORE_SETTLE=7s"})
+	if err == nil || !strings.HasSuffix(err.Error(), "unset STEVEDORE_AMQP_EXCHANGE STEVEDORE_TOKEN") {
+		t.Errorf("variables that the stack chooses: %v", err)
+	}
+}
+
+// TestEnvFileIsAShellScript: settings may contain what a shell interprets.
+func TestEnvFileIsAShellScript(t *testing.T) {
+	t.Parallel()
+	s := bareStack(t)
+	s.settings = []string{`STEVEDORE_LOG_FORMAT=it's $HOME; "x" *`}
+	if err := s.saveAddresses(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.Command("sh", "-c", `. "$1" && printf %s "$STEVEDORE_LOG_FORMAT"`, "sh", s.EnvFile()).CombinedOutput()
+	if _, want, _ := strings.Cut(s.settings[0], "="); err != nil || string(out) != want {
+		t.Errorf("the shell reads %q, %v", out, err)
 	}
 }
 
