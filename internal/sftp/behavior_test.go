@@ -359,6 +359,43 @@ func TestBadFoldersDoNotEndListing(t *testing.T) {
 	assert.Equal(t, 1, b.Requests("")[0].Conn, "one connection was used for all folders")
 }
 
+// TestInterruptedRoot checks that the error of a root folder whose listing fails in the
+// middle has the number of entries before the failure.
+func TestInterruptedRoot(t *testing.T) {
+	t.Parallel()
+	b := newBehaviorFixture(t, sftp.Config{})
+	b.File("a/1.csv", "1")
+	b.File("b.csv", "1")
+	session := b.open(t)
+	_, _, err := b.listing(t, session, ingest.ListRequest{}) // its end is EOF, not a failure
+	require.NoError(t, err)
+	b.SetFaults(services.TreeFaults{PerAnswer: 3, Request: func(r services.TreeRequest) uint32 {
+		if r.Op == "READDIR" && len(b.Requests("READDIR"))%2 == 0 {
+			return services.StatusFailure
+		}
+		return 0
+	}})
+	_, _, err = b.listing(t, session, ingest.ListRequest{})
+	requireKind(t, err, ingest.KindTransient, "failed to list its root folder /in: it failed after 3 entries")
+}
+
+// TestUnexpectedReplies checks that the error of any request names a malformed reply.
+func TestUnexpectedReplies(t *testing.T) {
+	t.Parallel()
+	b := newBehaviorFixture(t, sftp.Config{})
+	b.File("a.csv", "1")
+	b.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
+		if r.Op == "LSTAT" || r.Op == "STAT" || r.Op == "OPENDIR" {
+			return services.Pretend // OK is no reply with attributes or a handle
+		}
+		return 0
+	}})
+	_, err := b.open(t).Stat(deadline(t), "/in/a.csv")
+	assert.Contains(t, ingest.Message(err), "reply of the wrong type")
+	_, err = b.pool.Probe(deadline(t), b.server)
+	assert.Contains(t, ingest.Message(err), "reply of the wrong type")
+}
+
 // TestLargeReplies checks replies above the 256 KiB limit of the SFTP client, as real
 // servers send.
 func TestLargeReplies(t *testing.T) {
@@ -381,6 +418,30 @@ func TestLargeReplies(t *testing.T) {
 	assert.EqualValues(t, 7, f.Size)
 	_, err := b.open(t).Stat(deadline(t), "/in")
 	require.NoError(t, err, "the connection stays usable")
+}
+
+// TestTooLargePacketEndsConnection checks that a reply that is too large to be skipped ends
+// the connection, with the cause, and that the next session gets another one.
+func TestTooLargePacketEndsConnection(t *testing.T) {
+	t.Parallel()
+	b := newBehaviorFixture(t, sftp.Config{})
+	for _, name := range []string{"a/1.csv", "b/2.csv", "c/3.csv"} {
+		b.File(name, "1")
+	}
+	b.SetFaults(services.TreeFaults{Names: func(folder string, _ int) []byte {
+		if folder == "/in/b" {
+			return make([]byte, 65<<20)
+		}
+		return nil
+	}})
+	session := b.open(t)
+	_, unread, err := b.listing(t, session, ingest.ListRequest{})
+	requireKind(t, err, ingest.KindTransient, "/in/b", "more than 64 MiB")
+	assert.Zero(t, unread.Count)
+	require.NoError(t, session.Close())
+	b.SetFaults(services.TreeFaults{})
+	seen, _ := b.seen(t)
+	assert.Len(t, seen, 3)
 }
 
 // TestPatternsPruneTheWalk checks that only folders with a possible match are opened.

@@ -245,11 +245,11 @@ func (d *dialer) explainNoSFTP(err error, timedOut bool) error {
 	name, user := d.server.Name, d.server.Username
 	const limit = "it may limit sessions or connections per user: close other clients of the account, or lower --max-connections"
 	var openErr *ssh.OpenChannelError
-	var notSFTP *notSFTPError
+	var protocol *protocolError
 	switch {
-	case errors.As(err, &notSFTP):
-		return ingest.Wrap(ingest.KindTransient, err, "server %s accepts user %s but sends %s instead of SFTP: ask the partner to remove the text that the account prints at login, e.g. in .bashrc",
-			name, user, quoted(notSFTP.beginning))
+	case errors.As(err, &protocol):
+		return ingest.Wrap(ingest.KindTransient, err, "server %s accepts user %s but sends %s: ask the partner to remove the text that the account prints at login, e.g. in .bashrc",
+			name, user, protocol.sent)
 	case strings.Contains(err.Error(), "unexpected server version"):
 		return ingest.Wrap(ingest.KindServer, err, "server %s supports no SFTP version 3 (%s): ask the partner to update it", name, quoted(err.Error()))
 	case strings.Contains(err.Error(), "subsystem request failed"):

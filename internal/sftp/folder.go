@@ -225,7 +225,7 @@ func (s *Session) unreadReason(err error) string {
 		return fmt.Sprintf("is incomplete: its listing failed after %d entries%s", interrupted.seen, serverMessage(err))
 	case !errors.As(err, &interrupted) && isNotExist(err):
 		return "was listed, but the server reports that it does not exist"
-	case errors.Is(err, errMalformedReply), errors.Is(err, errUnexpectedReply), errors.Is(err, errPacketTooLarge):
+	case isUnreadable(err):
 		return err.Error()
 	default:
 		return "cannot be read: the server failed" + serverMessage(err)

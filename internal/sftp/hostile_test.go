@@ -238,27 +238,34 @@ func TestHostileAttributes(t *testing.T) {
 	assert.Contains(t, now.Rejected, "impossible size")
 }
 
+// TestEndlessListings checks that listings and probes of a root folder that cannot be read
+// name the cause. Callers take KindInvalid of a probe for an invalid request.
 func TestEndlessListings(t *testing.T) {
 	t.Parallel()
 	n := 0
 	news := func() answer { n++; return always(fxpName, uint32(1), fmt.Sprint(n), "", file(1))() }
 	for name, test := range map[string]struct {
-		readdir func() answer
-		kind    ingest.Kind
-		message string
+		readdir       func() answer
+		listed, probe ingest.Kind
+		message       string
 	}{
-		"entries": {news, ingest.KindInvalid, "more than 50 entries"},
-		"silence": {always(0), ingest.KindTransient, "sent no data for 4s, the connection was closed; if the server is slow, raise --answer-timeout"},
-		"count":   {always(fxpName, uint32(1<<31), "f"), ingest.KindTransient, "malformed"},
-		"flood":   {always(fxpName, make([]byte, 9<<20)), ingest.KindTransient, "more than 8 MiB in one reply"},
-		"deluge":  {always(fxpName, make([]byte, 65<<20)), ingest.KindTransient, "more than 8 MiB in one reply"},
+		"entries": {news, ingest.KindInvalid, ingest.KindServer, "more than 50 entries"},
+		"silence": {always(0), ingest.KindTransient, ingest.KindTransient, "sent no data for 4s, the connection was closed; if the server is slow, raise --answer-timeout"},
+		"count":   {always(fxpName, uint32(1<<31), "f"), ingest.KindTransient, ingest.KindTransient, "malformed"},
+		"flood":   {always(fxpName, make([]byte, 9<<20)), ingest.KindTransient, ingest.KindTransient, "more than 8 MiB in one reply"},
+		"deluge":  {always(fxpName, make([]byte, 65<<20)), ingest.KindTransient, ingest.KindTransient, "more than 64 MiB in one reply"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := sftp.Config{MaxEntriesPerFolder: 50, AnswerTimeout: 4 * time.Second}
-			session := openHostile(t, cfg, hostile{fxpOpendir: always(fxpHandle, "h"), fxpReaddir: test.readdir})
-			_, err := session.List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
-			requireKind(t, err, test.kind, test.message)
+			pool := newPool(t, cfg, secrets{Password: []byte("pw")})
+			server := fakeSSH(t, password(), hostile{fxpOpendir: always(fxpHandle, "h"), fxpReaddir: test.readdir}.serve)
+			_, err := open(t, pool, server).List(deadline(t), ingest.ListRequest{}, func(ingest.Observation) error { return nil })
+			requireKind(t, err, test.listed)
+			assert.Contains(t, ingest.Message(err), test.message)
+			_, err = pool.Probe(deadline(t), server)
+			requireKind(t, err, test.probe)
+			assert.Contains(t, ingest.Message(err), test.message)
 		})
 	}
 }

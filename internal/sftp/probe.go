@@ -136,13 +136,22 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 	}
 	found, err := session.readFolder(ctx, root, session.folderLimits())
 	if err != nil {
-		return result, session.explainRoot(ctx, err, root)
+		return result, resultOfProbe(session.explainRoot(ctx, err, root))
 	}
 	result.RootReadable, result.Entries = true, len(found.names)
 	if sample {
 		result.Sample, err = session.sample(ctx)
 	}
-	return result, err
+	return result, resultOfProbe(err)
+}
+
+// resultOfProbe turns KindInvalid, which callers take for an invalid request, into
+// KindServer: the server cannot be used with these settings.
+func resultOfProbe(err error) error {
+	if known, ok := errors.AsType[*ingest.Error](err); ok && known.Kind == ingest.KindInvalid {
+		return ingest.Wrap(ingest.KindServer, err, "%s", known.Message)
+	}
+	return err
 }
 
 // details describes the connection.

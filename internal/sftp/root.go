@@ -2,6 +2,7 @@ package sftp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
@@ -53,6 +54,9 @@ func (s *Session) homeFolder(ctx context.Context) (string, error) {
 
 // explainRoot returns the error of a root folder that cannot be listed, with advice.
 func (s *Session) explainRoot(ctx context.Context, err error, root string) error {
+	if errors.Is(err, errFolderTooLarge) {
+		return ingest.Errorf(ingest.KindInvalid, "server %s: folder %s %s", s.server.Name, ingest.DisplayPath(root), s.tooLargeText())
+	}
 	explained := s.explain(err, "list its root folder", root)
 	if !isReplyError(err) || isPermission(err) {
 		return explained

@@ -220,9 +220,10 @@ func (s *Session) explain(err error, verb, path string) error {
 		return ingest.Wrap(ingest.KindPermission, err, "server %s does not let user %s %s %s: ask the partner for the permission",
 			s.server.Name, s.server.Username, verb, ingest.DisplayPath(path))
 	case isReplyError(err):
-		return ingest.Wrap(ingest.KindTransient, err, "server %s failed to %s %s%s", s.server.Name, verb, ingest.DisplayPath(path), serverMessage(err))
+		return ingest.Wrap(ingest.KindTransient, err, "server %s failed to %s %s%s", s.server.Name, verb, ingest.DisplayPath(path), replyCause(err))
 	default:
-		return ingest.Wrap(ingest.KindTransient, withoutEOF(err), "lost the connection to server %s while trying to %s %s", s.server.Name, verb, ingest.DisplayPath(path))
+		return ingest.Wrap(ingest.KindTransient, withoutEOF(err), "lost the connection to server %s while trying to %s %s%s",
+			s.server.Name, verb, ingest.DisplayPath(path), s.conn.wire.lossCause())
 	}
 }
 

@@ -22,7 +22,7 @@ import (
 // passed on, because the reader would take it for the end of the file.
 func TestLostConnectionIsNotEOF(t *testing.T) {
 	t.Parallel()
-	s := &Session{server: ingest.Server{Name: "acme"}}
+	s := &Session{server: ingest.Server{Name: "acme"}, conn: &conn{wire: newWire(nil, nil)}}
 	lost := fmt.Errorf("failed to send packet: %w", io.EOF)
 	assert.False(t, isReplyError(lost))
 	err := s.explain(lost, "read", "/f")

@@ -217,7 +217,7 @@ func (s *Session) linkError(err error) (pathInfo, string, error) {
 	if !isReplyError(err) {
 		return pathInfo{}, "", err
 	}
-	return pathInfo{}, "is a symbolic link that cannot be followed" + serverMessage(err), nil
+	return pathInfo{}, "is a symbolic link that cannot be followed" + replyCause(err), nil
 }
 
 // observePath returns the observation of a path, following links if allowed.

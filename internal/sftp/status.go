@@ -80,8 +80,12 @@ func statusOf(err error) (code uint32, ok bool) {
 // the connection remains usable.
 func isReplyError(err error) bool {
 	_, ok := statusOf(err)
-	return ok || errors.Is(err, errMalformedReply) || errors.Is(err, errUnexpectedReply) || errors.Is(err, errPacketTooLarge) ||
-		errors.Is(err, errFolderTooLarge)
+	return ok || isUnreadable(err) || errors.Is(err, errFolderTooLarge)
+}
+
+// isUnreadable reports whether err is a reply that cannot be used, regardless of a status.
+func isUnreadable(err error) bool {
+	return errors.Is(err, errMalformedReply) || errors.Is(err, errUnexpectedReply) || errors.Is(err, errPacketTooLarge)
 }
 
 // isNotExist reports whether the reply is unambiguous that the path does not exist.
@@ -91,6 +95,19 @@ func isNotExist(err error) bool { return errors.Is(err, os.ErrNotExist) }
 func isUnsupported(err error) bool {
 	code, ok := statusOf(err)
 	return ok && code == statusUnsupported
+}
+
+// replyCause returns the cause of a reply error as a suffix for ours: the server's message,
+// or what is wrong with the reply.
+func replyCause(err error) string {
+	var interrupted *interruptedError
+	switch {
+	case isUnreadable(err):
+		return ": " + err.Error()
+	case errors.As(err, &interrupted) && interrupted.seen > 0:
+		return fmt.Sprintf(": it failed after %d entries%s", interrupted.seen, serverMessage(err))
+	}
+	return serverMessage(err)
 }
 
 // serverMessage returns the server's error message as a suffix for ours. It is empty if

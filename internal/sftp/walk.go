@@ -190,8 +190,6 @@ func (w *walk) folderError(ctx context.Context, at folder, err error) error {
 	case at.depth > 0:
 		w.unread.Add(at.path, s.unreadReason(err))
 		return nil
-	case errors.Is(err, errFolderTooLarge):
-		return ingest.Errorf(ingest.KindInvalid, "server %s: folder %s %s", s.server.Name, ingest.DisplayPath(at.path), s.tooLargeText())
 	default:
 		return s.explainRoot(ctx, err, at.path)
 	}

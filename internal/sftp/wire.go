@@ -25,6 +25,8 @@ type wire struct {
 	// bytes of its body. Only the client's reading goroutine uses them.
 	header   []byte
 	bodyLeft int
+	// started is set by the first packet.
+	started bool
 
 	// partial is an incomplete packet that the client has written; writing guards it.
 	writing sync.Mutex
@@ -104,7 +106,7 @@ func (w *wire) nextPacket() error {
 	}
 	length := binary.BigEndian.Uint32(header)
 	if length < headerBytes-4 { // the rest of the header would never arrive
-		return errors.New("malformed packet")
+		return &protocolError{"a malformed packet"}
 	}
 	if _, err := io.ReadFull(w.source, header[4:]); err != nil {
 		return err
@@ -113,10 +115,14 @@ func (w *wire) nextPacket() error {
 	size := int(length) - (headerBytes - 4)
 	waiter, confirmable := w.takeWaiter(binary.BigEndian.Uint32(header[5:]))
 	if waiter == nil {
-		if length > maxPacketBytes {
+		switch {
+		case length <= maxPacketBytes:
+		case w.started:
+			return &protocolError{"a packet of more than 256 KiB"}
+		default:
 			return w.notSFTP(header)
 		}
-		w.header, w.bodyLeft = header, size
+		w.header, w.bodyLeft, w.started = header, size, true
 		switch {
 		case kind == packetData && size == 4:
 			return w.replaceIfZero("empty DATA reply")
@@ -126,29 +132,25 @@ func (w *wire) nextPacket() error {
 		return nil
 	}
 	body, err := w.body(kind, size)
-	if errors.Is(err, errPacketTooLarge) && size <= maxSkippedBytes {
-		waiter <- reply{err: errPacketTooLarge}
+	waiter <- reply{kind: kind, body: body, err: err}
+	if errors.Is(err, errPacketTooLarge) { // it was skipped
 		return nil
 	}
-	if err != nil {
-		waiter <- reply{err: err}
-		return err
-	}
-	waiter <- reply{kind: kind, body: body}
-	return nil
+	return err
 }
 
 // maxShownBytes bounds the shown bytes of a stream that is not SFTP.
 const maxShownBytes = 80
 
-// notSFTPError is the error for a stream that is not SFTP, with its beginning.
-type notSFTPError struct{ beginning string }
+// protocolError is the end of a connection because of what the server sent.
+type protocolError struct{ sent string }
 
-func (e *notSFTPError) Error() string { return "not SFTP: " + quoted(e.beginning) }
+func (e *protocolError) Error() string { return "the server sent " + e.sent }
 
+// notSFTP returns the error for a stream that is not SFTP, with its beginning.
 func (w *wire) notSFTP(header []byte) error {
 	rest, _ := w.source.Peek(min(w.source.Buffered(), maxShownBytes)) // what has arrived
-	return &notSFTPError{string(header) + string(rest)}
+	return &protocolError{quoted(string(header)+string(rest)) + " instead of SFTP"}
 }
 
 // replaceIfZero replaces a reply to the client by a failure if its first number is zero:
@@ -185,11 +187,12 @@ func (w *wire) body(kind byte, size int) (fields, error) {
 	if kind == packetName {
 		limit = maxNamesBytes
 	}
+	if size > maxSkippedBytes {
+		return nil, &protocolError{"more than 64 MiB in one reply"}
+	}
 	if size > limit {
-		if size <= maxSkippedBytes {
-			if _, err := io.CopyN(io.Discard, w.source, int64(size)); err != nil {
-				return nil, err
-			}
+		if _, err := io.CopyN(io.Discard, w.source, int64(size)); err != nil {
+			return nil, err
 		}
 		return nil, errPacketTooLarge
 	}
@@ -222,6 +225,16 @@ func (w *wire) end(err error) {
 		waiter <- reply{err: w.ended}
 		delete(w.waiting, id)
 	}
+}
+
+// lossCause returns the protocol error that ended the connection as a suffix for a message.
+func (w *wire) lossCause() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if cause, ok := errors.AsType[*protocolError](w.ended); ok {
+		return ": " + cause.Error()
+	}
+	return ""
 }
 
 // Write implements io.Writer for the client. It forwards only complete packets, so that

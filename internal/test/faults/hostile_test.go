@@ -154,6 +154,7 @@ func TestFault30_HugePacket(t *testing.T) {
 	scan := h.Scan(t)
 	waiting := h.File(t, faulty.Path("a.bin"), func(f ingest.File) bool { return f.ErrorMessage != "" })
 	assert.Equal(t, ingest.KindTransient, waiting.ErrorKind)
+	assert.Contains(t, waiting.ErrorMessage, "the server sent a packet of more than 256 KiB")
 	assert.NotContains(t, waiting.ErrorMessage, "\n")
 	assert.Positive(t, sent.Load())
 
