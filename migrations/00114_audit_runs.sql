@@ -21,6 +21,7 @@ CREATE TABLE audit_runs (
     missing     bigint NOT NULL DEFAULT 0,
     extra       bigint NOT NULL DEFAULT 0,
     wrong       bigint NOT NULL DEFAULT 0,
+    not_audited bigint NOT NULL DEFAULT 0,
     error       text,
     CONSTRAINT audit_runs_state CHECK (state IN ('running', 'completed', 'failed')),
     CONSTRAINT audit_runs_end CHECK ((state = 'running') = (finished_at IS NULL)),
@@ -42,7 +43,7 @@ CREATE TABLE audit_differences (
     -- "sha256", "mod_time", "count". An absent side was not compared.
     sides     jsonb NOT NULL DEFAULT '{}',
     PRIMARY KEY (run_id, seq),
-    CONSTRAINT audit_differences_mark CHECK (mark IN ('-', '+', '!'))
+    CONSTRAINT audit_differences_mark CHECK (mark IN ('-', '+', '!', '?'))
 );
 
 -- +goose Down

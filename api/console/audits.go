@@ -70,37 +70,16 @@ func (v *view) auditRow(run ingest.AuditRun) row {
 	}}
 }
 
-// notAudited is the mark of a folder or server that could not be read.
-const notAudited ingest.AuditMark = "?"
-
-// markOf returns the mark of a discrepancy. An audit marks what it could not read as wrong at
-// the source and compares it nowhere else; a differing file is compared with its row.
-func markOf(d ingest.Discrepancy) ingest.AuditMark {
-	s := d.Sides
-	if d.Mark == ingest.AuditWrong && d.FileUUID == "" && s.Source.State == ingest.SideWrong && s.Source.Size == nil && s.Ledger.State == ingest.SideUnknown {
-		return notAudited
-	}
-	return d.Mark
-}
-
 // discrepancyRow returns the row of a discrepancy.
 func (v *view) discrepancyRow(d ingest.Discrepancy) row {
 	return row{id: fmt.Sprintf("d-%d", d.Seq), cells: []cell{
-		{v.T("Type"), "", badgeOf(v, markOf(d))},
+		{v.T("Type"), "", badgeOf(v, d.Mark)},
 		{v.T("File or object"), "path", discrepancyItem(v, d)},
-		{v.T("Source"), "side", sideView(v, sourceOf(d))},
+		{v.T("Source"), "side", sideView(v, d.Sides.Source)},
 		{v.T("Ledger"), "side", sideView(v, d.Sides.Ledger)},
 		{v.T("Object"), "side", sideView(v, d.Sides.Object)},
 		{v.T("Notification"), "side", sideView(v, d.Sides.Notification)},
 	}}
-}
-
-// sourceOf returns the source of a discrepancy, as not compared if it could not be read.
-func sourceOf(d ingest.Discrepancy) ingest.AuditSide {
-	if markOf(d) == notAudited {
-		return ingest.AuditSide{}
-	}
-	return d.Sides.Source
 }
 
 // sideFacts returns the attributes of one place except checksum and time.

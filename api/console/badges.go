@@ -37,7 +37,7 @@ var badges = map[any]badge{
 	ingest.AuditExtra:   {"warn", "+", "extra"},
 	ingest.AuditWrong:   {"warn", "!", "differs"},
 
-	notAudited: {"warn", "?", "not audited"},
+	ingest.AuditNotAudited: {"warn", "?", "not audited"},
 
 	ingest.SideSame:    {"good", "=", "present"},
 	ingest.SideMissing: {"bad", "−", "missing"},

@@ -532,6 +532,8 @@ func TestAnAuditIsStartedAndShown(t *testing.T) {
 		f.Discrepancies = append(f.Discrepancies, ingest.Discrepancy{Seq: seq + 2, Mark: "-"})
 	}
 	page := get(c, "/audits/a1").Body.String()
+	f.AuditRuns[0].NotAudited = 3
+	require.Contains(t, get(c, "/audits/a1").Body.String(), "<strong>3</strong><span>? not audited</span>")
 	for _, text := range []string{"missing", "/files/f1", "/audits/a1?after=200", "workflows/audit%2Fa1"} {
 		require.Contains(t, page, text)
 	}

@@ -40,12 +40,3 @@ func TestCopiedCommandsHoldNoEscapes(t *testing.T) {
 	require.Contains(t, page, "--path $&#39;x\\x1b[201~\\x0aid #&#39;")
 	require.Contains(t, page, "--server $&#39;\\xc2\\x85\\xe2\\x80\\xae&#39;")
 }
-
-func TestAServerThatCouldNotBeReadIsNotAudited(t *testing.T) {
-	t.Parallel()
-	d := ingest.Discrepancy{Mark: ingest.AuditWrong, Sides: ingest.AuditSides{Source: ingest.AuditSide{State: ingest.SideWrong}}}
-	require.Equal(t, notAudited, markOf(d))
-	require.Equal(t, ingest.SideUnknown, sourceOf(d).State)
-	d.Sides.Ledger.State = ingest.SideWrong
-	require.Equal(t, ingest.AuditWrong, markOf(d))
-}

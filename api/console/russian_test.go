@@ -78,7 +78,7 @@ func populated() (*servicedouble.Service, *Console) {
 	size := int64(21)
 	side := ingest.AuditSide{State: ingest.SideSame, Status: ingest.StatusCompleted, Size: &size, SHA256: "abc", ModTime: noon, Count: 2}
 	f.AuditRuns = []ingest.AuditRun{{UUID: "1", Actor: "ann", State: ingest.AuditFailed, Error: english}, {Actor: "ann", State: ingest.AuditCompleted}, {Actor: "ann", State: ingest.AuditRunning}}
-	f.Discrepancies = []ingest.Discrepancy{{Seq: 1, Mark: "-", What: "acme:/in/a.csv", Why: english, FileUUID: "1", Sides: ingest.AuditSides{Source: side, Ledger: side, Object: ingest.AuditSide{State: ingest.SideMissing}, Notification: ingest.AuditSide{State: ingest.SideWrong}}}, {Seq: 2, Mark: "+", What: "files/a.csv", Why: english}, {Seq: 3, Mark: "!"}}
+	f.Discrepancies = []ingest.Discrepancy{{Seq: 1, Mark: "-", What: "acme:/in/a.csv", Why: english, FileUUID: "1", Sides: ingest.AuditSides{Source: side, Ledger: side, Object: ingest.AuditSide{State: ingest.SideMissing}, Notification: ingest.AuditSide{State: ingest.SideWrong}}}, {Seq: 2, Mark: "+", What: "files/a.csv", Why: english}, {Seq: 3, Mark: "!"}, {Seq: 4, Mark: "?", What: "acme:/in", Why: english}}
 	server := ingest.Server{
 		UUID: "1", Name: "acme", Host: "127.0.0.1", Port: 22, Username: "1", Active: true, State: ingest.ServerOK, LastError: english, RootPath: "/1",
 		Include: []string{"*.csv"}, Exclude: []string{"*.csv"}, DoneMarker: "*.done", MinAge: time.Minute, SidecarWait: time.Minute, AfterIngest: "keep",

@@ -11,7 +11,7 @@ func FromAuditRun(r ingest.AuditRun) AuditRun {
 		AuditUUID: r.UUID, State: AuditState(r.State), Actor: ingest.DisplayPath(r.Actor), ServerUuids: orEmpty(r.Servers), Deep: r.Deep,
 		StartedAt: r.StartedAt.UTC(), FinishedAt: timeOrNull(r.FinishedAt), Error: orNull(r.Error),
 		Sources: r.Sources, Files: r.Files, Objects: r.Objects, Bytes: r.Bytes, Pending: r.Pending,
-		Missing: r.Missing, Extra: r.Extra, Wrong: r.Wrong, Differences: r.Discrepancies(), WorkflowID: temporalnames.AuditWorkflowID(r.UUID),
+		Missing: r.Missing, Extra: r.Extra, Wrong: r.Wrong, NotAudited: r.NotAudited, Differences: r.Discrepancies(), WorkflowID: temporalnames.AuditWorkflowID(r.UUID),
 	}
 }
 

@@ -41,9 +41,10 @@ func (e ActionOutcome) Valid() bool {
 
 // Defines values for AuditDifferenceMark.
 const (
-	MarkExtra   AuditDifferenceMark = "+"
-	MarkMissing AuditDifferenceMark = "-"
-	MarkWrong   AuditDifferenceMark = "!"
+	MarkExtra      AuditDifferenceMark = "+"
+	MarkMissing    AuditDifferenceMark = "-"
+	MarkNotAudited AuditDifferenceMark = "?"
+	MarkWrong      AuditDifferenceMark = "!"
 )
 
 // Valid indicates whether the value is a known member of the AuditDifferenceMark enum.
@@ -52,6 +53,8 @@ func (e AuditDifferenceMark) Valid() bool {
 	case MarkExtra:
 		return true
 	case MarkMissing:
+		return true
+	case MarkNotAudited:
 		return true
 	case MarkWrong:
 		return true
@@ -736,7 +739,7 @@ type ActionRequest struct {
 type AuditDifference struct {
 	FileUUID *string `json:"file_uuid"`
 
-	// Mark Missing, extra or wrong.
+	// Mark Missing, extra, wrong or not audited.
 	Mark   AuditDifferenceMark `json:"mark"`
 	Path   *string             `json:"path"`
 	Server *string             `json:"server"`
@@ -751,7 +754,7 @@ type AuditDifference struct {
 	Why string `json:"why"`
 }
 
-// AuditDifferenceMark Missing, extra or wrong.
+// AuditDifferenceMark Missing, extra, wrong or not audited.
 type AuditDifferenceMark string
 
 // AuditDifferencePage defines model for AuditDifferencePage.
@@ -831,6 +834,9 @@ type AuditRun struct {
 
 	// Missing Discrepancies marked `-`.
 	Missing int64 `json:"missing"`
+
+	// NotAudited Servers, folders and objects that could not be read, marked `?`.
+	NotAudited int64 `json:"not_audited"`
 
 	// Objects Objects listed in the object store.
 	Objects int64 `json:"objects"`

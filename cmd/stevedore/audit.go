@@ -23,9 +23,10 @@ store and the recorded notifications. A worker runs the audit. It changes nothin
 and may run at any time. Prints one line for each discrepancy, with the state of
 each place at its end:
 
-  -  missing   it should exist and does not
-  +  extra     it exists and should not
-  !  wrong     it exists and differs, or needs attention
+  -  missing      it should exist and does not
+  +  extra        it exists and should not
+  !  wrong        it exists and differs, or needs attention
+  ?  not audited  it could not be read
 
 Files in flight are pending and no discrepancy. Paused and suspended servers are
 listed only when named. Objects without a file are looked for only when no server
@@ -199,7 +200,7 @@ func rowsOfAudit(t *table, discrepancies []discrepancyResult, r auditResult) {
 	t.row("files checked", fmt.Sprintf("%d, %s (%d bytes) in the object store", r.Files, size(r.Bytes), r.Bytes))
 	t.row("on servers", fmt.Sprintf("%d entries", r.Sources))
 	t.row("pending", fmt.Sprint(r.Pending))
-	t.row("discrepancies", fmt.Sprintf("%d: %d missing (-), %d extra (+), %d wrong (!)", r.Differences, r.Missing, r.Extra, r.Wrong))
+	t.row("discrepancies", fmt.Sprintf("%d: %d missing (-), %d extra (+), %d wrong (!), %d not audited (?)", r.Differences, r.Missing, r.Extra, r.Wrong, r.NotAudited))
 	if shown := int64(len(discrepancies)); shown < r.Differences {
 		t.row("shown", fmt.Sprintf("%d of them: the service stores no more", shown))
 	}

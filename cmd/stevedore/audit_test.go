@@ -22,9 +22,10 @@ func sampleAudit() *double {
 				Ledger: ingest.AuditSide{State: ingest.SideSame, Status: ingest.StatusCompleted, Size: &sampleSize}, Object: ingest.AuditSide{State: ingest.SideMissing},
 			}},
 			{Mark: "!", What: "acme:/b", Why: "it waits for an operator: \x1b[31mred\nline", Server: "acme", Path: "/b", FileUUID: testUUID},
+			{Mark: "?", What: "old:/out", Why: "the server could not be audited: it is down", Server: "old", Path: "/out"},
 		},
 		AuditRuns: []ingest.AuditRun{{UUID: testUUID, State: ingest.AuditCompleted, AuditCounts: ingest.AuditCounts{
-			Files: 7, Objects: 6, Sources: 5, Bytes: 2048, Pending: 3, Missing: 1, Wrong: 1,
+			Files: 7, Objects: 6, Sources: 5, Bytes: 2048, Pending: 3, Missing: 1, Wrong: 1, NotAudited: 1,
 		}}},
 		Servers: []ingest.Server{{Name: "acme", UUID: "s1", Active: true}, {Name: "old", UUID: "s2"}, {Name: "locked", UUID: "s3", Active: true, State: ingest.ServerSuspended}},
 	})
@@ -51,7 +52,7 @@ func TestAuditThatEndsEarly(t *testing.T) {
 func TestAuditShowsProgressOnATerminalAlone(t *testing.T) {
 	t.Parallel()
 	got := execute(t, sampleAudit(), args("audit"), terminal)
-	require.Contains(t, got.errors, "7 files, 6 objects, 5 entries on servers compared; 2 discrepancies")
+	require.Contains(t, got.errors, "7 files, 6 objects, 5 entries on servers compared; 3 discrepancies")
 	require.NotContains(t, got.out, "\x1b[K")
 }
 

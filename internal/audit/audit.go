@@ -186,8 +186,8 @@ func (a *Auditor) row(ctx context.Context, checks *errgroup.Group, r Row) {
 			return down
 		}
 		sides := checker{}.sides(r, nil)
-		sides.Object.State = ingest.SideWrong
-		return a.report(withSides(sides, fileSubject(r.File).discrepancy(Wrong, "object %s could not be read: %s", r.File.ObjectKey, ingest.Message(err)))...)
+		sides.Object.State = ingest.SideUnknown
+		return a.report(withSides(sides, fileSubject(r.File).discrepancy(NotAudited, "object %s could not be read: %s", r.File.ObjectKey, ingest.Message(err)))...)
 	})
 }
 

@@ -63,7 +63,7 @@ func TestStoredFindsEachDiscrepancyOnce(t *testing.T) {
 		"event missing": {func(w *fixture, _ *ingest.File) { w.file(4).Events = w.file(4).Events[1:] },
 			fmt.Sprintf("! acme:/out/004: its events are %v, expected %v", allEvents[1:], allEvents), "?!==", false},
 		"object cannot be read": {func(w *fixture, _ *ingest.File) { w.broken[key] = true },
-			"! acme:/out/004: object files/004 could not be read: timeout", "?=!=", false},
+			"? acme:/out/004: object files/004 could not be read: timeout", "?=?=", false},
 		"stray object": {func(w *fixture, _ *ingest.File) { w.objects["files/\x1b"] = ingest.Object{} },
 			`+ files/\x1b: the store has an object without a row`, "?-+?", false},
 	} {
@@ -79,7 +79,7 @@ func TestStoredFindsEachDiscrepancyOnce(t *testing.T) {
 			require.EqualValues(t, 1, sum.Discrepancies())
 			var one ingest.AuditCounts
 			one.Count(ingest.AuditMark(tc.want[:1]))
-			require.Equal(t, [3]int64{one.Missing, one.Extra, one.Wrong}, [3]int64{sum.Missing, sum.Extra, sum.Wrong})
+			require.Equal(t, [4]int64{one.Missing, one.Extra, one.Wrong, one.NotAudited}, [4]int64{sum.Missing, sum.Extra, sum.Wrong, sum.NotAudited})
 			if tc.deep {
 				lines, _, err = w.stored(t, nil)
 				require.NoError(t, err)
@@ -386,8 +386,8 @@ func TestListedWithAnIncompleteListing(t *testing.T) {
 	require.Equal(t, "the connection broke", failure)
 	require.Len(t, lines, 1, "entries listed before are checked")
 	require.NoError(t, a.Unlisted(acme, failure))
-	require.Equal(t, "! acme:/out: the server could not be audited: the connection broke", lines[1])
-	require.Equal(t, "!???", signs(w.found[1].Sides))
+	require.Equal(t, "? acme:/out: the server could not be audited: the connection broke", lines[1])
+	require.Equal(t, "????", signs(w.found[1].Sides))
 
 	var unread ingest.Unread
 	for range ingest.MaxUnread + 3 {
@@ -396,6 +396,6 @@ func TestListedWithAnIncompleteListing(t *testing.T) {
 	_, err = a.Listed(t.Context(), acme, func(context.Context, func(ingest.Observation) error) (ingest.Unread, error) { return unread, nil })
 	require.NoError(t, err)
 	require.Len(t, lines, 2+ingest.MaxUnread+1)
-	require.Equal(t, "! acme:/out/closed: the folder was not compared: it may not be read by user u", lines[2])
-	require.Equal(t, "! acme:/out: 3 more folders could not be read and were not compared", lines[len(lines)-1])
+	require.Equal(t, "? acme:/out/closed: the folder was not compared: it may not be read by user u", lines[2])
+	require.Equal(t, "? acme:/out: 3 more folders could not be read and were not compared", lines[len(lines)-1])
 }

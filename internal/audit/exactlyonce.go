@@ -62,9 +62,10 @@ type Evidence struct {
 
 // The marks of discrepancies.
 const (
-	Missing = ingest.AuditMissing
-	Extra   = ingest.AuditExtra
-	Wrong   = ingest.AuditWrong
+	Missing    = ingest.AuditMissing
+	Extra      = ingest.AuditExtra
+	Wrong      = ingest.AuditWrong
+	NotAudited = ingest.AuditNotAudited
 )
 
 // Discrepancy is one discrepancy.

@@ -30,19 +30,19 @@ func (a *Auditor) Listed(ctx context.Context, server ingest.Server, list Listing
 // unread reports the folders that could not be read and so were not compared.
 func (a *Auditor) unread(server ingest.Server, unread ingest.Unread) error {
 	for _, f := range unread.Folders {
-		if err := a.report(unreadSubject(server.Name, f.Path).discrepancy(Wrong, "the folder was not compared: it %s", f.Reason)); err != nil {
+		if err := a.report(pathSubject(server.Name, f.Path).discrepancy(NotAudited, "the folder was not compared: it %s", f.Reason)); err != nil {
 			return err
 		}
 	}
 	if more := unread.Count - int64(len(unread.Folders)); more > 0 {
-		return a.report(unreadSubject(server.Name, server.RootPath).discrepancy(Wrong, "%d more folders could not be read and were not compared", more))
+		return a.report(pathSubject(server.Name, server.RootPath).discrepancy(NotAudited, "%d more folders could not be read and were not compared", more))
 	}
 	return nil
 }
 
 // Unlisted reports a server that could not be listed completely.
 func (a *Auditor) Unlisted(server ingest.Server, reason string) error {
-	return a.report(unreadSubject(server.Name, server.RootPath).discrepancy(Wrong, "the server could not be audited: %s", reason))
+	return a.report(pathSubject(server.Name, server.RootPath).discrepancy(NotAudited, "the server could not be audited: %s", reason))
 }
 
 // listed is the state of one listing.

@@ -55,10 +55,3 @@ func objectSide(f ingest.File, objects []StoredObject) ingest.AuditSide {
 	}
 	return side
 }
-
-// unreadSubject is for a folder or server that could not be listed completely.
-func unreadSubject(server, path string) subject {
-	s := pathSubject(server, path)
-	s.Sides.Source.State = ingest.SideWrong
-	return s
-}

@@ -38,12 +38,12 @@ type AuditCounts struct {
 	Sources, Files, Objects, Bytes int64
 	// Pending counts files in flight and files too recent to compare.
 	Pending int64
-	// Missing, Extra and Wrong count discrepancies by mark, see AuditMark.
-	Missing, Extra, Wrong int64
+	// Missing, Extra, Wrong and NotAudited count discrepancies by mark, see AuditMark.
+	Missing, Extra, Wrong, NotAudited int64
 }
 
 // Discrepancies returns the number of discrepancies.
-func (c AuditCounts) Discrepancies() int64 { return c.Missing + c.Extra + c.Wrong }
+func (c AuditCounts) Discrepancies() int64 { return c.Missing + c.Extra + c.Wrong + c.NotAudited }
 
 // MaxDiscrepancies is the number of discrepancies stored for one audit. Further
 // ones are only counted.
@@ -60,6 +60,8 @@ const (
 	AuditExtra AuditMark = "+"
 	// AuditWrong: the item exists but differs, or needs attention.
 	AuditWrong AuditMark = "!"
+	// AuditNotAudited: a server, folder or object could not be read.
+	AuditNotAudited AuditMark = "?"
 )
 
 // Count adds one discrepancy with the mark.
@@ -69,6 +71,8 @@ func (c *AuditCounts) Count(mark AuditMark) {
 		c.Missing++
 	case AuditExtra:
 		c.Extra++
+	case AuditNotAudited:
+		c.NotAudited++
 	default:
 		c.Wrong++
 	}

@@ -71,7 +71,7 @@ func refuseSecondAudit(ctx context.Context, tx pgx.Tx, runUUID string) error {
 const (
 	// Each attempt starts again from the beginning.
 	beginAudit = `
-UPDATE audit_runs SET attempt = attempt + 1, sources = 0, files = 0, objects = 0, bytes = 0, pending = 0, missing = 0, extra = 0, wrong = 0
+UPDATE audit_runs SET attempt = attempt + 1, sources = 0, files = 0, objects = 0, bytes = 0, pending = 0, missing = 0, extra = 0, wrong = 0, not_audited = 0
 WHERE run_uuid = $1 AND state = 'running' RETURNING id, attempt`
 	deleteDiscrepancies = `DELETE FROM audit_differences WHERE run_id = $1`
 )
@@ -99,7 +99,7 @@ func (s *Store) BeginAudit(ctx context.Context, runUUID string) (run ingest.Audi
 
 const (
 	countAudit = `
-UPDATE audit_runs SET sources = $3, files = $4, objects = $5, bytes = $6, pending = $7, missing = $8, extra = $9, wrong = $10
+UPDATE audit_runs SET sources = $3, files = $4, objects = $5, bytes = $6, pending = $7, missing = $8, extra = $9, wrong = $10, not_audited = $11
 WHERE run_uuid = $1 AND attempt = $2 AND state = 'running' RETURNING id`
 
 	insertDiscrepancies = `
@@ -144,7 +144,7 @@ func (s *Store) NoteAudit(ctx context.Context, runUUID string, attempt int64, co
 }
 
 func countAuditRun(ctx context.Context, tx pgx.Tx, runUUID string, attempt int64, c ingest.AuditCounts) (id int64, err error) {
-	err = tx.QueryRow(ctx, countAudit, runUUID, attempt, c.Sources, c.Files, c.Objects, c.Bytes, c.Pending, c.Missing, c.Extra, c.Wrong).Scan(&id)
+	err = tx.QueryRow(ctx, countAudit, runUUID, attempt, c.Sources, c.Files, c.Objects, c.Bytes, c.Pending, c.Missing, c.Extra, c.Wrong, c.NotAudited).Scan(&id)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, ingest.Errorf(ingest.KindFenced, "attempt %d of audit %s is over", attempt, runUUID)
 	}
@@ -164,12 +164,12 @@ func (s *Store) EndAudit(ctx context.Context, runUUID, failure string) error {
 }
 
 const auditRunColumns = `SELECT id, run_uuid, state, actor, servers, deep, started_at, finished_at, sources, files, objects, bytes, pending,
-	missing, extra, wrong, coalesce(error, '') FROM audit_runs `
+	missing, extra, wrong, not_audited, coalesce(error, '') FROM audit_runs `
 
 func scanAuditRun(row pgx.CollectableRow) (r ingest.AuditRun, err error) {
 	var finished *time.Time
 	err = row.Scan(&r.ID, &r.UUID, &r.State, &r.Actor, &r.Servers, &r.Deep, &r.StartedAt, &finished, &r.Sources, &r.Files, &r.Objects,
-		&r.Bytes, &r.Pending, &r.Missing, &r.Extra, &r.Wrong, &r.Error)
+		&r.Bytes, &r.Pending, &r.Missing, &r.Extra, &r.Wrong, &r.NotAudited, &r.Error)
 	r.StartedAt, r.FinishedAt = r.StartedAt.UTC(), utc(finished)
 	return r, err
 }

@@ -26,7 +26,7 @@ func TestAuditRuns(t *testing.T) {
 		Source: ingest.AuditSide{State: ingest.SideSame, Size: &size, ModTime: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)},
 		Ledger: ingest.AuditSide{State: ingest.SideExtra, Status: ingest.StatusCompleted, SHA256: "abc", Count: 2}, Object: ingest.AuditSide{State: ingest.SideMissing},
 	}
-	found := []ingest.Discrepancy{{Seq: 1, Mark: "-", What: "acme:/a", Why: "gone", Server: "acme", Path: "/a", FileUUID: uuid.NewString(), Sides: sides}, {Seq: 2, Mark: "+", What: "k", Why: "x"}}
+	found := []ingest.Discrepancy{{Seq: 1, Mark: "-", What: "acme:/a", Why: "gone", Server: "acme", Path: "/a", FileUUID: uuid.NewString(), Sides: sides}, {Seq: 2, Mark: "?", What: "k", Why: "x"}}
 	require.NoError(t, b.NoteAudit(ctx, id, first, ingest.AuditCounts{Files: 7, Missing: 1, Extra: 1}, found))
 	require.NoError(t, b.NoteAudit(ctx, id, first, ingest.AuditCounts{Files: 7, Missing: 1, Extra: 1}, found), "a repeated write is recognized")
 	stored, err := b.ListDiscrepancies(ctx, id, 0, 100)
@@ -40,13 +40,14 @@ func TestAuditRuns(t *testing.T) {
 	require.Empty(t, stored, "another attempt starts again")
 	err = b.NoteAudit(ctx, id, first, ingest.AuditCounts{Files: 99}, found)
 	require.Equal(t, ingest.KindFenced, ingest.KindOf(err), "an older attempt is fenced")
-	require.NoError(t, b.NoteAudit(ctx, id, second, ingest.AuditCounts{Files: 8, Wrong: 1}, found[:1]))
+	counts := ingest.AuditCounts{Sources: 1, Files: 8, Objects: 2, Bytes: 3, Pending: 4, Missing: 5, Extra: 6, Wrong: 7, NotAudited: 9}
+	require.NoError(t, b.NoteAudit(ctx, id, second, counts, found[:1]))
 	require.NoError(t, b.EndAudit(ctx, id, ""))
 	require.NoError(t, b.EndAudit(ctx, id, "too late"))
 	run, err = b.AuditRun(ctx, id)
 	require.NoError(t, err)
 	require.Equal(t, ingest.AuditCompleted, run.State)
-	require.EqualValues(t, 8, run.Files)
+	require.Equal(t, counts, run.AuditCounts)
 	require.False(t, run.FinishedAt.IsZero())
 	_, _, err = b.BeginAudit(ctx, id)
 	require.Equal(t, ingest.KindConflict, ingest.KindOf(err))

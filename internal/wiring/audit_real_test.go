@@ -205,7 +205,7 @@ func TestAuditFindsEachDiscrepancyOnce(t *testing.T) {
 		"! acme:/foreign.csv: object " + foreign.ObjectKey + " has no SHA-256 in its metadata",
 		"! acme:/failed.csv: it waits for an operator: refused",
 		"! acme:/short.csv: object " + short.ObjectKey + " has 4 bytes, the row 5 bytes",
-		"! down:" + down.Root + ": the server could not be audited: ",
+		"? down:" + down.Root + ": the server could not be audited: ",
 		"+ files/2026/01/stray/x: the store has an object without a row",
 		"- acme:/gone.csv: there is no object " + gone.ObjectKey,
 		`- acme:/lost\x1b.csv: the server has it (3 bytes`,
@@ -229,7 +229,7 @@ func TestAuditFindsEachDiscrepancyOnce(t *testing.T) {
 
 	lines, _ := w.audit(t, operations.AuditRequest{Servers: []string{"paused", paused.UUID}})
 	require.Len(t, lines, 1, "a named server is listed even if it is paused")
-	require.Contains(t, lines[0], "! paused:"+down.Root)
+	require.Contains(t, lines[0], "? paused:"+down.Root)
 	_, err = w.Audit(ctx, operations.AuditRequest{Servers: []string{"unknown"}}, nil)
 	require.ErrorIs(t, err, ingest.ErrNotFound)
 }
