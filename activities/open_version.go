@@ -18,15 +18,20 @@ type StatFile interface {
 }
 
 // openVersion opens the file and checks that the open file is the version in the ledger:
-// it may have been replaced between the stat of the path and the opening.
+// it may have been replaced between the stat of the path and the opening. If the path still
+// shows the version, the server's stat of open files differs from that of paths.
 func openVersion(ctx context.Context, source Source, file ingest.File) (RemoteFile, error) {
 	remote, err := source.OpenFile(ctx, file.RemotePath)
 	if err != nil {
 		return nil, err
 	}
-	if err := checkOpened(remote, file); err != nil {
+	replaced := checkOpened(remote, file)
+	if replaced == nil {
+		return remote, nil
+	}
+	if err := checkVersion(ctx, source, file); err != nil {
 		_ = remote.Close()
-		return nil, err
+		return nil, replaced
 	}
 	return remote, nil
 }
@@ -40,7 +45,7 @@ func checkOpened(remote io.ReaderAt, file ingest.File) error {
 	if !ok {
 		return nil
 	}
-	if seen.ModTime.Unix() == 0 || file.ModTime.Unix() == 0 { // one of the replies has no time
+	if seen.ModTime.Unix() == 0 { // the server has no time for open files
 		seen.ModTime = file.ModTime
 	}
 	return ingest.Wrap(ingest.KindChanged, compareVersion(seen, file), "%s was replaced on the server while it was opened",

@@ -13,7 +13,7 @@ import (
 )
 
 // TestOmittedAttributes: a file is ingested once if some of the server's replies omit its
-// size or time.
+// size or time, or show another time.
 func TestOmittedAttributes(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -24,6 +24,8 @@ func TestOmittedAttributes(t *testing.T) {
 		"lstat-size":      {NoSizesIn: []string{"LSTAT"}},
 		"lstat-stat-size": {NoSizesIn: []string{"LSTAT", "STAT"}},
 		"fstat-size":      {NoSizesIn: []string{"FSTAT"}},
+		"fstat-time":      {NoTimesIn: []string{"FSTAT"}},
+		"fstat-shifted":   {ShiftIn: map[string]time.Duration{"FSTAT": 2 * time.Hour}},
 		"lstat-time":      {NoTimesIn: []string{"LSTAT"}},
 		unlisted:          {NoTimesIn: []string{"LSTAT", "STAT"}},
 	} {
@@ -51,4 +53,28 @@ func TestOmittedAttributes(t *testing.T) {
 		h.Scan(t)
 		assert.Len(t, tree.Requests("OPEN"), 1, name)
 	}
+}
+
+// TestATimeChangedByReading: the open file shows that reading has changed the time, so that
+// the path still shows the ingested file.
+func TestATimeChangedByReading(t *testing.T) {
+	t.Parallel()
+	h := sandbox.NewCluster(t)
+	h.StartWorker(t)
+	tree := h.AddTree(t, "faulty", func(s *ingest.Server) {
+		s.Settle, s.ScanInterval, s.Identity, s.AfterIngest = 0, 24*time.Hour, ingest.IdentitySize, ingest.AfterDelete
+	})
+	tree.File("a.csv", "12345")
+	tree.SetFaults(services.TreeFaults{Request: func(r services.TreeRequest) uint32 {
+		if r.Op == "READ" {
+			tree.Touch("a.csv", time.Now().Add(-time.Minute))
+		}
+		return 0
+	}})
+	h.Scan(t)
+	f := h.File(t, tree.Path("a.csv"), func(f ingest.File) bool { return f.Status == ingest.StatusCompleted })
+	require.Eventually(t, func() bool {
+		return sandbox.Detail(h.Events(t, f.UUID), ingest.EventSourceDone, "action") != nil
+	}, sandbox.Timeout, 100*time.Millisecond)
+	assert.False(t, tree.Has("a.csv"))
 }

@@ -4,6 +4,7 @@ import (
 	"path"
 	"sync"
 	"testing"
+	"time"
 )
 
 // FaultyTree is an SFTP server in this process that serves a tree of folders in memory
@@ -27,6 +28,8 @@ type TreeFaults struct {
 	// NoSizesIn and NoTimesIn omit these attributes from the responses to these
 	// operations only.
 	NoSizesIn, NoTimesIn []string
+	// ShiftIn shifts the times in the responses to an operation.
+	ShiftIn map[string]time.Duration
 	// Missing is the status for paths that do not exist. Default: no such file.
 	Missing uint32
 	// End is the status at the end of a folder, or one of EndOK, EndEmpty and EndAgain.
@@ -119,6 +122,13 @@ func (s *FaultyTree) Drop(name string) bool {
 	found := s.tree[at] != nil
 	delete(s.tree, at)
 	return found
+}
+
+// Touch sets the time of the path, relative to /in.
+func (s *FaultyTree) Touch(name string, to time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tree[path.Join(faultyRoot, name)].mtime = to
 }
 
 // Content returns the content of the file at an absolute path and whether it exists.

@@ -275,7 +275,7 @@ func (c *treeConn) attributes(n *treeNode, op string) []byte {
 		flags, body = flags|hasSize, append(binary.BigEndian.AppendUint64(nil, uint64(len(n.content))), body...)
 	}
 	if !c.faults.NoTimes && !slices.Contains(c.faults.NoTimesIn, op) {
-		at := uint32(n.mtime.Unix())
+		at := uint32(n.mtime.Add(c.faults.ShiftIn[op]).Unix())
 		flags, body = flags|hasTimes, slices.Concat(body, wireNumber(at), wireNumber(at))
 	}
 	return append(wireNumber(flags), body...)
