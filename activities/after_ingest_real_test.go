@@ -27,7 +27,9 @@ type hookedSources struct {
 	refuse func(op, path string) error
 	// onOpen and onClose are called after a file was opened or closed.
 	onOpen, onClose func(path string)
-	calls           atomic.Int64
+	// hideOpen hides the stats of open files, as if the server did not support them.
+	hideOpen bool
+	calls    atomic.Int64
 }
 
 func (m *hookedSources) Open(ctx context.Context, server ingest.Server) (activities.Source, error) {
@@ -91,6 +93,9 @@ func (m hookedSource) OpenFile(ctx context.Context, path string) (activities.Rem
 	if err == nil && m.onClose != nil {
 		file = closingFile{file, func() { m.onClose(path) }}
 	}
+	if err == nil && m.hideOpen {
+		file = unseenFile{file}
+	}
 	return file, err
 }
 
@@ -104,6 +109,10 @@ func (f closingFile) Close() error {
 	f.closed()
 	return err
 }
+
+type unseenFile struct{ activities.RemoteFile }
+
+func (unseenFile) Opened() (seen ingest.Observation, ok bool) { return seen, false }
 
 func (b *bench) hookSources() *hookedSources {
 	m := &hookedSources{Sources: b.acts.Sources}

@@ -167,7 +167,7 @@ func (a *Activities) recheckVersion(ctx context.Context, source Source, remote R
 	var ok bool
 	if file.Timeless() {
 		var err error
-		if open, ok, err = statOpen(ctx, remote); err != nil {
+		if open, ok, err = remote.Restat(ctx); err != nil {
 			return afterOpen(err)
 		}
 	}

@@ -166,10 +166,16 @@ type Source interface {
 	Close() error
 }
 
-// RemoteFile reads an open remote file by offset.
+// RemoteFile reads an open remote file by offset. Its stats may differ from the earlier
+// stat of its path.
 type RemoteFile interface {
 	io.ReaderAt
 	io.Closer
+	// Opened returns the stat made at opening; ok is false if the server does not
+	// support it.
+	Opened() (seen ingest.Observation, ok bool)
+	// Restat stats the open file again.
+	Restat(ctx context.Context) (seen ingest.Observation, ok bool, err error)
 }
 
 // Staging is this worker's folder for files in flight.

@@ -37,6 +37,7 @@ func (n *narrow) OpenFile(context.Context, string) (RemoteFile, error) {
 }
 
 type narrowFile struct {
+	RemoteFile
 	*narrow
 	outstanding, answered atomic.Int64
 	broken                atomic.Bool

@@ -17,11 +17,14 @@ import (
 
 // TestAResumedTransferDoesNotMixFiles: with an identity rule that ignores times, a file of the
 // same size may replace the source while the connection is broken, between two attempts or
-// within one.
+// within one. Without a stat of the open file nothing shows that it was not replaced.
 func TestAResumedTransferDoesNotMixFiles(t *testing.T) {
 	t.Parallel()
 	const size = 4*directPart + 5
-	for name, within := range map[string]bool{"between attempts": false, "within an attempt": true} {
+	for name, tc := range map[string]struct{ within, hideOpen bool }{
+		"between attempts": {}, "within an attempt": {within: true},
+		"between attempts without FSTAT": {hideOpen: true}, "within an attempt without FSTAT": {within: true, hideOpen: true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := newDirectBench(t)
@@ -29,6 +32,7 @@ func TestAResumedTransferDoesNotMixFiles(t *testing.T) {
 			b.sshd.Write(t, "a.bin", sandbox.Random(size))
 			b.touch(t, "a.bin", time.Hour)
 			f := b.ready(t, "a.bin", sandbox.Random(size))
+			b.hookSources().hideOpen = tc.hideOpen
 			other := sandbox.Random(size)
 			slices.Reverse(other)
 			replace := func() {
@@ -36,7 +40,7 @@ func TestAResumedTransferDoesNotMixFiles(t *testing.T) {
 				b.touch(t, "new", time.Minute)
 				require.NoError(t, os.Rename(b.sshd.Path("new"), b.sshd.Path("a.bin")))
 			}
-			if within {
+			if tc.within {
 				b.parts.before = func(number int) {
 					if number == 3 {
 						replace()
@@ -49,7 +53,7 @@ func TestAResumedTransferDoesNotMixFiles(t *testing.T) {
 			require.Equal(t, string(ingest.KindTransient), b.transfer(t, f))
 			b.parts.before = nil
 			b.parts.refuse.Store(0)
-			if !within {
+			if !tc.within {
 				replace()
 			}
 			require.Empty(t, b.transfer(t, f))

@@ -46,7 +46,7 @@ func (a *Activities) moveDirectly(ctx context.Context, server ingest.Server, fil
 		}
 	}
 	if err == nil {
-		if m.openTime = openTime(m.remote, file); cp.UploadID != "" && cp.Shown != m.openTime {
+		if m.openTime = openTime(m.remote, file); cp.UploadID != "" && !ingest.SameOpenTime(cp.Shown, m.openTime) {
 			m.dropUpload(ctx, cp)
 			cp = ingest.TransferCheckpoint{}
 		}
@@ -88,14 +88,14 @@ func (m *directMove) close() {
 	m.source, m.remote = nil, nil
 }
 
-// reconnect is connect during a transfer. If the file has another time it may be another
-// file: the next attempt restarts the transfer.
+// reconnect is connect during a transfer. If the file has another or no time it may be
+// another file: the next attempt restarts the transfer.
 func (m *directMove) reconnect(ctx context.Context) (io.ReaderAt, error) {
 	if err := m.connect(ctx); err != nil {
 		return nil, err
 	}
-	if shown := openTime(m.remote, m.file); shown != m.openTime {
-		return nil, ingest.Errorf(ingest.KindTransient, "%s has another modification time than before the connection broke: the transfer restarts",
+	if !ingest.SameOpenTime(openTime(m.remote, m.file), m.openTime) {
+		return nil, ingest.Errorf(ingest.KindTransient, "%s does not show the modification time that it had before the connection broke: the transfer restarts",
 			ingest.DisplayPath(m.file.RemotePath))
 	}
 	return m.remote, nil

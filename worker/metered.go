@@ -104,25 +104,6 @@ type meteredFile struct {
 	received func(bytes int)
 }
 
-// Without this a method that StatFile gains would disable its checks.
-var _ activities.StatFile = meteredFile{}
-
-// Opened implements activities.StatFile.
-func (f meteredFile) Opened() (seen ingest.Observation, ok bool) {
-	if file, can := f.RemoteFile.(activities.StatFile); can {
-		return file.Opened()
-	}
-	return seen, false
-}
-
-// Restat implements activities.StatFile.
-func (f meteredFile) Restat(ctx context.Context) (seen ingest.Observation, ok bool, err error) {
-	if file, can := f.RemoteFile.(activities.StatFile); can {
-		return file.Restat(ctx)
-	}
-	return seen, false, nil
-}
-
 // ReadAt implements io.ReaderAt.
 func (f meteredFile) ReadAt(p []byte, offset int64) (int, error) {
 	n, err := f.RemoteFile.ReadAt(p, offset)

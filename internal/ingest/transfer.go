@@ -14,8 +14,8 @@ type Fetch struct {
 	Size    int64
 	ModTime int64
 	// Shown is the modification time of the open file, in Unix seconds, for versions
-	// that are identified without their time; else 0. A checkpoint with another time
-	// is discarded: it may be from another file of the same size.
+	// that are identified without their time, or OpenTimeUnknown; else 0. A checkpoint is
+	// discarded unless SameOpenTime: it may be from another file of the same size.
 	Shown int64
 	// Origin is stored with the bytes.
 	Origin Origin
@@ -35,6 +35,13 @@ type Fetch struct {
 	// Stop, if not nil, ends the fetch with ErrStopped after a checkpoint when closed.
 	Stop <-chan struct{}
 }
+
+// OpenTimeUnknown is the time of an open file for which the server shows none.
+const OpenTimeUnknown = -1
+
+// SameOpenTime reports whether a transfer of an open file with time a may go on from a
+// checkpoint with time b. Without a time nothing shows that it is the same file.
+func SameOpenTime(a, b int64) bool { return a == b && a != OpenTimeUnknown }
 
 // Origin is the source of staged bytes. It allows recovery when the ledger was
 // restored from an older backup.
@@ -129,7 +136,7 @@ type TransferCheckpoint struct {
 	Offset    int64
 	HashState []byte
 	// Shown is the modification time of the open file when the transfer started, in
-	// Unix seconds; 0 when irrelevant or unknown, see Fetch.Shown.
+	// Unix seconds, see Fetch.Shown.
 	Shown int64
 }
 

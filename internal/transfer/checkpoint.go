@@ -140,8 +140,12 @@ func (f folder) load() (checkpoint, error) {
 func (s *Staging) resume(f folder, req ingest.Fetch) (checkpoint, hash.Hash, error) {
 	want := version{Size: req.Size, ModTime: req.ModTime, Shown: req.Shown}
 	c, err := f.load()
-	if err == nil && c.Version != want {
+	switch {
+	case err != nil:
+	case c.Version != want:
 		err = fmt.Errorf("%w: it belongs to another version", errUnusable)
+	case !c.complete() && !ingest.SameOpenTime(c.Version.Shown, want.Shown):
+		err = fmt.Errorf("%w: the server does not show the time of the open file", errUnusable)
 	}
 	var h hash.Hash
 	if err == nil {

@@ -229,6 +229,32 @@ func TestFetchAnotherVersionRestarts(t *testing.T) {
 	}
 }
 
+// TestFetchWithoutTheTimeOfTheOpenFile does not resume, but keeps a complete copy.
+func TestFetchWithoutTheTimeOfTheOpenFile(t *testing.T) {
+	t.Parallel()
+	s := open(t, Config{ChunkSize: 1000, Window: 2})
+	want := content(10_000)
+	fetch := func(fail int64) (ingest.Staged, error) {
+		req := fetchOf(want)
+		req.Shown = ingest.OpenTimeUnknown
+		req.Source = source{answer: func(p []byte, off int64) (int, error) {
+			if off >= fail {
+				return 0, errors.New("connection reset")
+			}
+			return copy(p, want[off:]), nil
+		}}
+		return s.Fetch(t.Context(), req)
+	}
+	_, err := fetch(3000)
+	require.ErrorContains(t, err, "connection reset")
+	staged, err := fetch(10_001)
+	require.NoError(t, err)
+	require.Zero(t, staged.ResumedFrom)
+	_, err = fetch(0)
+	require.NoError(t, err)
+	requireStaged(t, s, want)
+}
+
 func TestFetchStopAndCancelSaveProgress(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
