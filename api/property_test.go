@@ -128,7 +128,7 @@ func (d *driver) fixtures(t *testing.T) map[string]func() any {
 		"retryFiles.status": is(nil), "expires": is("2099-01-31"), "createServer.host": func() any { return unique().(string) + ".example.com" },
 		"fingerprint": is(b.prober.presented.Fingerprint), "host_keys": is([]any{b.prober.presented.KeyLine}),
 		"host": is("sftp.example.com"), "username": is("u"), "password": is("p"), "private_key": is(nil), "passphrase": is(nil), "certificate": is(nil), "root_path": is("/out"),
-		"getServerScan.id": is(1), "path": is("**/*.csv"),
+		"getServerScan.id": is(1), "listAuditLog.action": is("server.edit"), "path": is("**/*.csv"),
 		"include": is([]any{"**/*.csv"}), "exclude": is([]any{"*.tmp"}), "after_ingest": is("move:/done"), "done_marker": is("*.done"),
 		"in_progress_names": is([]any{"default", "*.wip"}), "proxy": is("socks5://proxy.example:1080"), "jump": is(""),
 	}

@@ -57,17 +57,13 @@ func (p filePage) next(v *view) notice {
 			return attempt
 		}
 	}
+	if p.file.Status == ingest.StatusDiscovered && p.file.Hold == ingest.HoldHeld {
+		return plain(v.T("Held: only its time or path is new. Decide on the server's page."))
+	}
+	if waits, ok := p.file.Waits(); ok {
+		return plain(v.T("Waiting for %s.", v.note(waits).text))
+	}
 	switch p.file.Status {
-	case ingest.StatusDiscovered:
-		if p.file.Hold == ingest.HoldHeld {
-			return plain(v.T("Held: only its time or path is new. Decide on the server's page."))
-		}
-		if p.file.WaitsFor != "" {
-			return plain(v.T("Waiting for %s.", ingest.DisplayPath(p.file.WaitsFor)))
-		}
-		return plain(v.T("Waiting until the file is unchanged for the server's settle time."))
-	case ingest.StatusReady:
-		return plain(v.T("Queued until a slot of the server is free."))
 	case ingest.StatusError:
 		return plain(v.T("Retry or skip the file."))
 	case ingest.StatusCompleted:

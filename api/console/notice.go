@@ -148,7 +148,7 @@ var kindTexts = map[ingest.Kind]string{
 	ingest.KindStagingFull:        "The staging volume is full.",
 	ingest.KindStagingUnavailable: "The staging folder is unavailable.",
 	ingest.KindSlow:               "The transfer was slower than the minimum rate.",
-	ingest.KindUnsafeName:         "The name is unsafe.",
+	ingest.KindUnsafeName:         "The name or type is unsafe.",
 	ingest.KindForbiddenAddress:   "The server's address is not allowed.",
 	ingest.KindMissing:            "A required bucket, queue or row is missing.",
 	ingest.KindConflict:           "Conflict with the current state.",

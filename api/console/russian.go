@@ -107,7 +107,7 @@ var russian = map[string]string{
 	"it was deleted or moved on the server at %s, and the server shows the same size and time again: it is not ingested again; remove it there, or let stevedore ingest reappeared files": "файл удалён или перемещён на сервере %s, но сервер снова показывает те же размер и время: повторно он не принимается; удалите его там или включите приём повторно появившихся файлов",
 	"it changed while it was read, or its bytes did not match its size: if the server shows the same version again, it is retried; after %d attempts it fails":                            "файл изменился во время чтения, или его содержимое не соответствует размеру: если сервер снова покажет эту версию, попытка повторится; после %d попыток — ошибка",
 	"it is delivery %d of the same size and time: the earlier ones were deleted or moved on the server":                                                                                   "поставка %d с теми же размером и временем: предыдущие удалены или перемещены на сервере",
-	"attempt %d": "попытка %d", "attempt %d, next try in %s": "попытка %d, следующая через %s", "attempt %d, waiting for a worker": "попытка %d, ожидает воркера",
+	"attempt %d": "попытка %d", "attempt %d, next try now": "попытка %d, следующая сейчас", "attempt %d, next try in %s": "попытка %d, следующая через %s", "attempt %d, waiting for a worker": "попытка %d, ожидает воркера",
 	"attempt %d, paused in Temporal": "попытка %d, приостановлена в Temporal", "because": "потому что", "incomplete": "не полностью",
 
 	// Files.
@@ -122,7 +122,9 @@ var russian = map[string]string{
 	"No files yet. Servers are scanned on schedule; start a scan to check now.": "Файлов пока нет. Серверы сканируются по расписанию; чтобы проверить сейчас, запустите сканирование.",
 	"Show servers": "К серверам", "Select": "Выбор", "Select %s": "Выбрать %s", "Size": "Размер", "Progress": "Ход выполнения", "Updated": "Обновлён",
 	"Pages": "Страницы", "Newest": "Самые новые", "Older": "Более старые",
-	"waiting for %s": "ожидает %s", "queued": "в очереди",
+	"waiting for %s": "ожидает %s", "%s": "%s", "the server, which is paused": "сервера: он на паузе", "the server, which is suspended": "сервера: он заблокирован",
+	"a listing after %s that shows it unchanged": "списка файлов после %s, в котором он не изменился",
+	"its next try at %s":                         "следующей попытки: %s", "a free slot of the server, or a worker": "свободного слота сервера или воркера",
 
 	"Retry or skip files": "Повтор или пропуск файлов", "Action applied": "Действие выполнено",
 	"None of these files is in status error any more.": "Ни один из этих файлов больше не в статусе «ошибка».",
@@ -145,8 +147,6 @@ var russian = map[string]string{
 	"Source file remains on the server": "Исходный файл остался на сервере",
 	"Done: stored and notified. The after-ingest action failed and is retried every hour": "Готово: сохранён, уведомление отправлено. Действие после приёма не удалось и повторяется каждый час",
 
-	"Waiting until the file is unchanged for the server's settle time.":  "Ожидает, пока файл не меняется в течение времени стабилизации.",
-	"Queued until a slot of the server is free.":                         "В очереди, пока не освободится слот сервера.",
 	"Retry or skip the file.":                                            "Повторите или пропустите файл.",
 	"Done: stored and notified.":                                         "Готово: сохранён, уведомление отправлено.",
 	"Nothing: skipped by an operator.":                                   "Ничего: пропущен оператором.",
@@ -292,7 +292,7 @@ var russian = map[string]string{
 	"If its object is lost, the file is fetched again and stored under the same key.": "Если объект потерян, файл будет получен заново и сохранён под тем же ключом.",
 	"The staging folder is unavailable.":                                              "Папка промежуточных данных недоступна.",
 	"The staging volume is full.":                                                     "На диске промежуточных данных нет места.",
-	"The name is unsafe.":                                                             "Имя небезопасно.",
+	"The name or type is unsafe.":                                                     "Имя или тип небезопасны.",
 	"The server's address is not allowed.":                                            "Адрес сервера не разрешён.",
 	"A required bucket, queue or row is missing.":                                     "Отсутствует необходимый бакет, очередь или строка.",
 	"The workflow was cancelled.":                                                     "Процесс был отменён.",

@@ -59,13 +59,12 @@ func FromProgress(p orchestrator.Progress) *Progress {
 	return shown
 }
 
-// waitsFor returns the condition of a discovered file. The ledger keeps the text, which no
-// longer applies to files in other statuses.
 func waitsFor(f ingest.File) *string {
-	if f.Status != ingest.StatusDiscovered {
+	note, ok := f.Waits()
+	if !ok {
 		return nil
 	}
-	return orNull(ingest.DisplayPath(f.WaitsFor))
+	return orNull(note.String())
 }
 
 // FromServer returns a server as the API shows it, without its credentials.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -76,6 +78,10 @@ func (t AuditTrail) Do(ctx context.Context, action, target string, details map[s
 
 // AuditLog implements Access.
 func (s *Service) AuditLog(ctx context.Context, filter ingest.AuditFilter) (page ingest.Page[ingest.AuditEntry], err error) {
+	if filter.Action != "" && !slices.Contains(ingest.AuditActions, filter.Action) { // it would select nothing
+		wrong := ingest.FieldErrors{{Field: "action", Message: "action: use one of " + strings.Join(ingest.AuditActions, ", ")}}
+		return page, wrong.Err("the audit log has no such action")
+	}
 	entries, err := s.ledger.AuditLog(ctx, filter)
 	return ingest.PageOf(entries, filter.Limit, func(e ingest.AuditEntry) int64 { return e.ID }), err
 }

@@ -2,6 +2,11 @@ package access
 
 import (
 	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -96,4 +101,37 @@ func TestRoles(t *testing.T) {
 	require.False(t, ingest.RoleViewer.Allows(ingest.RoleOperator))
 	require.False(t, ingest.Role("king").Allows(ingest.RoleViewer))
 	require.False(t, ingest.RoleAdmin.Allows("king"))
+}
+
+// TestAuditActionsAreKnown: the list has exactly the actions that are recorded, so that a
+// filter with one of them is never refused.
+func TestAuditActionsAreKnown(t *testing.T) {
+	t.Parallel()
+	recorded := map[string]bool{}
+	for _, action := range []ingest.Action{ingest.ActionRetry, ingest.ActionSkip, ingest.ActionRenotify, ingest.ActionReprocess} {
+		recorded["file."+string(action)] = true
+	}
+	named := regexp.MustCompile(`"((?:server|scan|file|audit|token|console|key)\.[a-z_]+)"`)
+	for _, glob := range []string{"*.go", "../operations/*.go"} {
+		paths, err := filepath.Glob(glob)
+		require.NoError(t, err)
+		for _, path := range paths {
+			source, err := os.ReadFile(path)
+			require.NoError(t, err)
+			for _, action := range named.FindAllStringSubmatch(string(source), -1) {
+				if !strings.HasSuffix(path, "_test.go") {
+					recorded[action[1]] = true
+				}
+			}
+		}
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(recorded)), ingest.AuditActions)
+}
+
+func TestUnknownActionsAreRefused(t *testing.T) {
+	t.Parallel()
+	_, err := setup(t).AuditLog(t.Context(), ingest.AuditFilter{Action: "foo"})
+	var wrong *ingest.InvalidError
+	require.ErrorAs(t, err, &wrong)
+	require.Contains(t, wrong.Error(), "action: use one of server.create, ")
 }

@@ -97,6 +97,13 @@ type AuditEntry struct {
 	Error   string
 }
 
+// AuditActions lists the actions of audit entries. Those on files are "file." and an Action.
+var AuditActions = []string{
+	"server.create", "server.edit", "server.pause", "server.resume", "server.test_resumes", "server.approve_host_key", "server.changes", "server.remove",
+	"scan.start", "file.retry", "file.skip", "file.renotify", "file.reprocess", "audit.start",
+	"token.create", "token.revoke", "console.log_in", "key.rotate",
+}
+
 // ActionOutcome is the result of an action in the audit log.
 type ActionOutcome string
 

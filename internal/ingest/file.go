@@ -39,8 +39,14 @@ type File struct {
 	SourceLeft   string
 	SourceLeftAt time.Time
 	// WaitsFor is the condition, besides the settle time, that a settling file waits for,
-	// as one line, e.g. its done-marker.
+	// as one line, e.g. its done-marker. See also Waits.
 	WaitsFor string
+	// SettlesAt is the earliest time, by the database's clock, at which a listing can
+	// settle the file; zero unless it is discovered.
+	SettlesAt time.Time
+	// ServerPaused and ServerSuspended describe the server: while either is true, the
+	// server is not listed and none of its files starts.
+	ServerPaused, ServerSuspended bool
 	// Status is the file's state.
 	Status Status
 	// Hash is the digest of the ingested bytes by HashAlgo ("sha256"), in lower-case

@@ -100,6 +100,27 @@ func (u Unmatched) Note(matched int64) Note {
 	return Notef("excluded by the patterns: %d, e.g. %s", u.Count, u.Example)
 }
 
+// Waits returns what an unfinished file without a running step waits for, as a noun that
+// continues "waits for"; ok is false when it waits for nothing known.
+func (f File) Waits() (n Note, ok bool) {
+	started := f.Status != StatusDiscovered && f.Status != StatusReady
+	switch {
+	case started:
+		return n, false
+	case f.ServerPaused:
+		return Note{Format: "the server, which is paused", Command: "server resume " + f.ServerName}, true
+	case f.ServerSuspended:
+		return Note{Format: "the server, which is suspended", Command: "server test " + f.ServerName}, true
+	case f.Status == StatusDiscovered && f.WaitsFor != "":
+		return Notef("%s", f.WaitsFor), true
+	case f.Status == StatusDiscovered:
+		return Notef("a listing after %s that shows it unchanged", f.SettlesAt.UTC().Format(time.RFC3339)), true
+	case f.Deferrals > 0:
+		return Notef("its next try at %s", f.NotBefore.UTC().Format(time.RFC3339)), true
+	}
+	return Notef("a free slot of the server, or a worker"), true
+}
+
 // farFuture is more than any plausible difference of clocks.
 const farFuture = 24 * time.Hour
 

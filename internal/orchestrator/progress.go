@@ -51,8 +51,10 @@ func (p Progress) Notes(now time.Time) (notes []ingest.Note) {
 	switch {
 	case p.Paused:
 		notes = append(notes, ingest.Notef("attempt %d, paused in Temporal", p.Attempt))
+	case !p.NextTry.IsZero() && p.NextTry.Sub(now) >= time.Second/2:
+		notes = append(notes, ingest.Notef("attempt %d, next try in %s", p.Attempt, p.NextTry.Sub(now).Round(time.Second)))
 	case !p.NextTry.IsZero():
-		notes = append(notes, ingest.Notef("attempt %d, next try in %s", p.Attempt, max(0, p.NextTry.Sub(now).Round(time.Second))))
+		notes = append(notes, ingest.Notef("attempt %d, next try now", p.Attempt))
 	case !p.Running:
 		notes = append(notes, ingest.Notef("attempt %d, waiting for a worker", p.Attempt))
 	case p.Attempt > 1:

@@ -18,7 +18,7 @@ const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw
 	coalesce(f.minio_bucket, ''), coalesce(f.minio_object_key, ''), coalesce(f.minio_etag, ''), coalesce(f.object_checksum, ''),
 	coalesce(f.transfer_mode, ''), coalesce(f.staged_on, ''), f.not_before, f.deferrals, f.fence, f.round, f.stable_since, f.created_at, f.updated_at, f.completed_at,
 	CASE WHEN s.after_ingest = 'keep' THEN '' ELSE coalesce(f.source_left, '') END, f.source_left_at,
-	` + observationColumns
+	` + settlesAt + `, NOT s.is_active, s.state = 'suspended', ` + observationColumns
 
 // waitsFor is the condition that a settling file waits for: the recorded reason, or else its
 // checksum file within sidecar_wait.
@@ -37,7 +37,7 @@ type fileRow struct {
 	path                 []byte
 	sidecar, marker      companionRow
 	notBefore, completed *time.Time
-	leftAt               *time.Time
+	leftAt, settles      *time.Time
 	observation          observationRow
 }
 
@@ -49,7 +49,7 @@ func (r *fileRow) targets() []any {
 		&r.sidecar.path, &r.sidecar.size, &r.sidecar.modified, &f.SidecarStale, &r.marker.path, &r.marker.size, &r.marker.modified, &f.WaitsFor, &f.Status,
 		&f.Hash, &f.HashAlgo, &f.NotifiedHash, &f.ErrorStep, &f.ErrorKind, &f.ErrorMessage, &f.Bucket, &f.ObjectKey, &f.ETag, &f.Checksum,
 		&f.Mode, &f.StagedOn, &r.notBefore, &f.Deferrals, &f.Fence, &f.Round, &f.StableSince, &f.CreatedAt, &f.UpdatedAt, &r.completed,
-		&f.SourceLeft, &r.leftAt,
+		&f.SourceLeft, &r.leftAt, &r.settles, &f.ServerPaused, &f.ServerSuspended,
 	}, r.observation.targets()...)
 }
 
@@ -59,7 +59,7 @@ func (r *fileRow) read() ingest.File {
 	f.RemotePath, f.Sidecar, f.Marker = string(r.path), r.sidecar.read(), r.marker.read()
 	f.Filename = baseName(f.RemotePath)
 	f.ModTime, f.StableSince, f.CompletedAt = f.ModTime.UTC(), f.StableSince.UTC(), utc(r.completed)
-	f.NotBefore, f.SourceLeftAt = utc(r.notBefore), utc(r.leftAt)
+	f.NotBefore, f.SourceLeftAt, f.SettlesAt = utc(r.notBefore), utc(r.leftAt), utc(r.settles)
 	f.CreatedAt, f.UpdatedAt = f.CreatedAt.UTC(), f.UpdatedAt.UTC()
 	f.SourceState = r.observation.read()
 	if f.Status == ingest.StatusDiscovered && f.WaitsFor == "" {

@@ -43,7 +43,7 @@ func distinct(seen []ingest.Observation) []entry {
 	for _, o := range seen {
 		o.ModTime = o.ModTime.UTC().Truncate(time.Second)
 		if o.Size < 0 && o.Rejected == "" {
-			o.Rejected = fmt.Sprintf("invalid size %d", o.Size)
+			o.Rejected = fmt.Sprintf("has an invalid size, %d", o.Size)
 		}
 		o.Size = max(o.Size, 0)
 		if i, twice := index[o.Path]; twice {

@@ -121,9 +121,10 @@ WITH o AS (
 		WITH ORDINALITY AS o (path, display, filename, size, mtime, reason, uuid, waits, ` + companionFields + `, known_id, shift, hold, moved_from, failed_reads, delivery, n)
 ), fresh AS (
 	INSERT INTO files (file_uuid, server_uuid, remote_path, remote_path_raw, filename, size_bytes, mtime, waits_for, status,
-		stable_since, last_seen_at, ` + companionFields + `, known_id, time_shift, hold, moved_from, failed_reads, delivery)
+		error_step, error_kind, error_message, stable_since, last_seen_at, ` + companionFields + `, known_id, time_shift, hold, moved_from, failed_reads, delivery)
 	SELECT uuid, @server, display, path, filename, size, mtime, nullif(waits, ''),
-		CASE WHEN reason = '' THEN 'discovered' ELSE 'rejected' END, statement_timestamp(), statement_timestamp(),
+		CASE WHEN reason = '' THEN 'discovered' ELSE 'rejected' END,
+		CASE WHEN reason <> '' THEN 'discover' END, CASE WHEN reason <> '' THEN 'unsafe_name' END, CASE WHEN reason <> '' THEN 'it ' || reason END, statement_timestamp(), statement_timestamp(),
 		` + companionFields + `, known_id, shift, nullif(hold, ''), moved_from, failed_reads, delivery
 	FROM o ORDER BY n
 	ON CONFLICT DO NOTHING

@@ -261,7 +261,7 @@ func TestInvalidSizeIsRejected(t *testing.T) {
 	b := setup(t)
 	require.Equal(t, ingest.ScanCounts{Seen: 1, Rejected: 1}, b.observe(t, seen("/a", -1)))
 	_, details := b.eventTypes(t, b.only(t).UUID)
-	require.Equal(t, map[string]any{"reason": "invalid size -1"}, details)
+	require.Equal(t, map[string]any{"reason": "has an invalid size, -1"}, details)
 }
 
 func TestNameTwiceInOneBatch(t *testing.T) {

@@ -7,6 +7,16 @@ import (
 	"stevedore/internal/ingest"
 )
 
+// failedReadsDelay is the time that a file must be unchanged after failed_reads, see
+// ingest.MaxFailedReads.
+const failedReadsDelay = `(CASE WHEN f.failed_reads < 5 THEN interval '0'
+	ELSE least(interval '1 hour' * power(2, least(f.failed_reads - 5, 10)), interval '1 day') END)`
+
+// settlesAt is the earliest time at which a listing can promote a discovered file without
+// companions, by the rules of promoteFiles.
+const settlesAt = `CASE WHEN f.status = 'discovered' THEN greatest(
+	f.stable_since + greatest(s.settle, ` + failedReadsDelay + `), least(f.mtime, f.stable_since) + s.min_age) END`
+
 // counted reads the table in its state before the statement, hence the subtraction. Held
 // files are excluded. An unsettled file is promoted once it has been unchanged for 2 s. A
 // file that changed too often while it was read is promoted only after a growing delay.
@@ -19,7 +29,7 @@ WITH candidates AS (
 	UPDATE files f SET status = 'ready', hold = NULL, error_step = NULL, error_kind = NULL, error_message = NULL
 	FROM candidates s
 	WHERE f.id = s.id AND s.unchanged >= $2
-		AND (f.failed_reads < $5 OR s.unchanged >= least(interval '1 hour' * power(2, least(f.failed_reads - $5, 10)), interval '1 day'))
+		AND s.unchanged >= ` + failedReadsDelay + `
 		AND (f.mtime <= statement_timestamp() - $3::interval OR s.unchanged >= $3)
 		AND (f.sidecar_raw IS NOT NULL AND NOT f.sidecar_stale OR s.unchanged >= $2 + $4::interval)
 		AND (f.status = 'discovered' OR f.error_kind = 'unsettled' AND s.unchanged >= interval '2 seconds')
@@ -45,7 +55,7 @@ func (s *Store) Promote(ctx context.Context, server ingest.Server) (promoted, se
 		return 0, 0, err
 	}
 	err = s.retry(ctx, "promote settled files", func() error {
-		return s.pool.QueryRow(ctx, promoteFiles, id, server.Settle, server.MinAge, server.SidecarWait, ingest.MaxFailedReads).
+		return s.pool.QueryRow(ctx, promoteFiles, id, server.Settle, server.MinAge, server.SidecarWait).
 			Scan(&promoted, &settling)
 	})
 	if err == nil {
