@@ -11,6 +11,7 @@ import (
 
 	"stevedore/api/client"
 	"stevedore/api/openapi"
+	"stevedore/internal/ingest"
 )
 
 func (a *app) tokenCommand() *cobra.Command {
@@ -128,7 +129,9 @@ the outcome of a running change, and of one whose process crashed, is unknown.`,
 		}),
 	}
 	cmd.Flags().StringVar(&actor, "actor", "", "only changes requested by the token with this `NAME`, or by cli:USER")
-	cmd.Flags().StringVar(&action, "action", "", "only this `ACTION`, e.g. server.edit")
+	addChoice(cmd, cmd.Flags(), "action", "", "only this `ACTION`, e.g. server.edit", &choice[string]{
+		values: ingest.AuditActions, set: func(text string) { action = text },
+	})
 	cmd.Flags().StringVar(&target, "target", "", "only changes of the server or token with this `NAME`, or of the file, scan or audit with this uuid")
 	between.register(cmd, "changes requested")
 	a.completeFlag(cmd, "actor", tokenNames)

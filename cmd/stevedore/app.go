@@ -29,7 +29,10 @@ type app struct {
 	refresh time.Duration
 	// poll is the interval at which running scans and audits are polled.
 	poll time.Duration
-	now  func() time.Time
+	// report is the time after which a command that waits for a scan first lists what it
+	// waits for. The time to the next list doubles, up to maxReport.
+	report time.Duration
+	now    func() time.Time
 	// open opens the parts of the service, servePrivately an API for one command.
 	open           func(cfg config.Config, log *slog.Logger) (installation, error)
 	servePrivately privateAPI
@@ -60,7 +63,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if !a.parsed {
 		err = usageErrorf("%w; see `%s --help`", err, cmd.CommandPath())
 	}
-	fmt.Fprintf(a.stderr, "stevedore: %s\n", message(err))
+	fmt.Fprintf(a.stderr, "stevedore: %s\n", message(withFlags(cmd, err)))
 	return exitCode(err)
 }
 

@@ -36,6 +36,8 @@ func TestUsageErrors(t *testing.T) {
 		args("server", "add", "--name", "acme", "--host", "h", "--username", "u", "--password-file", "-", "--max-parallel", "0"),
 		args("server", "changes", "acme", "--same"), args("server", "changes", "acme", "--same", "--take", "--reason", "x"),
 		args("token", "create", "--name", "ci", "--role", "viewer", "--expires", "2020-01-01"), args("token", "create", "--name", "ci", "--role", "viewer", "--expires", "d"),
+		args("token", "create"), args("completion", "foo"), args("help", "sever"), args("server", "list", "--api-url", "foo"), args("server", "list", "--api-url", "ftp://h"),
+		args("file", "retry", ""), args("file", "renotify", "0f0f", ""), args("audit-log", "list", "--action", "server.edt"), args("scan", "--timeout", "10"),
 		args("token", "create"), args("scan", "show", "0"), args("file", "list", "-o"),
 	} {
 		t.Run(strings.Join(line, " "), func(t *testing.T) {
@@ -51,6 +53,35 @@ func TestUsageErrors(t *testing.T) {
 			require.Empty(t, ops.Calls)
 		})
 	}
+}
+
+// TestFlagsAreNamedInsteadOfFields: where a message names a field of the API, the user gave a flag.
+func TestFlagsAreNamedInsteadOfFields(t *testing.T) {
+	t.Parallel()
+	add := func(flags ...string) []string {
+		return append(args("server", "add", "--name", "new", "--host", "h", "--username", "u", "--password-file", "-"), flags...)
+	}
+	for want, line := range map[string][]string{
+		"stevedore: --path: use an absolute folder, or ~/dir\n":           add("--path", "rel"),
+		"stevedore: --max-depth: use 64 or less; --path: use an absolute": add("--path", "rel", "--max-depth", "99"),
+		"stevedore: --path \"[\": not a valid glob":                       args("file", "list", "--path", "["),
+		"stevedore: --name: use letters, digits, '-', '_' and '.'\n":      args("token", "create", "--name", "@", "--role", "viewer"),
+		"stevedore: --expires: use ":                                      args("token", "create", "--name", "ci", "--role", "viewer", "--expires", "100000d"),
+	} {
+		got := execute(t, world(), line, stdin("p"))
+		require.Equal(t, exitUsage, got.code)
+		require.Contains(t, got.errors, want)
+	}
+	cmd, _, err := (&app{}).rootCommand().Find(args("server", "add"))
+	require.NoError(t, err)
+	named := func(field, message string) string {
+		return withFlags(cmd, &ingest.InvalidError{Fields: []ingest.FieldError{{Field: field, Message: message}}}).Error()
+	}
+	require.Equal(t, "--include: at most 100 globs", named("include", "at most 100 globs"))
+	require.Equal(t, `--include "[": odd`, named("include.0", `include "[": odd`))
+	require.Equal(t, "--password-file: is missing", named("password", "is missing"))
+	require.Equal(t, `--host-key "x": odd`, named("host_keys", `host_keys "x": odd`))
+	require.Equal(t, "credentials: enter a password", named("credentials", "credentials: enter a password"))
 }
 
 // TestExitCodes: the API preserves exit codes and messages.
@@ -143,6 +174,10 @@ func TestBreakGlass(t *testing.T) {
 	got = execute(t, world(), args("break-glass", "--", "server", "show", "unknown"), down, privately(t, world(), &actor))
 	require.Equal(t, exitNotFound, got.code)
 	require.Equal(t, "stevedore: no server is called \"unknown\"\n", got.errors, "the error appears once")
+	require.NotContains(t, got.errors, "warning")
+	got = execute(t, world(), args("break-glass", "--", "server", "list"), environ("STEVEDORE_KEYSET_FILE=/k"), privately(t, world(), &actor))
+	require.Equal(t, exitOK, got.code, "a warning is no refusal")
+	require.Contains(t, got.errors, "warning: an API is running at http://127.0.0.1:")
 	got = execute(t, world(), args("break-glass", "--", "server", "list"), environ("STEVEDORE_DATABASE_URL=", "STEVEDORE_KEYSET_FILE=/k"), privately(t, world(), &actor))
 	require.Equal(t, exitPermanent, got.code)
 	require.Contains(t, got.errors, "`stevedore break-glass`")
@@ -211,6 +246,8 @@ func TestVersion(t *testing.T) {
 	var v buildVersion
 	require.NoError(t, json.Unmarshal([]byte(got.out), &v))
 	require.NotEmpty(t, v.Go)
+	require.Equal(t, "stevedore 1 (go2, os/cpu)", buildVersion{Version: "1", Go: "go2", Platform: "os/cpu"}.String())
+	require.Equal(t, "stevedore 1 (go2, os/cpu, commit ab)", buildVersion{Version: "1", Go: "go2", Platform: "os/cpu", Commit: "ab"}.String())
 	require.Equal(t, v.String()+"\n", execute(t, doubled(servicedouble.Service{}), args("--version")).out)
 }
 
@@ -235,6 +272,9 @@ func TestCompletion(t *testing.T) {
 		require.NotContains(t, got.out, "umbrella\t"+"ac")
 	}
 	require.NotContains(t, execute(t, world(), args("__complete", "server", "show", "ac")).out, "globex")
+	failed := world()
+	execute(t, failed, args("__complete", "file", "retry", ""))
+	require.Equal(t, []ingest.Status{ingest.StatusError}, failed.Filter.Statuses, "a retry is for failed files")
 	require.NotContains(t, execute(t, world(), args("__complete", "server", "show", "acme", "")).out, "globex", "completion stops after one argument")
 
 	viewer := world()

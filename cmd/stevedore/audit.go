@@ -16,6 +16,7 @@ import (
 func (a *app) auditCommand() *cobra.Command {
 	var servers []string
 	var deep bool
+	progress := &progress{app: a}
 	cmd := &cobra.Command{
 		Use: "audit", Short: "Compare servers, ledger, objects and notifications",
 		Long: `Compares the listings of servers with the ledger, and the ledger with the object
@@ -32,7 +33,8 @@ Files in flight are pending and no discrepancy. Paused and suspended servers are
 listed only when named. Objects without a file are looked for only when no server
 is named.
 
-Exit code 9 means discrepancies. With all other codes but 0 the audit is incomplete.`,
+Exit code 9 means discrepancies. With all other codes but 0 the audit is
+incomplete.`,
 		Example: "  stevedore audit\n  stevedore audit --server acme --deep",
 		Args:    noSuchCommand,
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
@@ -44,13 +46,12 @@ Exit code 9 means discrepancies. With all other codes but 0 the audit is incompl
 			if err != nil {
 				return err
 			}
-			progress := &progress{app: a}
-			progress.audit(run)
+			progress.audit(ctx, run)
 			ended, err := await(ctx, api, progress, run.AuditUUID, api.WaitAudit, progress.audit)
 			if ended.AuditUUID != "" {
 				run = ended
 			}
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || errors.Is(err, errExpired) {
 				a.note("stopped waiting; the audit continues: see `stevedore audit show %s`", run.AuditUUID)
 			}
 			return a.reportAudit(ctx, api, run, unlisted, err)
@@ -58,6 +59,7 @@ Exit code 9 means discrepancies. With all other codes but 0 the audit is incompl
 	}
 	a.addServers(cmd, &servers)
 	cmd.Flags().BoolVar(&deep, "deep", false, "read each object again instead of trusting its metadata")
+	addTimeout(cmd, &progress.timeout)
 	cmd.AddCommand(a.auditListCommand(), a.completeArgs(a.auditShowCommand(), auditUUIDs))
 	return cmd
 }
@@ -208,7 +210,7 @@ func rowsOfAudit(t *table, discrepancies []discrepancyResult, r auditResult) {
 		t.row("not listed", safe(u.Server)+": "+safe(u.Reason))
 	}
 	if !r.Complete {
-		t.row("NOT COMPLETE", safe(value(r.Error)))
+		t.prose("NOT COMPLETE", value(r.Error))
 	}
 }
 

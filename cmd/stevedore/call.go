@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,6 +19,9 @@ import (
 
 // withAPI runs fn with a client of the API that the configuration names.
 func (a *app) withAPI(command string, fn func(api *client.API) error) error {
+	if text := *a.configFlags["api-url"]; text != "" && !isAddress(text) {
+		return usageErrorf("--api-url %q: use http://host:port or https://host", safe(text))
+	}
 	cfg, err := a.configuration()
 	if err != nil {
 		return err
@@ -31,6 +36,12 @@ func (a *app) withAPI(command string, fn func(api *client.API) error) error {
 	return fn(api)
 }
 
+// isAddress reports whether the text is the URL of a web server.
+func isAddress(text string) bool {
+	parsed, err := url.Parse(text)
+	return err == nil && parsed.Host != "" && (parsed.Scheme == "http" || parsed.Scheme == "https")
+}
+
 // calling returns the function of a command that calls the API.
 func (a *app) calling(fn func(ctx context.Context, api *client.API, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
@@ -43,7 +54,8 @@ process, on a loopback address and with a one-time token, and runs the command
 against it. Requires the configuration of the service. The ledger's audit log
 records the user of the operating system.
 
-For emergencies only. Use a running API otherwise.`
+For emergencies only: while an API runs, use that, with a token of your own. It
+records who you are and checks your role.`
 
 // exitStatus is the exit code of a command that has printed its own error.
 type exitStatus int
@@ -67,6 +79,7 @@ func (a *app) breakGlassCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			a.warnOfAPI(cmd.Context(), cfg)
 			url, token, stop, err := a.servePrivately(cmd.Context(), cfg, a.logger(cfg), user())
 			if err != nil {
 				return err
@@ -83,6 +96,20 @@ func (a *app) breakGlassCommand() *cobra.Command {
 			}
 			return nil
 		},
+	}
+}
+
+// warnOfAPI notes that an API runs, which makes break-glass unnecessary.
+func (a *app) warnOfAPI(ctx context.Context, cfg config.Config) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	address := cfg.Client.URL.Reveal()
+	running, err := client.New(client.Config{URL: address, Token: "none"}) // liveness needs no token
+	if err != nil {
+		return
+	}
+	if _, err := running.GetLiveness(ctx); err == nil {
+		a.note("warning: an API is running at %s: run the command without break-glass and with a token of your own, so that it is recorded under your name", safe(address))
 	}
 }
 

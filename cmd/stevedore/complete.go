@@ -120,16 +120,20 @@ func addAll[T any](items iter.Seq2[T, error], add func(value, description string
 	return nil
 }
 
-// fileUUIDs completes the latest files, or those whose uuid has the prefix once it is
-// long enough for the API.
-func fileUUIDs(ctx context.Context, api *client.API, prefix string, add func(value, description string)) error {
-	params := openapi.ListFilesParams{Order: given(openapi.FileOrder(ingest.OrderNewest))}
-	if len(prefix) >= 4 {
-		params = openapi.ListFilesParams{UUID: &prefix}
+// fileUUIDs completes the latest files in the statuses, or in any if there are none, or those
+// whose uuid has the prefix once it is long enough for the API.
+func fileUUIDs(statuses []openapi.FileStatus) completer {
+	return func(ctx context.Context, api *client.API, prefix string, add func(value, description string)) error {
+		params := openapi.ListFilesParams{Status: givenList(statuses)}
+		if len(prefix) >= 4 {
+			params.UUID = &prefix
+		} else {
+			params.Order = given(openapi.FileOrder(ingest.OrderNewest))
+		}
+		return addAll(api.ListFiles(ctx, params, maxCompletions), add, func(f openapi.File) (value, description string) {
+			return f.FileUUID, string(f.Status) + " " + f.Server + ":" + f.RemotePath
+		})
 	}
-	return addAll(api.ListFiles(ctx, params, maxCompletions), add, func(f openapi.File) (value, description string) {
-		return f.FileUUID, string(f.Status) + " " + f.Server + ":" + f.RemotePath
-	})
 }
 
 func auditUUIDs(ctx context.Context, api *client.API, _ string, add func(value, description string)) error {

@@ -71,7 +71,11 @@ type buildVersion struct {
 
 // String returns the version for users, on one line.
 func (v buildVersion) String() string {
-	return fmt.Sprintf("stevedore %s (%s, %s, commit %s)", v.Version, v.Go, v.Platform, dash(v.Commit))
+	commit := ""
+	if v.Commit != "" { // a build without version control has none
+		commit = ", commit " + v.Commit
+	}
+	return fmt.Sprintf("stevedore %s (%s, %s%s)", v.Version, v.Go, v.Platform, commit)
 }
 
 func (a *app) versionCommand() *cobra.Command {

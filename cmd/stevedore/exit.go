@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/cobra"
+
 	"stevedore/internal/config"
 	"stevedore/internal/ingest"
 )
@@ -101,6 +103,51 @@ func message(err error) string {
 	default:
 		return oneLine(err.Error())
 	}
+}
+
+// withFlags returns the error with the flags of the command instead of the API's fields.
+func withFlags(cmd *cobra.Command, err error) error {
+	var invalid *ingest.InvalidError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	named := ingest.InvalidError{Fields: slices.Clone(invalid.Fields)}
+	for i, field := range named.Fields {
+		flag := flagOf(cmd, field.Field)
+		if flag == "" {
+			continue
+		}
+		// Messages usually begin with the name of the field and the given value.
+		first, rest, _ := strings.Cut(field.Message, " ")
+		if name := strings.TrimSuffix(first, ":"); name == field.Field || name == flag || settingFlag(name) == flag {
+			named.Fields[i].Message = "--" + flag + strings.TrimPrefix(first, name) + " " + rest
+		} else {
+			named.Fields[i].Message = "--" + flag + ": " + field.Message
+		}
+	}
+	return &named
+}
+
+// flagOf returns the flag of the command for a field of the API, such as filter.path or
+// include.0; empty for none.
+func flagOf(cmd *cobra.Command, field string) string {
+	parts := strings.Split(strings.TrimRight(field, ".0123456789"), ".")
+	name := settingFlag(parts[len(parts)-1])
+	for _, flag := range []string{name, name + "-file", strings.TrimSuffix(name, "-in-seconds")} {
+		if cmd.Flags().Lookup(flag) != nil {
+			return flag
+		}
+	}
+	return ""
+}
+
+// settingFlag returns the flag of a setting, or the name that follows from the field.
+func settingFlag(field string) string {
+	setting, ok := ingest.SettingOf(field)
+	if !ok {
+		setting.Field = field
+	}
+	return setting.Flag()
 }
 
 // oneLine makes text harmless that may quote a server or the name of a file.

@@ -14,7 +14,7 @@ import (
 func (a *app) fileCommand() *cobra.Command {
 	cmd := group("file", "List and show files; retry, skip, renotify and reprocess them", a.fileListCommand(), a.fileFailuresCommand())
 	for _, named := range append(a.fileActionCommands(), a.fileShowCommand()) {
-		cmd.AddCommand(a.completeArgs(named, fileUUIDs))
+		cmd.AddCommand(a.completeArgs(named, fileUUIDs(actsOn[ingest.Action(named.Name())])))
 	}
 	return cmd
 }
@@ -82,15 +82,11 @@ func fileStatuses(selects func(ingest.Status) bool) (statuses []openapi.FileStat
 	return statuses
 }
 
-// fileCells returns the cells of a file in a list; the last one is the error.
+// fileCells returns the cells of a file in a list; the last one is the reason.
 func (a *app) fileCells(f openapi.File) []cell {
-	failure := value(f.ErrorMessage)
-	if f.SourceLeft != nil {
-		failure = "source left: " + *f.SourceLeft
-	}
 	return []cell{
 		{"UUID", f.FileUUID}, {"SERVER", safe(f.Server)}, {"PATH", safe(f.RemotePath)}, {"SIZE", size(f.SizeBytes)}, {"STATUS", string(f.Status)},
-		{"UPDATED", a.when(f.UpdatedAt)}, {"ERROR", dash(failure)},
+		{"UPDATED", a.when(f.UpdatedAt)}, {"REASON", a.reason(f, nil)},
 	}
 }
 
@@ -131,7 +127,7 @@ commands that retry the groups. Each counts the files and asks first.`,
 func (a *app) failureCells(g openapi.FailureGroup) []cell {
 	return []cell{
 		{"FILES", fmt.Sprint(g.Count)}, {"SERVER", safe(g.Server)}, {"KIND", dash(g.ErrorKind)}, {"STEP", dash(g.Step)}, {"SINCE", a.when(g.Since)},
-		{"UUID", g.FileUUID}, {"EXAMPLE", dash(g.Message)},
+		{"UUID", g.FileUUID}, {"EXAMPLE", dash(a.cause(g.Server, g.Message))},
 	}
 }
 

@@ -234,20 +234,28 @@ func TestWatchPrintsChanges(t *testing.T) {
 	require.Contains(t, got.out, "completed  -\n")
 }
 
-func TestFileProgress(t *testing.T) {
+func TestReason(t *testing.T) {
 	t.Parallel()
-	file := openapi.FromFile(ingest.File{Status: ingest.StatusDownloading})
-	waits := orchestrator.Progress{Attempt: 3, NextTry: time.Now().Add(-time.Second), Failure: "the server hung up\x1b[2J"}
+	file := openapi.FromFile(ingest.File{Status: ingest.StatusDownloading, ServerName: "acme"})
+	waits := orchestrator.Progress{Attempt: 3, NextTry: time.Now().Add(-time.Second), Failure: "server acme: the server hung up\x1b[2J"}
+	a := &app{}
+	onScreen(80)(a)
 	for want, p := range map[string]orchestrator.Progress{
-		`attempt 3, next try in 0s, because: the server hung up\x1b[2J`: waits,
+		`the server hung up\x1b[2J; attempt 3, next try now`: waits,
 		"download": {Step: "download", Attempt: 1, Running: true},
-		"50%, 1.0 KiB/s, 1s left, attempt 2, because: cut": {Attempt: 2, Running: true, Done: 1024, Total: 2048, Rate: 1024, Failure: "cut"},
-		"attempt 2, waiting for a worker":                  {Attempt: 2},
-		"attempt 2, paused in Temporal, because: cut":      {Attempt: 2, Paused: true, Failure: "cut"},
+		"cut; 50%, 1.0 KiB/s, 1s left, attempt 2": {Attempt: 2, Running: true, Done: 1024, Total: 2048, Rate: 1024, Failure: "cut"},
+		"attempt 2, waiting for a worker":         {Attempt: 2},
+		"cut; attempt 2, paused in Temporal":      {Attempt: 2, Paused: true, Failure: "cut"},
 	} {
-		require.Equal(t, want, fileProgress(file, openapi.FromProgress(p)))
+		require.Equal(t, want, a.reason(file, openapi.FromProgress(p)))
 	}
-	require.Equal(t, "-", fileProgress(file, nil))
-	require.Equal(t, "denied", fileProgress(openapi.FromFile(ingest.File{Status: ingest.StatusError, ErrorMessage: "denied"}), nil))
-	require.Equal(t, "waits for a.done", fileProgress(openapi.FromFile(ingest.File{Status: ingest.StatusDiscovered, WaitsFor: "a.done"}), nil))
+	for want, f := range map[string]ingest.File{
+		"-":                     {Status: ingest.StatusDownloading},
+		"denied":                {Status: ingest.StatusError, ServerName: "acme", ErrorMessage: "server acme: denied"},
+		"it is a symbolic link": {Status: ingest.StatusRejected, ErrorMessage: "it is a symbolic link"},
+		"waits for a.done":      {Status: ingest.StatusDiscovered, WaitsFor: "a.done"},
+		"cut; waits for its next try at 1970-01-01T00:00:09Z": {Status: ingest.StatusReady, Deferrals: 1, NotBefore: time.Unix(9, 0), ErrorMessage: "cut"},
+	} {
+		require.Equal(t, want, a.reason(openapi.FromFile(f), nil))
+	}
 }

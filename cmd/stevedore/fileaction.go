@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -51,7 +52,7 @@ them. A prefix of a uuid is enough.`+bulk,
 func (a *app) fileActionCommand(action ingest.Action, short, long, example string) *cobra.Command {
 	f := actionFlags{action: action}
 	cmd := &cobra.Command{
-		Use: string(action) + " UUID...", Short: short, Long: long, Example: example, Args: cobra.ArbitraryArgs,
+		Use: string(action) + " UUID...", Short: short, Long: long, Example: example, Args: arguments(0, math.MaxInt, "file uuid"),
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			selection, err := f.selected.selection(a.now())
 			filtered := selection != openapi.FileSelection{}
@@ -102,6 +103,13 @@ type actionResult struct {
 	// ErrorKind and Error are empty when the action is done.
 	ErrorKind ingest.Kind `json:"error_kind"`
 	Error     string      `json:"error"`
+}
+
+// actsOn are the statuses of files that the actions accept; completions offer only these.
+var actsOn = map[ingest.Action][]openapi.FileStatus{
+	ingest.ActionRetry:    {openapi.FileStatus(ingest.StatusError)},
+	ingest.ActionSkip:     {openapi.FileStatus(ingest.StatusError), openapi.FileStatus(ingest.StatusDiscovered), openapi.FileStatus(ingest.StatusReady)},
+	ingest.ActionRenotify: {openapi.FileStatus(ingest.StatusCompleted)}, ingest.ActionReprocess: {openapi.FileStatus(ingest.StatusCompleted)},
 }
 
 // results are the words for actions that are done.

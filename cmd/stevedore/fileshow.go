@@ -55,6 +55,9 @@ step with the attempt and the time and reason of the next one, and its history.
 			if err != nil {
 				return err
 			}
+			if status := ingest.Status(file.Status); !status.Terminal() && status != ingest.StatusError {
+				(&progress{app: a}).checkWorker(ctx, api)
+			}
 			result := fileResult{File: file, Events: events, WorkflowURL: a.workflowURL(file.WorkflowID)}
 			if progress, running := api.Progress(ctx, []openapi.File{file})[file.FileUUID]; running {
 				result.Progress = &progress
@@ -80,19 +83,20 @@ func (a *app) workflowURL(workflowID string) string {
 
 // rows adds the file and its history to a table.
 func (f fileResult) rows(t *table) {
+	t.wraps = true
 	t.row("uuid", f.FileUUID)
 	t.row("server", safe(f.Server))
 	t.row("path", safe(f.RemotePath))
 	t.row("size", fmt.Sprintf("%s (%d bytes)", size(f.SizeBytes), f.SizeBytes))
 	t.row("modified", clock(f.Mtime))
 	t.row("status", string(f.Status))
-	t.optional("waits for", value(f.WaitsFor))
-	t.optional("source left", value(f.SourceLeft))
+	t.prose("waits for", value(f.WaitsFor))
+	t.prose("source left", value(f.SourceLeft))
 	for _, note := range f.Notes {
-		t.optional("note", note)
+		t.prose("note", note)
 	}
 	if f.ErrorMessage != nil {
-		t.row("error", fmt.Sprintf("%s (%s)", safe(*f.ErrorMessage), value(f.ErrorKind)))
+		t.prose("error", fmt.Sprintf("%s (%s)", *f.ErrorMessage, value(f.ErrorKind)))
 	}
 	t.optional("mode", value(f.Mode))
 	t.optional("hash", strings.Join(nonEmpty(value(f.HashAlgo), value(f.FileHash)), " "))
@@ -101,7 +105,7 @@ func (f fileResult) rows(t *table) {
 	t.row("workflow", f.WorkflowID)
 	t.optional("", f.WorkflowURL)
 	if p := f.Progress; p != nil {
-		t.row("step", safe(strings.Join(append([]string{p.Step}, p.Notes...), ", ")))
+		t.prose("step", strings.Join(append([]string{p.Step}, p.Notes...), ", "))
 		if p.TotalBytes != nil {
 			t.row("progress", fmt.Sprintf("%s (%s of %s)", transferred(*p), size(value(p.DoneBytes)), size(*p.TotalBytes)))
 		}
@@ -132,20 +136,23 @@ func details(values map[string]any) string {
 	return strings.Join(parts, " ")
 }
 
-// fileProgress describes the running step of a file, or the reason why it waits, for one
-// cell of a table. p is nil without a running step.
-func fileProgress(f openapi.File, p *openapi.Progress) string {
-	switch {
-	case f.SourceLeft != nil:
+// reason describes the running step of a file, or why the file failed or waits, for one
+// cell of a table. The cause precedes the attempts, because the end may be clipped. p is nil
+// without a running step.
+func (a *app) reason(f openapi.File, p *openapi.Progress) string {
+	if f.SourceLeft != nil {
 		return "source left: " + safe(*f.SourceLeft)
-	case f.ErrorMessage != nil:
-		return safe(*f.ErrorMessage)
-	case f.WaitsFor != nil:
-		return "waits for " + safe(*f.WaitsFor)
-	case p == nil:
-		return "-"
 	}
-	return safe(strings.Join(append(nonEmpty(p.Step, transferred(*p)), p.Notes...), ", "))
+	var waits string
+	failure := value(f.ErrorMessage)
+	switch {
+	case p != nil:
+		failure = value(p.Failure)
+		waits = strings.Join(append(nonEmpty(p.Step, transferred(*p)), p.Notes[:len(p.Notes)-len(nonEmpty(failure))]...), ", ")
+	case f.WaitsFor != nil:
+		waits = "waits for " + *f.WaitsFor
+	}
+	return dash(strings.Join(nonEmpty(a.cause(f.Server, failure), waits), "; "))
 }
 
 // transferred returns the percentage, the rate and the remaining time of a step; empty

@@ -146,7 +146,7 @@ type selectFlags struct {
 func (f *selectFlags) register(a *app, cmd *cobra.Command) {
 	flags := cmd.Flags()
 	a.addServer(cmd, &f.server, "files")
-	flags.StringVar(&f.path, "path", "", "only files whose path matches the `GLOB`: '*' within a folder, '**' across, e.g. '**/*.csv'")
+	flags.StringVar(&f.path, "path", "", "only files whose path, or the end of it, matches the `GLOB`: '*' and '?' match within a folder, '**' across folders; case matters")
 	flags.StringVar(&f.search, "search", "", "only files whose path contains the `TEXT` in any case; also the beginning of a uuid, or a SHA-256")
 	flags.Var(&choice[ingest.Kind]{
 		values: ingest.Kinds, list: true, set: func(kind ingest.Kind) { f.kinds = append(f.kinds, openapi.ErrorKind(kind)) },

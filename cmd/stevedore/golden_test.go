@@ -203,11 +203,16 @@ func TestGoldenHelp(t *testing.T) {
 	walk = func(cmd *cobra.Command) {
 		line := append(strings.Fields(cmd.CommandPath())[1:], "--help")
 		got := execute(t, world(), line)
+		for printed := range strings.Lines(got.out) {
+			require.LessOrEqual(t, runewidth.StringWidth(strings.TrimSuffix(printed, "\n")), helpWidth, printed)
+		}
 		require.True(t, cmd.HasSubCommands() || strings.Contains(got.out, "Examples:\n"), cmd.CommandPath())
 		got.out, _, _ = strings.Cut(got.out, "\nGlobal Flags:")
 		text.WriteString(got.transcript(strings.Join(line, " ")))
 		for _, inner := range cmd.Commands() {
-			walk(inner)
+			if name := inner.Name(); name != "completion" && name != "help" { // of cobra
+				walk(inner)
+			}
 		}
 	}
 	walk((&app{stdin: strings.NewReader("")}).rootCommand())
@@ -234,4 +239,22 @@ func TestClipPath(t *testing.T) {
 		require.LessOrEqual(t, runewidth.StringWidth(got), width)
 		require.Equal(t, want, got)
 	}
+}
+
+func TestBreakLines(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string][]string{
+		"": {""}, "ask the partner": {"ask the", "partner"}, "a key  of two": {"a key ", "of two"}, "c:/outbox/x": {"c:/outbo", "x/x"}, "см. письмо": {"см.", "письмо"},
+	} {
+		require.Equal(t, want, breakLines(text, 8))
+	}
+}
+
+// TestColumns: the variable replaces the width of a terminal. A pipe has none.
+func TestColumns(t *testing.T) {
+	t.Parallel()
+	narrow := execute(t, world(), args("file", "list"), onScreen(200), environ("COLUMNS=80"), clockAt)
+	require.Equal(t, execute(t, world(), args("file", "list"), onScreen(80), clockAt).out, narrow.out)
+	require.Equal(t, execute(t, world(), args("file", "list"), onScreen(80), environ("COLUMNS=wide"), clockAt).out, narrow.out)
+	require.Equal(t, execute(t, world(), args("file", "list")).out, execute(t, world(), args("file", "list"), environ("COLUMNS=80")).out)
 }

@@ -26,6 +26,7 @@ func main() {
 		stderrSize:  terminalSize(os.Stderr),
 		interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		refresh:     time.Second,
+		report:      10 * time.Second,
 		now:         time.Now,
 		open: func(cfg config.Config, log *slog.Logger) (installation, error) {
 			parts, err := wiring.New(cfg, log, wiring.Options{})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mattn/go-runewidth"
+	"github.com/spf13/cobra"
 
 	"stevedore/api/client"
 	"stevedore/api/openapi"
@@ -22,7 +23,14 @@ const (
 	barWidth     = 20
 	// workerInterval is the interval at which a waiting command looks for a worker.
 	workerInterval = 10 * time.Second
+	// maxReport is the longest time between lists of what a command waits for, maxListed
+	// the most files of a server in such a list.
+	maxReport = 5 * time.Minute
+	maxListed = 5
 )
+
+// errExpired ends a command that waited for --timeout.
+var errExpired = ingest.Errorf(ingest.KindTransient, "not ended within --timeout")
 
 // progress keeps one line on a terminal up to date. A pipe gets a line now and then.
 type progress struct {
@@ -34,15 +42,38 @@ type progress struct {
 	// the last check.
 	noWorker bool
 	checked  time.Time
+	// timeout bounds the time of await; 0 is no limit.
+	timeout time.Duration
+	// reported is the time of the last list of what it waits for, and pause the time to
+	// the next one.
+	reported time.Time
+	pause    time.Duration
 }
 
-// await waits for a scan or audit and shows its progress.
-func await[T any](ctx context.Context, api *client.API, p *progress, uuid string, wait func(context.Context, string, func(T)) (T, error), show func(T)) (T, error) {
+// addTimeout adds the flag that bounds the time of waiting.
+func addTimeout(cmd *cobra.Command, timeout *time.Duration) {
+	cmd.Flags().DurationVar(timeout, "timeout", 0, "stop waiting after this `TIME`, e.g. 30m, with exit code 5 (default no limit)")
+}
+
+// await waits for a scan or audit and shows its progress. It returns errExpired after the
+// timeout; with an error it still returns the last state.
+func await[T any](ctx context.Context, api *client.API, p *progress, uuid string, wait func(context.Context, string, func(T)) (T, error), show func(context.Context, T)) (T, error) {
 	defer p.end()
-	return wait(ctx, uuid, func(state T) {
-		p.checkWorker(ctx, api)
-		show(state)
+	p.reported, p.pause = time.Now(), p.app.report
+	limited := ctx
+	if p.timeout != 0 {
+		bounded, cancel := context.WithTimeout(ctx, p.timeout)
+		defer cancel()
+		limited = bounded
+	}
+	last, err := wait(limited, uuid, func(state T) {
+		p.checkWorker(limited, api)
+		show(limited, state)
 	})
+	if limited.Err() != nil && ctx.Err() == nil {
+		err = errExpired
+	}
+	return last, err
 }
 
 // checkWorker notes once that no worker runs. Without a worker a scan makes no progress,
@@ -60,10 +91,7 @@ func (p *progress) checkWorker(ctx context.Context, api *client.API) {
 
 // show replaces the line on a terminal.
 func (p *progress) show(format string, args ...any) {
-	if p.app.stderrSize == nil {
-		return
-	}
-	if width, _ := p.app.stderrSize(); width > 0 {
+	if width := p.app.terminalWidth(p.app.stderrSize); width > 0 {
 		fmt.Fprint(p.app.stderr, eraseLine+runewidth.Truncate(fmt.Sprintf(format, args...), width-1, "…"))
 		p.last = eraseLine
 	}
@@ -76,7 +104,8 @@ func (p *progress) end() {
 	}
 }
 
-func (p *progress) scan(s openapi.Scan) {
+// scan shows a running scan, and at growing intervals what it waits for.
+func (p *progress) scan(ctx context.Context, api *client.API, s openapi.Scan) {
 	text, ended, total := scanProgress(s)
 	bar := strings.Repeat("=", int(ended*barWidth/max(total, 1)))
 	p.show("[%-*s] %s", barWidth, bar, text)
@@ -84,6 +113,43 @@ func (p *progress) scan(s openapi.Scan) {
 		p.last, p.at = text, time.Now()
 		p.app.note("%s", text)
 	}
+	if time.Since(p.reported) >= p.pause {
+		p.left(ctx, api, s)
+	}
+}
+
+// left lists the unfinished files of the scan and why they wait.
+func (p *progress) left(ctx context.Context, api *client.API, s openapi.Scan) {
+	p.end()
+	for _, server := range s.Servers {
+		if server.State != openapi.ScanRunning {
+			continue
+		}
+		unfinished := fileStatuses(func(status ingest.Status) bool { return !status.Terminal() && status != ingest.StatusError })
+		files, err := collect(api.ListFiles(ctx, openapi.ListFilesParams{Server: &server.ServerUUID, Status: &unfinished}, maxListed))
+		if err != nil {
+			return // WaitScan reports errors that stay
+		}
+		running := api.Progress(ctx, files)
+		for _, file := range files {
+			var step *openapi.Progress
+			if current, ok := running[file.FileUUID]; ok {
+				step = &current
+			}
+			p.app.note("waiting for %s:%s (%s): %s", server.Server, safe(file.RemotePath), file.Status, p.app.reason(file, step))
+		}
+		total := int64(-len(files))
+		for _, status := range unfinished {
+			total += server.Files[string(status)]
+		}
+		switch {
+		case len(files) == 0:
+			p.app.note("waiting for the listing of %s", server.Server)
+		case total > 0:
+			p.app.note("waiting for %s of %s", ingest.Counted(total, "more file", "more files"), server.Server)
+		}
+	}
+	p.reported, p.pause = time.Now(), min(2*p.pause, maxReport)
 }
 
 // scanProgress describes a running scan, with the numbers of ended files and of all.
@@ -107,7 +173,7 @@ func scanProgress(s openapi.Scan) (text string, ended, total int64) {
 	return fmt.Sprintf("%d of %d servers done; files: %s", listed, len(s.Servers), counts(files)), ended, total
 }
 
-func (p *progress) audit(s openapi.AuditRun) {
+func (p *progress) audit(_ context.Context, s openapi.AuditRun) {
 	p.show("%d files, %d objects, %d entries on servers compared; %s", s.Files, s.Objects, s.Sources, ingest.Counted(s.Differences, "discrepancy", "discrepancies"))
 }
 

@@ -1,16 +1,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"stevedore/internal/config"
 )
 
-const rootLong = `stevedore moves files from partners' SFTP servers into object storage, as durable
-workflows on Temporal: each version of a file is stored and notified exactly once.
+const rootLong = `stevedore moves files from partners' SFTP servers into object storage, as
+durable workflows on Temporal: each version of a file is stored and notified exactly once.
 
 Commands call the API at STEVEDORE_API_URL with the token in STEVEDORE_TOKEN.
 worker, api, setup, migrate, key and break-glass use the configuration of the
@@ -47,7 +49,47 @@ func (a *app) rootCommand() *cobra.Command {
 		a.scanCommand(), a.fileCommand(), a.auditCommand(), a.auditLogCommand(), a.tokenCommand(), a.keyCommand(), a.breakGlassCommand(),
 		a.configCommand(), a.versionCommand(),
 	)
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		switch cmd.Name() {
+		case "completion":
+			cmd.Args, cmd.RunE = noSuchCommand, showHelp
+		case "help":
+			cmd.Args = a.helpTopic
+		}
+	}
+	width := cmp.Or(min(a.width(), maxHelp), helpWidth)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), ".FlagUsages", fmt.Sprintf(".FlagUsagesWrapped %d", width)))
+	reflow(root, width)
 	return root
+}
+
+// helpWidth is the width of help texts in a pipe, maxHelp that on a wide terminal.
+const helpWidth, maxHelp = 80, 100
+
+// reflow breaks the paragraphs of help texts into lines of the width. It keeps those with
+// indented lines.
+func reflow(cmd *cobra.Command, width int) {
+	paragraphs := strings.Split(cmd.Long, "\n\n")
+	for i, paragraph := range paragraphs {
+		if text := "\n" + paragraph; !strings.Contains(text, "\n ") && !strings.Contains(text, "\n\t") {
+			paragraphs[i] = strings.Join(breakLines(strings.ReplaceAll(paragraph, "\n", " "), width), "\n")
+		}
+	}
+	cmd.Long = strings.Join(paragraphs, "\n\n")
+	for _, inner := range cmd.Commands() {
+		reflow(inner, width)
+	}
+}
+
+// helpTopic rejects arguments of help that are no command.
+func (a *app) helpTopic(cmd *cobra.Command, args []string) error {
+	found, rest, err := cmd.Root().Find(args)
+	if err != nil || len(rest) > 0 {
+		return noSuchCommand(found, args)
+	}
+	return nil
 }
 
 // addConfigFlags adds a flag for each variable that is not secret. They work on all

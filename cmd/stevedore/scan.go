@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,18 +27,24 @@ type scanResult struct {
 func (a *app) scanCommand() *cobra.Command {
 	var servers []string
 	var wait bool
+	progress := &progress{app: a}
 	cmd := &cobra.Command{
 		Use: "scan", Short: "Scan servers now",
 		Long: `Scans all active servers, or the named ones, before they are due. Suspended
 servers are scanned only when named.
 
---wait waits until all files found have ended or failed, or wait for the partner,
-and then reports what is left. The exit code is that of the worst result: 6 when a
-server, folder or file needs attention; 5 when a server could not be listed and may
-be later, or when files wait for the partner, for example for a done-marker.`,
-		Example: "  stevedore scan --server acme --wait\n  stevedore scan show latest",
+--wait waits until all files found have ended, failed or wait for the partner, and
+then reports what is left. Until then it lists on stderr, at growing
+intervals, which files it waits for and why. The exit code is that of the worst
+result: 6 when a server, folder or file needs attention; 5 when a server could
+not be listed and may be later, when files wait for the partner, for example for
+a done-marker, or after --timeout.`,
+		Example: "  stevedore scan --server acme --wait --timeout 30m\n  stevedore scan show latest",
 		Args:    noSuchCommand,
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
+			if progress.timeout != 0 && !wait {
+				return usageErrorf("--timeout requires --wait")
+			}
 			accepted, err := api.StartScan(ctx, nil, openapi.ScanRequest{Servers: givenList(servers)})
 			if err != nil {
 				return err
@@ -47,7 +55,6 @@ be later, or when files wait for the partner, for example for a done-marker.`,
 			for _, name := range accepted.Suspended {
 				a.note("server %s is suspended and is not scanned: run `stevedore server test %s`", name, name)
 			}
-			progress := &progress{app: a}
 			progress.checkWorker(ctx, api)
 			if wait {
 				return a.waitScan(ctx, api, accepted, progress)
@@ -57,17 +64,24 @@ be later, or when files wait for the partner, for example for a done-marker.`,
 	}
 	a.addServers(cmd, &servers)
 	cmd.Flags().BoolVar(&wait, "wait", false, "wait until all files found have ended or failed")
+	addTimeout(cmd, &progress.timeout)
 	cmd.AddCommand(a.scanListCommand(), a.scanShowCommand())
 	return cmd
 }
 
 func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.ScanAccepted, progress *progress) error {
-	scan, err := await(ctx, api, progress, accepted.ScanUUID, api.WaitScan, progress.scan)
-	if err != nil {
-		if ctx.Err() != nil {
-			text, _, _ := scanProgress(scan)
-			return fmt.Errorf("stopped waiting; scan %s continues: %s", accepted.ScanUUID, text)
-		}
+	scan, err := await(ctx, api, progress, accepted.ScanUUID, api.WaitScan, func(limited context.Context, s openapi.Scan) {
+		progress.scan(limited, api, s)
+	})
+	text, _, _ := scanProgress(scan)
+	var expired error
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("stopped waiting; scan %s continues: %s", accepted.ScanUUID, text)
+	case errors.Is(err, errExpired):
+		expired = ingest.Errorf(ingest.KindTransient, "scan %s has not ended within %s and continues: %s", accepted.ScanUUID, progress.timeout, text)
+		progress.left(ctx, api, scan)
+	case err != nil:
 		return err
 	}
 	list, err := api.ListServers(ctx)
@@ -86,7 +100,7 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.Sc
 	if err := a.show(result, func(t *table) { a.rowsOfScan(t, scan, servers) }); err != nil {
 		return err
 	}
-	return result.err(servers)
+	return cmp.Or(expired, result.err(servers))
 }
 
 func (a *app) rowsOfScan(t *table, scan openapi.Scan, servers []openapi.Server) {

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"stevedore/internal/test/servicedouble"
 
@@ -14,6 +16,7 @@ import (
 	"stevedore/api/openapi"
 	"stevedore/internal/ingest"
 	"stevedore/internal/operations"
+	"stevedore/internal/orchestrator"
 )
 
 func TestScanWait(t *testing.T) {
@@ -118,4 +121,41 @@ func TestScanWithoutWait(t *testing.T) {
 	require.Contains(t, got.errors, "stevedore server test bad")
 	got = execute(t, ops, args("scan", "--wait"))
 	require.Equal(t, exitPermanent, got.code, "a suspended server was not scanned")
+}
+
+// endless has a scan that does not end.
+type endless struct{ *double }
+
+func (e endless) GetScan(context.Context, string) (operations.ScanStatus, error) {
+	return e.Scanned, nil
+}
+
+// TestScanWaitNamesWhatItWaitsFor: also in a pipe, and when the time limit expires.
+func TestScanWaitNamesWhatItWaitsFor(t *testing.T) {
+	t.Parallel()
+	ops := endless{scannedOperations(nil, 0)}
+	ops.Scanned.State, ops.Scanned.Servers[0].State = operations.ScanRunning, operations.ScanRunning
+	ops.Scanned.Servers[0].Files = map[ingest.Status]int64{ingest.StatusDownloading: 1, ingest.StatusDiscovered: 2, ingest.StatusError: 7}
+	ops.Files = []ingest.File{
+		{UUID: testUUID, ServerName: "acme", RemotePath: "/in/a", Status: ingest.StatusDownloading},
+		{UUID: "other", ServerName: "acme", RemotePath: "/in/b\x1b", Status: ingest.StatusDiscovered, SettlesAt: time.Unix(9, 0)},
+	}
+	ops.Progressing = map[string]orchestrator.Progress{testUUID: {Step: ingest.StepDownload, Attempt: 3, Paused: true, Failure: "connection refused"}}
+	got := execute(t, ops, args("scan", "--wait", "--timeout", "100ms"))
+	require.Equal(t, exitRetryable, got.code, got.errors)
+	for _, want := range []string{
+		"waiting for acme:/in/a (downloading): connection refused; download, attempt 3, paused in Temporal\n",
+		"waiting for acme:/in/b\\x1b (discovered): waits for a listing after 1970-01-01T00:00:09Z that shows it unchanged\n",
+		"waiting for 1 more file of acme\n", "stevedore: scan " + testUUID + " has not ended within 100ms and continues: ",
+	} {
+		require.Contains(t, got.errors, want)
+	}
+	require.NotContains(t, ops.Filter.Statuses, ingest.StatusError)
+	require.Regexp(t, `acme +2 discovered, 1 downloading, 7 error +running`, got.out)
+
+	ops.Files = nil
+	got = execute(t, ops, args("scan", "--wait", "--timeout", "100ms"), func(a *app) { a.report = time.Millisecond })
+	require.Greater(t, strings.Count(got.errors, "waiting for the listing of acme\n"), 2, "repeated at growing intervals")
+	require.Less(t, strings.Count(got.errors, "waiting for the listing of acme\n"), 9)
+	require.Equal(t, exitUsage, execute(t, ops, args("scan", "--timeout", "1s")).code)
 }

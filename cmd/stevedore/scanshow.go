@@ -135,10 +135,10 @@ func (a *app) rowsOfListings(t *table, r scanShowResult) {
 		t.row("started", clock(s.StartedAt))
 		for _, server := range s.Servers {
 			if server.Error != nil {
-				t.row("failed", safe(server.Server)+": "+safe(*server.Error))
+				t.prose("failed", server.Server+": "+*server.Error)
 			}
 			if server.Waits != nil {
-				t.row("waits", safe(server.Server)+": "+safe(*server.Waits))
+				t.prose("waits", server.Server+": "+*server.Waits)
 			}
 		}
 		t.text("")

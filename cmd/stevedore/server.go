@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"strconv"
@@ -14,7 +15,7 @@ import (
 )
 
 func (a *app) serverCommand() *cobra.Command {
-	cmd := group("server", "Add, list, test, edit, pause and remove SFTP servers; count their files", a.serverAddCommand(), a.serverListCommand(), a.serverStatsCommand())
+	cmd := group("server", "Add, list, test, edit, pause and remove SFTP servers", a.serverAddCommand(), a.serverListCommand(), a.serverStatsCommand())
 	for _, named := range []*cobra.Command{
 		a.serverShowCommand(), a.serverTestCommand(),
 		a.serverSwitchCommand("pause", "Stop scanning a server; files already found continue", (*client.API).PauseServer),
@@ -101,7 +102,7 @@ func (a *app) showServer(s openapi.Server) error {
 		t.row("uuid", s.ServerUUID)
 		t.row("health", ingest.Health(s.Health).Label())
 		t.row("last scan", clock(value(s.LastScanAt)))
-		t.row("last error", dash(value(s.LastError)))
+		t.prose("last error", cmp.Or(value(s.LastError), "-"))
 		rowsOfNotes(t, "note", s.Notes, s.Unreadable)
 		t.row("address", address(s))
 		t.row("username", safe(s.Username))
@@ -122,10 +123,10 @@ func (a *app) showServer(s openapi.Server) error {
 // rowsOfNotes adds rows for the notes and the unreadable folders of a server or scan.
 func rowsOfNotes(t *table, name string, notes []string, unreadable []openapi.UnreadableFolder) {
 	for _, note := range notes {
-		t.row(name, safe(note))
+		t.prose(name, note)
 	}
 	for _, f := range unreadable {
-		t.row(name, safe(f.Path+" "+f.Reason))
+		t.prose(name, f.Path+" "+f.Reason)
 	}
 }
 

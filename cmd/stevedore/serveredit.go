@@ -22,8 +22,12 @@ stevedore does not log in to a server without a pinned host key: set --host-key,
 or run 'stevedore server test NAME' and approve the presented key.
 
 --test only tests the settings as 'stevedore server test --list' does: it logs in
-and lists the files that the patterns include. Nothing is saved.`,
-		Example: "  stevedore server add --name acme --host sftp.acme.example --username in --password-file acme.pw --path /outbox",
+and lists the files that the patterns include. Nothing is saved.
+
+Globs match the whole path below the folder, in the same case. '*' and '?' match
+within a folder, '**' across folders, [a-z] a character, {csv,txt} alternatives:
+'*.csv' matches only in the folder itself, '**/*.csv' also in subfolders.`,
+		Example: "  stevedore server add --name acme --host sftp.acme.example --username in \\\n    --password-file acme.pw --path /outbox",
 	}
 	flags := newSettingFlags(cmd)
 	cmd.RunE = a.calling(func(ctx context.Context, api *client.API, _ []string) error {
@@ -149,7 +153,7 @@ func (a *app) serverChangesCommand() *cobra.Command {
 	var take, same bool
 	var part, reason string
 	cmd := &cobra.Command{
-		Use: "changes NAME", Short: "Show or resolve held changes: known files with another time or path",
+		Use: "changes NAME", Short: "Show or resolve held changes: known files with a new time or path",
 		Long: `Shows the known files of a server that are held, because many of them look new
 in one listing and only their times differ: a change to summer time, a restored
 backup, a copied folder. Files whose times shifted by the same amount are one

@@ -27,12 +27,12 @@ func (a *app) serverTestCommand() *cobra.Command {
 	var expires string
 	var list bool
 	cmd := &cobra.Command{
-		Use: "test NAME", Short: "Connect to a server, compare its host key, log in and list the root folder",
+		Use: "test NAME", Short: "Connect to a server, compare its host key, log in and list files",
 		Long: `Connects to the server as a worker does. Without a pinned host key no
 credentials are sent: the command prints the presented key. Compare its
 fingerprint with the partner's, then pin it with --approve. A successful test
 ends a suspension.`,
-		Example: "  stevedore server test acme --list\n  stevedore server test acme --approve SHA256:n4bQgYhMfWWaL+qgxVrQFaO/TxsrC4Is0V1sFbDwCgg",
+		Example: "  stevedore server test acme --list\n  stevedore server test acme --approve SHA256:...",
 		RunE: a.calling(func(ctx context.Context, api *client.API, args []string) error {
 			if print := approval.Fingerprint; print != "" && !strings.HasPrefix(print, "SHA256:") {
 				return usageErrorf("--approve %q: use a fingerprint like SHA256:n4bQgYhM..., as `ssh-keygen -l` prints it", safe(print))

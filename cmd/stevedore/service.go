@@ -46,11 +46,11 @@ func (a *app) daemonCommand(name, short string, component config.Component, run 
 }
 
 func (a *app) setupCommand() *cobra.Command {
-	return a.stepsCommand("setup", "Prepare the database, keyset, bucket, queue and Temporal; safe to repeat", config.ComponentSetup)
+	return a.stepsCommand("setup", "Prepare database, keyset, bucket, queue and Temporal; repeatable", config.ComponentSetup)
 }
 
 func (a *app) migrateCommand() *cobra.Command {
-	return a.stepsCommand("migrate", "Update the database schema; safe to repeat", config.ComponentMigrate, wiring.StepDatabase)
+	return a.stepsCommand("migrate", "Update the database schema; repeatable", config.ComponentMigrate, wiring.StepDatabase)
 }
 
 // stepResult is a setup step as JSON.

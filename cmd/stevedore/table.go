@@ -5,25 +5,12 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mattn/go-runewidth"
 
 	"stevedore/internal/ingest"
-)
-
-const (
-	gap       = 2
-	shortUUID = 8
-	minColumn = 8
-)
-
-// fixedColumns are never clipped; words in colouredColumns are painted.
-var (
-	fixedColumns    = []string{"UUID", "SIZE", "STATUS", "STATE", "HEALTH", "UPDATED", "ACTION"}
-	colouredColumns = []string{"STATUS", "STATE", "HEALTH", "OUTCOME"}
-	// minorColumns are the first ones to be left out.
-	minorColumns = []string{"BY", "EXCLUDED", "SETTLING", "SEEN", "ROLE"}
 )
 
 // table aligns cells in columns. On a terminal it fits the width: uuids are short,
@@ -34,6 +21,9 @@ var (
 type table struct {
 	width  int
 	colour bool
+	// wraps reports whether the last column of blocks with titles continues on further
+	// lines instead of being clipped.
+	wraps  bool
 	blocks []block
 }
 
@@ -42,6 +32,9 @@ type table struct {
 type block struct {
 	titled bool
 	rows   [][]string
+	// prose has the indices of rows whose last cell continues on further lines of a
+	// terminal. Other cells, such as paths, remain on one line, to be copied.
+	prose map[int]bool
 }
 
 // cell is the text of a row in the column with the title.
@@ -50,11 +43,20 @@ type cell struct{ title, text string }
 func (a *app) newTable() *table { return &table{width: a.width(), colour: a.coloured()} }
 
 // width returns the width of the terminal at stdout, and 0 for a pipe.
-func (a *app) width() int {
-	if a.stdoutSize == nil {
-		return 0
+func (a *app) width() int { return a.terminalWidth(a.stdoutSize) }
+
+// terminalWidth returns the width of a terminal of the size: COLUMNS, if it is set, or the
+// present width; 0 for a pipe.
+func (a *app) terminalWidth(size func() (width, height int)) (width int) {
+	if size != nil {
+		width, _ = size()
 	}
-	width, _ := a.stdoutSize()
+	for _, variable := range a.environ {
+		text, _ := strings.CutPrefix(variable, "COLUMNS=")
+		if columns, err := strconv.Atoi(text); err == nil && columns > 0 && width > 0 {
+			width = columns
+		}
+	}
 	return width
 }
 
@@ -71,6 +73,20 @@ func (t *table) row(cells ...string) {
 	}
 	last := &t.blocks[len(t.blocks)-1]
 	last.rows = append(last.rows, cells)
+}
+
+// prose adds the name and a text that continues on further lines of a terminal, unless
+// it is empty.
+func (t *table) prose(name, text string) {
+	if text == "" {
+		return
+	}
+	t.row(name, safe(text))
+	last := &t.blocks[len(t.blocks)-1]
+	if last.prose == nil {
+		last.prose = map[int]bool{}
+	}
+	last.prose[len(last.rows)-1] = true
 }
 
 // optional adds the name and its value unless that is empty.
@@ -96,11 +112,15 @@ func (t *table) cells(cells ...cell) {
 func (t *table) print(w io.Writer) error {
 	var out bytes.Buffer
 	for _, b := range t.blocks {
-		columns := columnsOf(b.rows)
+		rows := b.rows
+		if t.width > 0 && (t.wraps || !b.titled) {
+			rows = b.wrapped(t.width)
+		}
+		columns := columnsOf(rows)
 		if t.width > 0 && b.titled {
 			columns = fit(columns, t.width)
 		}
-		for r := range b.rows {
+		for r := range rows {
 			var line strings.Builder
 			for _, c := range columns {
 				text := c.texts[r]
@@ -133,78 +153,6 @@ func columnsOf(rows [][]string) (columns []column) {
 		}
 	}
 	return columns
-}
-
-// empty reports whether the column holds only dashes below its title.
-func (c column) empty() bool {
-	return !slices.ContainsFunc(c.texts[1:], func(text string) bool { return text != "-" && text != "" })
-}
-
-// clip shortens the texts to the width.
-func (c column) clip() {
-	for r, text := range c.texts {
-		switch c.texts[0] {
-		case "UUID":
-			c.texts[r] = runewidth.Truncate(text, c.width, "")
-		case "PATH":
-			c.texts[r] = clipPath(text, c.width)
-		default:
-			c.texts[r] = runewidth.Truncate(text, c.width, "…")
-		}
-	}
-}
-
-// fit returns the columns for a terminal of the width. The widest columns are clipped
-// first; then minor columns are left out, and at last those at the end.
-func fit(columns []column, width int) []column {
-	columns = slices.DeleteFunc(columns, column.empty)
-	total := -gap
-	for i := range columns {
-		if columns[i].texts[0] == "UUID" {
-			columns[i].width = shortUUID
-		}
-		total += columns[i].width + gap
-	}
-	for ; total > width; total-- {
-		var widest *column
-		for i, c := range columns {
-			if c.width > minColumn && !slices.Contains(fixedColumns, c.texts[0]) && (widest == nil || c.width > widest.width) {
-				widest = &columns[i]
-			}
-		}
-		if widest == nil {
-			break
-		}
-		widest.width--
-	}
-	for total > width && len(columns) > 1 {
-		least := len(columns) - 1
-		for _, minor := range slices.Backward(minorColumns) {
-			if i := slices.IndexFunc(columns, func(c column) bool { return c.texts[0] == minor }); i >= 0 {
-				least = i
-			}
-		}
-		total -= columns[least].width + gap
-		columns = slices.Delete(columns, least, least+1)
-	}
-	for _, c := range columns {
-		c.clip()
-	}
-	return columns
-}
-
-// clipPath shortens a path in the middle, so that the name of the file stays.
-func clipPath(path string, width int) string {
-	if runewidth.StringWidth(path) <= width {
-		return path
-	}
-	name := path[strings.LastIndex(path, "/")+1:]
-	if folder := width - runewidth.StringWidth(name) - 2; folder > 0 {
-		return runewidth.Truncate(path, folder, "") + "…/" + name
-	}
-	head := (width - 1) / 2
-	tail := width - 1 - head
-	return runewidth.Truncate(name, head, "") + "…" + runewidth.TruncateLeft(name, runewidth.StringWidth(name)-tail, "")
 }
 
 // coloured reports whether stdout shows colours: it is a terminal, and the environment

@@ -74,7 +74,7 @@ func (a *app) drawFiles(files []openapi.File, progress map[string]openapi.Progre
 			p = &running
 		}
 		cells := a.fileCells(file)
-		cells[len(cells)-1] = cell{"PROGRESS", fileProgress(file, p)}
+		cells[len(cells)-1] = cell{"PROGRESS", a.reason(file, p)}
 		t.cells(cells...)
 	}
 	if more := len(files) - len(shown); more > 0 {
