@@ -122,9 +122,9 @@ var russian = map[string]string{
 	"No files yet. Servers are scanned on schedule; start a scan to check now.": "Файлов пока нет. Серверы сканируются по расписанию; чтобы проверить сейчас, запустите сканирование.",
 	"Show servers": "К серверам", "Select": "Выбор", "Select %s": "Выбрать %s", "Size": "Размер", "Progress": "Ход выполнения", "Updated": "Обновлён",
 	"Pages": "Страницы", "Newest": "Самые новые", "Older": "Более старые",
-	"waiting for %s": "ожидает %s", "%s": "%s", "the server, which is paused": "сервера: он на паузе", "the server, which is suspended": "сервера: он заблокирован",
-	"a listing after %s that shows it unchanged": "списка файлов после %s, в котором он не изменился",
-	"its next try at %s":                         "следующей попытки: %s", "a free slot of the server, or a worker": "свободного слота сервера или воркера",
+	"waiting for %s": "ожидает %s", "%s": "%s", "its paused server": "сервера: он на паузе", "its suspended server": "сервера: он заблокирован",
+	"its settle time, until %s": "окончания времени стабилизации: %s",
+	"its next try at %s":        "следующей попытки: %s", "a free slot of the server, or a worker": "свободного слота сервера или воркера",
 
 	"Retry or skip files": "Повтор или пропуск файлов", "Action applied": "Действие выполнено",
 	"None of these files is in status error any more.": "Ни один из этих файлов больше не в статусе «ошибка».",

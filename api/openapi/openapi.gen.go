@@ -1120,7 +1120,7 @@ type File struct {
 	Status     FileStatus `json:"status"`
 	UpdatedAt  time.Time  `json:"updated_at"`
 
-	// WaitsFor What a file in status discovered or ready waits for: its done-marker, a listing that shows it unchanged, its paused server, its next try.
+	// WaitsFor What a file in status discovered or ready waits for: its done-marker, its settle time, its paused server, its next try.
 	WaitsFor *string `json:"waits_for"`
 
 	// WorkflowID Id of the Temporal workflow that ingests the file.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -66,12 +68,16 @@ incomplete.`,
 
 func (a *app) auditListCommand() *cobra.Command {
 	var limit int
+	var between timeRange
 	cmd := &cobra.Command{
 		Use: "list", Short: "List audits, the latest first", Args: none,
 		Example: "  stevedore audit list --limit 5",
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
-			return printAll(a, api.ListAudits(ctx, openapi.ListAuditsParams{}, limit),
-				"no audits yet: start one with `stevedore audit`", func(r openapi.AuditRun) []cell {
+			audits := latestOf(between, a.now(), limit, func(limit int) iter.Seq2[openapi.AuditRun, error] {
+				return api.ListAudits(ctx, openapi.ListAuditsParams{}, limit)
+			}, func(r openapi.AuditRun) time.Time { return r.StartedAt })
+			return printAll(a, audits,
+				"no audits match: start one with `stevedore audit`", func(r openapi.AuditRun) []cell {
 					return []cell{
 						{"UUID", r.AuditUUID}, {"STARTED", a.when(r.StartedAt)}, {"STATE", string(r.State)}, {"FILES", fmt.Sprint(r.Files)},
 						{"DISCREPANCIES", fmt.Sprint(r.Differences)}, {"BY", dash(r.Actor)},
@@ -79,6 +85,7 @@ func (a *app) auditListCommand() *cobra.Command {
 				})
 		}),
 	}
+	between.register(cmd, "audits started")
 	addLimit(cmd, &limit, "audits", 20)
 	return cmd
 }

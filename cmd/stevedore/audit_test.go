@@ -43,6 +43,11 @@ func TestAuditThatEndsEarly(t *testing.T) {
 	require.Equal(t, "the store is down", *r.Summary.Error)
 	require.Contains(t, execute(t, ops, args("audit")).out, "NOT COMPLETE   the store is down")
 
+	got = execute(t, sampleAudit(), args("audit", "--timeout", "1ns"))
+	require.Equal(t, exitRetryable, got.code)
+	require.Contains(t, got.errors, "stopped waiting; the audit continues: see `stevedore audit show ")
+	require.Contains(t, got.errors, "stevedore: it has not ended within 1ns and continues\n")
+
 	missing := doubled(servicedouble.Service{Err: ingest.Wrap(ingest.KindMissing, ingest.ErrNotFound, "no server is called x")})
 	got = execute(t, missing, args("audit", "--server", "x"))
 	require.Equal(t, exitNotFound, got.code)

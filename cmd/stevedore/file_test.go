@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"iter"
 	"strings"
 	"sync"
 	"testing"
@@ -258,4 +259,41 @@ func TestReason(t *testing.T) {
 	} {
 		require.Equal(t, want, a.reason(openapi.FromFile(f), nil))
 	}
+}
+
+// TestLatestOf: the list is read up to an hour before the range.
+func TestLatestOf(t *testing.T) {
+	t.Parallel()
+	hours := []int{1, 3, 2, 4, 6, 5, 7, 9} // ago
+	read := 0
+	list := func(limit int) iter.Seq2[int, error] {
+		return func(yield func(int, error) bool) {
+			for read = 0; read < len(hours) && (limit == 0 || read < limit); {
+				if read++; !yield(hours[read-1], nil) {
+					return
+				}
+			}
+		}
+	}
+	at := func(ago int) time.Time { return goldenTime.Add(-time.Duration(ago) * time.Hour) }
+	for _, tc := range []struct {
+		between     timeRange
+		limit, read int
+		want        []int
+	}{
+		{timeRange{}, 2, 2, []int{1, 3}}, {timeRange{from: "5h"}, 0, 7, []int{1, 3, 2, 4, 5}}, {timeRange{from: "5h", to: "2h"}, 0, 7, []int{3, 4, 5}},
+		{timeRange{to: "3h"}, 2, 5, []int{4, 6}},
+	} {
+		found, err := collect(latestOf(tc.between, goldenTime, tc.limit, list, at))
+		require.NoError(t, err)
+		require.Equal(t, tc.want, found, tc.between)
+		require.Equal(t, tc.read, read, tc.between)
+	}
+	_, err := collect(latestOf(timeRange{from: "soon"}, goldenTime, 0, list, at))
+	require.Equal(t, exitUsage, exitCode(err))
+	broken := func(int) iter.Seq2[int, error] {
+		return all([]int{9}, ingest.Errorf(ingest.KindTransient, "no response"))
+	}
+	_, err = collect(latestOf(timeRange{to: "1h"}, goldenTime, 0, broken, at))
+	require.ErrorContains(t, err, "no response")
 }

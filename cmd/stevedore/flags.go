@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -196,6 +197,37 @@ func (r *timeRange) times(now time.Time) (from, to *time.Time, _ error) {
 		err = usageErrorf("--to %q is not after --from %q", r.to, r.from)
 	}
 	return given(first), given(end), err
+}
+
+// disorder is the most by which a later item of a list may have an earlier time: listings are
+// numbered when they end.
+const disorder = time.Hour
+
+// latestOf returns up to limit items of a list, the latest first, whose times are in the range;
+// 0 is no limit. The list is read no further than necessary.
+func latestOf[T any](r timeRange, now time.Time, limit int, list func(limit int) iter.Seq2[T, error], at func(T) time.Time) iter.Seq2[T, error] {
+	from, to, err := r.times(now)
+	switch {
+	case err != nil:
+		return all[T](nil, err)
+	case r == timeRange{}:
+		return list(limit)
+	}
+	return func(yield func(T, error) bool) {
+		left := limit
+		for item, err := range list(0) {
+			began := at(item)
+			switch {
+			case err == nil && from != nil && began.Before(from.Add(-disorder)):
+				return
+			case err == nil && (from != nil && began.Before(*from) || to != nil && !began.Before(*to)):
+				continue
+			}
+			if left--; !yield(item, err) || left == 0 {
+				return
+			}
+		}
+	}
 }
 
 // parseTime parses a date, a time, or a duration such as 24h or 7d, which is subtracted

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -30,7 +31,7 @@ const (
 )
 
 // errExpired ends a command that waited for --timeout.
-var errExpired = ingest.Errorf(ingest.KindTransient, "not ended within --timeout")
+var errExpired = errors.New("--timeout expired")
 
 // progress keeps one line on a terminal up to date. A pipe gets a line now and then.
 type progress struct {
@@ -71,7 +72,7 @@ func await[T any](ctx context.Context, api *client.API, p *progress, uuid string
 		show(limited, state)
 	})
 	if limited.Err() != nil && ctx.Err() == nil {
-		err = errExpired
+		err = ingest.Wrap(ingest.KindTransient, errExpired, "it has not ended within %s and continues", p.timeout)
 	}
 	return last, err
 }

@@ -104,6 +104,7 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.Sc
 }
 
 func (a *app) rowsOfScan(t *table, scan openapi.Scan, servers []openapi.Server) {
+	t.wraps = true
 	for _, server := range scan.Servers {
 		t.cells(cell{"SERVER", safe(server.Server)}, cell{"FILES", counts(server.Files)}, cell{"RESULT", a.result(string(server.State), server.Server, server.Error)})
 	}

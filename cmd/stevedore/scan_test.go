@@ -145,7 +145,7 @@ func TestScanWaitNamesWhatItWaitsFor(t *testing.T) {
 	require.Equal(t, exitRetryable, got.code, got.errors)
 	for _, want := range []string{
 		"waiting for acme:/in/a (downloading): connection refused; download, attempt 3, paused in Temporal\n",
-		"waiting for acme:/in/b\\x1b (discovered): waits for a listing after 1970-01-01T00:00:09Z that shows it unchanged\n",
+		"waiting for acme:/in/b\\x1b (discovered): waits for its settle time, until 1970-01-01T00:00:09Z\n",
 		"waiting for 1 more file of acme\n", "stevedore: scan " + testUUID + " has not ended within 100ms and continues: ",
 	} {
 		require.Contains(t, got.errors, want)

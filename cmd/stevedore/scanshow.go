@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -26,16 +28,21 @@ type scanShowResult struct {
 func (a *app) scanListCommand() *cobra.Command {
 	var server string
 	var limit int
+	var between timeRange
 	cmd := &cobra.Command{
 		Use: "list", Short: "List scans of servers, the latest first", Args: none,
 		Long: `Lists what scans found on each server and who requested them. "stevedore scan
 show ID" shows what was skipped and why.`,
-		Example: "  stevedore scan list --server acme --limit 5",
+		Example: "  stevedore scan list --server acme --from 24h",
 		RunE: a.calling(func(ctx context.Context, api *client.API, _ []string) error {
-			return printAll(a, api.ListScans(ctx, openapi.ListScansParams{Server: given(server)}, limit), "no scans yet: start one with `stevedore scan`", a.listingCells)
+			scans := latestOf(between, a.now(), limit, func(limit int) iter.Seq2[openapi.Listing, error] {
+				return api.ListScans(ctx, openapi.ListScansParams{Server: given(server)}, limit)
+			}, func(l openapi.Listing) time.Time { return l.StartedAt })
+			return printAll(a, scans, "no scans match: start one with `stevedore scan`", a.listingCells)
 		}),
 	}
 	a.addServer(cmd, &server, "scans")
+	between.register(cmd, "scans started")
 	addLimit(cmd, &limit, "scans", 20)
 	return cmd
 }
@@ -147,6 +154,7 @@ func (a *app) rowsOfListings(t *table, r scanShowResult) {
 		t.text("no server has been listed yet")
 		return
 	}
+	t.wraps = true
 	for _, l := range r.Listings {
 		t.cells(a.listingCells(l)...)
 	}

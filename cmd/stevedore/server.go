@@ -18,7 +18,7 @@ func (a *app) serverCommand() *cobra.Command {
 	cmd := group("server", "Add, list, test, edit, pause and remove SFTP servers", a.serverAddCommand(), a.serverListCommand(), a.serverStatsCommand())
 	for _, named := range []*cobra.Command{
 		a.serverShowCommand(), a.serverTestCommand(),
-		a.serverSwitchCommand("pause", "Stop scanning a server; files already found continue", (*client.API).PauseServer),
+		a.serverSwitchCommand("pause", "Stop scanning and starting files; those in flight continue", (*client.API).PauseServer),
 		a.serverSwitchCommand("resume", "Scan a paused or suspended server again", (*client.API).ResumeServer),
 		a.serverChangesCommand(), a.serverEditCommand(), a.serverRemoveCommand(),
 	} {

@@ -115,8 +115,9 @@ func (a *app) serverRemoveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rm NAME", Aliases: []string{"remove"}, Short: "Remove a server and its credentials",
 		Long: `Removes a server and its credentials. Its files stay in the ledger and in the
-object store. Fails while files of the server are in flight or failed: pause the
-server, then let them end or skip them.
+object store. Fails while files of the server are unfinished: pause the server, so
+that the files that have not started are skipped; let those in flight end, and
+retry or skip the failed ones. A server without such files need not be paused.
 
 On a terminal the command asks first; elsewhere it requires --yes. It fails when
 the server is changed while it asks.`,

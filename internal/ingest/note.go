@@ -108,13 +108,13 @@ func (f File) Waits() (n Note, ok bool) {
 	case started:
 		return n, false
 	case f.ServerPaused:
-		return Note{Format: "the server, which is paused", Command: "server resume " + f.ServerName}, true
+		return Note{Format: "its paused server", Command: "server resume " + f.ServerName}, true
 	case f.ServerSuspended:
-		return Note{Format: "the server, which is suspended", Command: "server test " + f.ServerName}, true
+		return Note{Format: "its suspended server", Command: "server test " + f.ServerName}, true
 	case f.Status == StatusDiscovered && f.WaitsFor != "":
 		return Notef("%s", f.WaitsFor), true
 	case f.Status == StatusDiscovered:
-		return Notef("a listing after %s that shows it unchanged", f.SettlesAt.UTC().Format(time.RFC3339)), true
+		return Notef("its settle time, until %s", f.SettlesAt.UTC().Format(time.RFC3339)), true
 	case f.Deferrals > 0:
 		return Notef("its next try at %s", f.NotBefore.UTC().Format(time.RFC3339)), true
 	}

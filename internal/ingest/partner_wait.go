@@ -37,5 +37,5 @@ func (w PartnerWait) String() string {
 	add(w.Markers, "a done-marker")
 	add(w.Small, "more bytes")
 	add(w.Files-w.Markers-w.Small, "a checksum file")
-	return fmt.Sprintf("%d file(s) wait for the partner: %se.g. %s", w.Files, kinds, DisplayPath(w.Example))
+	return fmt.Sprintf("%s for the partner: %se.g. %s", Counted(w.Files, "file waits", "files wait"), kinds, DisplayPath(w.Example))
 }

@@ -39,7 +39,7 @@ type Servers interface {
 	// while a file is in flight or failed, and skips files of a paused server that have not
 	// started. The files stay in the ledger.
 	RemoveServer(ctx context.Context, nameOrUUID, version string) (ingest.Server, error)
-	// PauseServer stops listing a server. Files that were discovered are still ingested.
+	// PauseServer stops listing a server and starting its files. Files in flight continue.
 	PauseServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)
 	// ResumeServer lists a server again and ends a suspension.
 	ResumeServer(ctx context.Context, nameOrUUID string) (ingest.Server, error)

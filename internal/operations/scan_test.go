@@ -129,7 +129,7 @@ func TestAScanDoesNotWaitForThePartner(t *testing.T) {
 			if tc.want == ScanRunning {
 				return
 			}
-			require.Equal(t, "2 file(s) wait for the partner: 1 for a done-marker, 1 for more bytes, e.g. its done-marker /a.csv.done", status.Servers[0].Waits)
+			require.Equal(t, "2 files wait for the partner: 1 for a done-marker, 1 for more bytes, e.g. its done-marker /a.csv.done", status.Servers[0].Waits)
 		})
 	}
 }

@@ -14,7 +14,8 @@ func (s *Store) SuspendServer(ctx context.Context, serverUUID, message string) e
 
 const pauseServer = `UPDATE sftp_servers SET is_active = false WHERE server_uuid = $1`
 
-// PauseServer disables scans of the server, including forced ones. Discovered files continue.
+// PauseServer disables scans of the server, including forced ones, and starts of its files.
+// Files in flight continue.
 func (s *Store) PauseServer(ctx context.Context, serverUUID string) error {
 	return s.changeServer(ctx, "pause server", serverUUID, pauseServer)
 }
