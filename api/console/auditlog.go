@@ -102,10 +102,10 @@ func (p auditLogPage) row(v *view, e ingest.AuditEntry) row {
 	return row{cells: []cell{
 		{v.T("Time"), "", when(e.At)},
 		{v.T("Actor"), "", entryUser(v, e)},
-		{v.T("Action"), "", code(e.Action)},
+		{v.T("Action"), "", entryAction(v, e.Action)},
 		{v.T("Target"), "", linkIf(p.targetHref(e) != "", p.targetHref(e), e.Target)},
 		{v.T("Outcome"), "", entryOutcome(v, e)},
-		{v.T("Changes and details"), "path", optional(len(e.Details) > 0, detailList(entryDetails(e)))},
+		{v.T("Changes and details"), "path", optional(len(e.Details) > 0, detailList(v, entryDetails(e)))},
 	}}
 }
 

@@ -43,7 +43,7 @@ func TestAuditLog(t *testing.T) {
 	require.Equal(t, ingest.AuditFilter{Actor: "ann", From: time.Date(2026, 2, 1, 0, 0, 0, 0, time.UTC), BeforeID: 9, Limit: historyPerPage}, f.Logged[0])
 	for _, text := range []string{
 		`<a href="/servers/acme"><bdi>acme</bdi></a>`, `<a href="/files/f1"><bdi>f1</bdi></a>`, "<bdi>removed</bdi></td>", "the file is busy",
-		"<dt>port</dt><dd><bdi>22 -&gt; 2222</bdi></dd>", "<dt>password</dt><dd><bdi>changed</bdi></dd>", "<dt>server_uuid</dt>",
+		`<dt>Port</dt><dd><bdi lang="en">22 -&gt; 2222</bdi></dd>`, `<dt>Password</dt><dd><bdi lang="en">changed</bdi></dd>`, "<dt>Server UUID</dt>", "Change server",
 		"/api/v1/audit-log?actor=ann&amp;from=2026-02-01T00%3A00%3A00Z&amp;limit=100", `value="ann"`, `value="2026-02-01T00:00"`,
 		`href="/audit-log/export?actor=ann&amp;format=csv&amp;from=2026-02-01T00%3A00"`, `href="/audit-log?actor=ann&amp;before=1&amp;from=2026-02-01T00%3A00"`,
 	} {

@@ -1,8 +1,10 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"stevedore/internal/ingest"
@@ -21,6 +23,25 @@ func periodOf(r *http.Request) ingest.Period {
 		return periods[0]
 	}
 	return period
+}
+
+// idleReasons are the causes of an empty chart when no server is in a better state.
+var idleReasons = map[ingest.Health]string{
+	ingest.HealthPaused:     "Nothing happened: scans are paused. Resume a server.",
+	ingest.HealthSuspended:  "Nothing happened: scans are suspended. Fix the cause, then test the connection.",
+	ingest.HealthUnpinned:   "Nothing happened: no host key is pinned. Test the connection, then pin the key.",
+	ingest.HealthOverdue:    "Nothing happened: scans are overdue. Check that a worker runs.",
+	ingest.HealthScanFailed: "Nothing happened: scans fail. See the last error.",
+	ingest.HealthNotScanned: "Nothing happened: no scan has completed yet. If none does, check that a worker runs.",
+	ingest.HealthOK:         "No files completed or failed in this period. Choose a longer period, or check that the partner delivers.",
+}
+
+// idleReason explains an empty chart by the best state of the servers.
+func idleReason(healths []ingest.Health) string {
+	best := slices.MaxFunc(healths, func(x, y ingest.Health) int {
+		return slices.Index(ingest.Healths, x) - slices.Index(ingest.Healths, y)
+	})
+	return cmp.Or(idleReasons[best], idleReasons[ingest.HealthOK])
 }
 
 // total adds up the buckets.

@@ -320,7 +320,10 @@ func TestDecidingOnSeveralFiles(t *testing.T) {
 	f.Matched = 3
 	form := url.Values{"action": {"retry"}, "all": {"yes"}, "query": {"server=acme&status=error"}}
 	ask := post(c, "/files/act", form)
-	require.Contains(t, ask.Body.String(), "Retry 3 files")
+	for _, text := range []string{"Retry 3 files", `href="/files/f1"`, "and 2 more files", `href="/files?server=acme&amp;status=error"`, `<button class="primary">`, "corrected the permissions"} {
+		require.Contains(t, ask.Body.String(), text)
+	}
+	require.Equal(t, []ingest.Status{ingest.StatusError}, f.Filter.Statuses)
 	require.True(t, f.Bulk[len(f.Bulk)-1].DryRun)
 	require.Equal(t, "acme", f.Bulk[len(f.Bulk)-1].Filter.Server)
 
@@ -335,14 +338,18 @@ func TestDecidingOnSeveralFiles(t *testing.T) {
 	require.NotContains(t, done.Body.String(), "Continue with")
 
 	f.Matched, f.BatchSize = 3, 2
-	require.Contains(t, post(c, "/files/act", form).Body.String(), `<input type="hidden" name="cursor" value="behind-3">`)
-	form.Set("cursor", "behind-3")
+	require.Contains(t, post(c, "/files/act", form).Body.String(), `<input type="hidden" name="cursor" value="behind-4">`)
+	form.Set("cursor", "behind-4")
 	post(c, "/files/act", form)
-	require.Equal(t, "behind-3", f.Bulk[len(f.Bulk)-1].Cursor, "it continues after the refused files")
+	require.Equal(t, "behind-4", f.Bulk[len(f.Bulk)-1].Cursor, "it continues after the refused files")
 
 	one := url.Values{"action": {"skip"}, "file": {"f1"}, "query": {""}}
 	f.Matched = 1
-	require.Contains(t, post(c, "/files/act", one).Body.String(), "Skip 1 file")
+	skip := post(c, "/files/act", one).Body.String()
+	for _, text := range []string{"Skip 1 file", `<button class="danger">`, "the partner withdrew the file"} {
+		require.Contains(t, skip, text)
+	}
+	require.NotContains(t, skip, "more file")
 	require.Equal(t, []string{"f1"}, f.Bulk[len(f.Bulk)-1].Filter.UUIDs)
 	require.Equal(t, http.StatusBadRequest, post(c, "/files/act", url.Values{"action": {"skip"}}).Code, "nothing is ticked")
 	require.Equal(t, http.StatusBadRequest, post(c, "/files/act", url.Values{"action": {"drop"}, "all": {"yes"}}).Code)
@@ -471,8 +478,8 @@ func TestApprovingAHostKey(t *testing.T) {
 	require.Contains(t, page.Body.String(), "its key is not pinned")
 	require.Contains(t, page.Body.String(), "Pin this key")
 	requireInert(t, "test", page.Body.String())
-	post(c, "/servers/acme/approve", url.Values{"fingerprint": {"SHA256:abc"}})
-	require.Equal(t, []string{"test acme", "test acme, approve SHA256:abc"}, f.Calls)
+	post(c, "/servers/acme/approve", url.Values{"fingerprint": {"SHA256:abc"}, "expires": {"2027-01-31"}})
+	require.Equal(t, []string{"test acme", "test acme, approve SHA256:abc, expires 2027-01-31"}, f.Calls)
 	setRole(f, ingest.RoleOperator)
 	require.NotContains(t, post(c, "/servers/acme/test", nil).Body.String(), "Pin this key</button>")
 }
@@ -633,15 +640,19 @@ func TestSettingsAreTestedBeforeTheyAreSaved(t *testing.T) {
 	f.Tested.Presented.Sample = &operations.Sample{Included: 2, Rejected: 1, Unreadable: 1, Paths: []string{"a.csv"}, Unmatched: ingest.Unmatched{Count: 3, Example: "b.tmp"}, Omitted: []operations.OmittedEntry{
 		{Path: "b.tmp", Omission: ingest.Omission{Reason: ingest.OmitInProgress, Detail: "*.tmp"}}, {Path: "c.csv", Omission: ingest.Omission{Reason: ingest.OmitWaiting, Detail: "c.csv.done"}},
 	}}
-	form := url.Values{"name": {"acme"}, "host": {"h"}, "port": {"22"}, "password": {"canary"}, "sample": {"yes"}}
+	form := url.Values{"name": {"acme"}, "host": {"h"}, "port": {"22"}, "password": {"canary"}, "certificate": {"cert\r\n"}, "sample": {"yes"}}
 	page := post(c, "/servers/test", form)
 	require.Equal(t, http.StatusOK, page.Code)
 	require.Equal(t, []string{"test settings, sample"}, f.Calls)
 	require.Equal(t, "canary", string(f.Added.Credentials.Password))
-	for _, text := range []string{"SHA256:abc", "ssh-ed25519 AAAAkey", "a.csv", "excluded by the patterns: 3, e.g. b.tmp", "Unreadable folders: 1", `value="acme"`, "name of a file in progress, *.tmp", "waits for c.csv.done"} {
+	require.Equal(t, "cert", string(f.Added.Certificate))
+	for _, text := range []string{"SHA256:abc", `data-add-key="ssh-ed25519 AAAAkey"`, "a.<wbr>csv", "Not ingested: 2", "excluded by the patterns: 3, e.g. b.tmp", "Unreadable folders: 1", `value="acme"`, "name of a file in progress, *.tmp", "waits for c.csv.done"} {
 		require.Contains(t, page.Body.String(), text)
 	}
 	require.NotContains(t, page.Body.String(), "canary")
+
+	f.Tested.Server.HostKeys, f.Tested.Presented.Fingerprint = []string{"ssh-ed25519 AAAA"}, operations.Fingerprint("ssh-ed25519 AAAA")
+	require.NotContains(t, post(c, "/servers/test", form).Body.String(), "data-add-key", "the key is pinned")
 
 	f.Tested = operations.TestResult{}
 	f.Err = ingest.Wrap(ingest.KindInvalid, &ingest.InvalidError{Fields: []ingest.FieldError{{Field: "host", Message: "host: use a name"}}}, "no")
@@ -659,6 +670,33 @@ func TestSettingsAreTestedBeforeTheyAreSaved(t *testing.T) {
 	require.Nil(t, f.Edited.Password, "the stored one is used")
 	require.Contains(t, page.Body.String(), "OK: connected")
 	require.Contains(t, page.Body.String(), `hx-post="/servers/acme/edit/test"`)
+}
+
+// TestEveryAPISettingHasAField: the form has a field for each setting and credential.
+func TestEveryAPISettingHasAField(t *testing.T) {
+	t.Parallel()
+	doc, err := openapi3.NewLoader().LoadFromFile("../openapi.yaml")
+	require.NoError(t, err)
+	_, c := as(ingest.RoleAdmin)
+	form := get(c, "/servers/new").Body.String()
+	fields := doc.Components.Schemas["ServerSettings"].Value.Properties
+	require.NotEmpty(t, fields)
+	for field := range fields {
+		assert.Contains(t, form, ` name="`+field+`"`)
+	}
+}
+
+func TestAnEmptyChartShowsItsCause(t *testing.T) {
+	t.Parallel()
+	for state, cause := range idleReasons {
+		assert.Equal(t, cause, idleReason([]ingest.Health{state}))
+		assert.Equal(t, idleReasons[ingest.HealthOK], idleReason([]ingest.Health{state, ingest.HealthOK}), "files of the other server could arrive")
+	}
+	assert.Equal(t, idleReasons[ingest.HealthOK], idleReason([]ingest.Health{ingest.HealthHeld}), "it is scanned")
+	f, c := full(ingest.RoleViewer)
+	f.Servers[0].Active = false
+	assert.Contains(t, get(c, "/").Body.String(), "Resume a server.")
+	assert.Contains(t, get(c, "/servers/acme").Body.String(), "Resume a server.")
 }
 
 func TestFailuresAreGroupedByCause(t *testing.T) {
@@ -689,6 +727,7 @@ func TestScanShowsExcludedFiles(t *testing.T) {
 func TestActivityOfPeriods(t *testing.T) {
 	t.Parallel()
 	f, c := full(ingest.RoleViewer)
+	f.Servers[0].LastError, f.Servers[0].HostKeys, f.Servers[0].LastScanAt = "", []string{"key"}, noon
 	require.Contains(t, get(c, "/").Body.String(), "No files completed or failed in this period.")
 	f.Hours = []ingest.HourStats{{Start: noon.AddDate(0, 0, -8), Completed: 3, Bytes: 3 << 20}}
 	require.Contains(t, get(c, "/?period=7d").Body.String(), "No files completed or failed in this period.")

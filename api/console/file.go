@@ -92,6 +92,12 @@ var actionNotices = map[ingest.Action]string{
 	ingest.ActionReprocess: "Reprocessing requested.",
 }
 
+// reasonExamples are examples of the reasons for operator actions.
+var reasonExamples = map[ingest.Action]string{
+	ingest.ActionRetry: "e.g. the partner corrected the permissions", ingest.ActionSkip: "e.g. the partner withdrew the file",
+	ingest.ActionRenotify: "e.g. the consumer lost the message", ingest.ActionReprocess: "e.g. the object was deleted by mistake",
+}
+
 func (c *Console) actOnFile(r *http.Request, v *view) (answer, error) {
 	action, uuid := ingest.Action(r.PostFormValue("action")), r.PathValue("file")
 	if !action.Valid() {

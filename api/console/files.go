@@ -187,25 +187,15 @@ func (c *Console) actOnFiles(r *http.Request, v *view) (answer, error) {
 	}
 	v.url = &url.URL{Path: "/files", RawQuery: bulk.query.Encode()}
 	if r.PostForm.Get("confirmed") == "" {
-		count, err := c.d.Operations.ActOnFiles(r.Context(), bulk.request(v, nil, true))
-		if err != nil {
-			return answer{}, err
-		}
-		bulk.count = count.Matched
-		return answer{title: v.T("Retry or skip files"), body: bulkForm(v, bulk, notice{})}, nil
+		return c.confirm(r.Context(), v, bulk, http.StatusOK, notice{})
+	}
+	if bulk.reason == "" {
+		return c.confirm(r.Context(), v, bulk, http.StatusBadRequest, plain(v.T("Enter a reason; it is stored in the history.")))
 	}
 	bulk.count, _ = strconv.ParseInt(r.PostForm.Get("count"), 10, 64)
-	if bulk.reason == "" {
-		return answer{title: v.T("Retry or skip files"), body: bulkForm(v, bulk, plain(v.T("Enter a reason; it is stored in the history."))), status: http.StatusBadRequest}, nil
-	}
 	result, err := c.d.Operations.ActOnFiles(r.Context(), bulk.request(v, &bulk.count, false))
 	if ingest.IsKind(err, ingest.KindConflict) {
-		fresh, recount := c.d.Operations.ActOnFiles(r.Context(), bulk.request(v, nil, true))
-		if recount != nil {
-			return answer{}, recount
-		}
-		bulk.count = fresh.Matched
-		return answer{title: v.T("Retry or skip files"), body: bulkForm(v, bulk, v.explain(err)), status: http.StatusConflict}, nil
+		return c.confirm(r.Context(), v, bulk, http.StatusConflict, v.explain(err))
 	}
 	if err != nil {
 		return answer{}, err
@@ -213,14 +203,33 @@ func (c *Console) actOnFiles(r *http.Request, v *view) (answer, error) {
 	return answer{title: v.T("Action applied"), body: bulkDone(v, bulk, result)}, nil
 }
 
+// bulkShown is the number of files that a confirmation lists.
+const bulkShown = 10
+
+// confirm counts the files of an action, lists the first ones, and asks for a reason.
+func (c *Console) confirm(ctx context.Context, v *view, b bulk, status int, problem notice) (answer, error) {
+	matched, err := c.d.Operations.ActOnFiles(ctx, b.request(v, nil, true))
+	if err != nil {
+		return answer{}, err
+	}
+	b.count = matched.Matched
+	filter := b.filter
+	filter.Statuses, filter.Limit = []ingest.Status{ingest.StatusError}, bulkShown
+	first, err := c.d.Operations.ListFiles(ctx, filter)
+	b.files = first.Items
+	return answer{title: v.T("Retry or skip files"), body: bulkForm(v, b, problem), status: status}, err
+}
+
 // bulk is an operator action on several files.
 type bulk struct {
-	action   ingest.Action
-	query    query
-	uuids    []string
-	reason   string
-	from     ingest.Step
-	count    int64
+	action ingest.Action
+	query  query
+	uuids  []string
+	reason string
+	from   ingest.Step
+	count  int64
+	// files are the first of the files.
+	files    []ingest.File
 	filter   ingest.FileFilter
 	selected bool
 	// cursor excludes the files of previous requests.
@@ -257,6 +266,29 @@ func (b bulk) retryFrom() []ingest.Step {
 		return nil
 	}
 	return ingest.RetrySteps()
+}
+
+// title names the action and the number of files.
+func (b bulk) title(v *view) string {
+	if b.action == ingest.ActionRetry {
+		return v.T("Retry %d files", b.count)
+	}
+	return v.T("Skip %d files", b.count)
+}
+
+// failed returns the filter of the action's files.
+func (b bulk) failed() query {
+	q := query{maps.Clone(b.query.Values)}
+	q.Set("status", string(ingest.StatusError))
+	return q
+}
+
+// bulkRow returns the row of a file in a confirmation.
+func bulkRow(v *view, f ingest.File) row {
+	return row{href: "/files/" + f.UUID, cells: []cell{
+		{v.T("Path"), "path", filePath(f)}, {v.T("Server"), "", link("/servers/"+f.ServerName, f.ServerName)},
+		{v.T("Error"), "", ledgerState(v, f)}, {v.T("Updated"), "", when(f.UpdatedAt)},
+	}}
 }
 
 func (b bulk) request(v *view, expected *int64, dry bool) operations.BulkRequest {

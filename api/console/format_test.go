@@ -40,3 +40,10 @@ func TestCopiedCommandsHoldNoEscapes(t *testing.T) {
 	require.Contains(t, page, "--path $&#39;x\\x1b[201~\\x0aid #&#39;")
 	require.Contains(t, page, "--server $&#39;\\xc2\\x85\\xe2\\x80\\xae&#39;")
 }
+
+func TestLinesBreakAfterSeparators(t *testing.T) {
+	t.Parallel()
+	var page strings.Builder
+	require.NoError(t, breakable("/in/a_b-c.csv<'").Render(t.Context(), &page))
+	require.Equal(t, "/<wbr>in/<wbr>a_<wbr>b-<wbr>c.<wbr>csv&lt;&#39;", page.String())
+}

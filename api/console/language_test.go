@@ -51,7 +51,7 @@ func used(t *testing.T) map[string]bool {
 	for _, status := range ingest.Statuses {
 		keys[string(status)] = true
 	}
-	for _, words := range []iter.Seq[string]{maps.Values(stepNames), maps.Values(eventNames), maps.Values(modeNames), maps.Values(transferNames), maps.Values(periodNames)} {
+	for _, words := range []iter.Seq[string]{maps.Values(stepNames), maps.Values(eventNames), maps.Values(modeNames), maps.Values(transferNames), maps.Values(periodNames), maps.Values(idleReasons), maps.Values(detailNames), maps.Values(auditActions), maps.Values(reasonExamples)} {
 		for word := range words {
 			keys[word] = true
 		}
@@ -174,9 +174,26 @@ func TestEveryTermOfTheDomainHasText(t *testing.T) {
 	for _, match := range regexp.MustCompile(`(?m)^\tKind\w+\s+Kind = "(\w+)"`).FindAllStringSubmatch(string(source), -1) {
 		assert.NotEmpty(t, kindTexts[ingest.Kind(match[1])], match[0])
 	}
-	for event := range ingest.EventKeys {
+	for event, keys := range ingest.EventKeys {
 		assert.NotEmpty(t, eventNames[event], event)
+		for _, key := range keys {
+			assert.NotEmpty(t, detailNames[key], key)
+		}
 	}
+	actions := 0
+	for _, folder := range []string{"operations", "access"} {
+		sources, err := filepath.Glob("../../internal/" + folder + "/*.go")
+		require.NoError(t, err)
+		for _, name := range sources {
+			source, err := os.ReadFile(name)
+			require.NoError(t, err)
+			for _, match := range regexp.MustCompile(`"((?:audit|console|file|key|scan|server|token)\.[a-z_]+)"`).FindAllStringSubmatch(string(source), -1) {
+				assert.NotEmpty(t, auditActions[match[1]], name+": "+match[1])
+				actions++
+			}
+		}
+	}
+	assert.Positive(t, actions)
 	for _, health := range ingest.Healths {
 		assert.NotEmpty(t, badges[health].word, health)
 	}

@@ -90,7 +90,7 @@ func overviewView(v *view, page overviewPage) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = activityView(v, "/", page.statistics).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = activityView(v, "/", page.statistics, rowsOf(o.Servers, func(s operations.ServerOverview) ingest.Health { return s.Server.Health() })).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -7,6 +7,7 @@ var plurals = []struct {
 	// russian has the forms one, few and many of CLDR.
 	russian [3]string
 }{
+	{"and %d more files", "and %d more file", [3]string{"и ещё %d файл", "и ещё %d файла", "и ещё %d файлов"}},
 	{"%d bytes", "%d byte", [3]string{"%d байт", "%d байта", "%d байт"}},
 	{"%d files match", "%d file matches", [3]string{"Найден %d файл", "Найдено %d файла", "Найдено %d файлов"}},
 	{"At least %d files match", "At least %d file matches", [3]string{"Найдено не менее %d файла", "Найдено не менее %d файлов", "Найдено не менее %d файлов"}},
@@ -108,7 +109,7 @@ var russian = map[string]string{
 	"it changed while it was read, or its bytes did not match its size: if the server shows the same version again, it is retried; after %d attempts it fails":                            "файл изменился во время чтения, или его содержимое не соответствует размеру: если сервер снова покажет эту версию, попытка повторится; после %d попыток — ошибка",
 	"it is delivery %d of the same size and time: the earlier ones were deleted or moved on the server":                                                                                   "поставка %d с теми же размером и временем: предыдущие удалены или перемещены на сервере",
 	"attempt %d": "попытка %d", "attempt %d, next try now": "попытка %d, следующая сейчас", "attempt %d, next try in %s": "попытка %d, следующая через %s", "attempt %d, waiting for a worker": "попытка %d, ожидает воркера",
-	"attempt %d, paused in Temporal": "попытка %d, приостановлена в Temporal", "because": "потому что", "incomplete": "не полностью",
+	"attempt %d, paused in Temporal": "попытка %d, приостановлена в Temporal", "because": "причина", "incomplete": "не полностью",
 
 	// Files.
 	"Path": "Путь", "Server": "Сервер", "all": "все", "More filters": "Другие фильтры", "Status": "Статус",
@@ -134,8 +135,11 @@ var russian = map[string]string{
 	"Cancel": "Отмена",
 	"Reason": "Причина",
 	"e.g. the partner corrected the permissions": "например: партнёр исправил права доступа",
-	"Start from":      "Начать с",
-	"the failed step": "шага с ошибкой",
+	"e.g. the partner withdrew the file":         "например: партнёр отозвал файл",
+	"e.g. the consumer lost the message":         "например: получатель потерял сообщение",
+	"e.g. the object was deleted by mistake":     "например: объект удалён по ошибке",
+	"Start from":                                 "Начать с",
+	"the failed step":                            "шага с ошибкой",
 
 	// One file.
 	"Workflow in Temporal": "Процесс в Temporal", "Next:": "Далее:", "Modified on the server": "Изменён на сервере",
@@ -234,8 +238,8 @@ var russian = map[string]string{
 	"Files wait for this companion; * is the file name, e.g. *.done": "Файл ожидает этот маркер; * — имя файла, например *.done",
 	"Wait for a checksum file":                                       "Ждать файл контрольной суммы",
 	"Leave on the server":                                            "Оставить на сервере", "Delete": "Удалить", "Move to a folder": "Переместить в папку", "Folder": "Папка",
-	"Absolute, e.g. /done; only for moved files": "Полный путь, например /done; только для перемещения",
-	"Source file": "Исходный файл", "If the target exists": "Если в папке уже есть такой файл",
+	"Absolute path, e.g. /done": "Полный путь, например /done",
+	"Source file":               "Исходный файл", "If the target exists": "Если в папке уже есть такой файл",
 	"rename": "переименовать", "overwrite": "заменить", "keep": "оставить на месте",
 
 	"Save":                            "Сохранить",
@@ -314,6 +318,9 @@ var russian = map[string]string{
 	"(at least; not all folders were listed)":         "(не менее; просмотрены не все папки)",
 	"Passphrase of the private key":                   "Парольная фраза закрытого ключа",
 	"Only for encrypted keys. Used once, not stored.": "Только для зашифрованных ключей. Используется один раз и не сохраняется.",
+	"Certificate of the private key":                  "Сертификат закрытого ключа",
+	"OpenSSH user certificate, if the server requires one. Enter it together with its private key.": "Сертификат пользователя OpenSSH, если его требует сервер. Вводится вместе с закрытым ключом.",
+	"Add this key": "Добавить этот ключ", "Accept until (empty: always)": "Действует до (пусто: бессрочно)",
 
 	"Choose one of the options.":                 "Выберите один из вариантов.",
 	"Use a whole number of days from 1 to 3650.": "Введите целое число дней от 1 до 3650.",
@@ -354,7 +361,13 @@ var russian = map[string]string{
 	"7 days":   "7 дней",
 	"30 days":  "30 дней",
 	"Volume":   "Объём",
-	"No files completed or failed in this period. Start a scan, or choose a longer period.": "За этот период нет завершённых файлов и ошибок. Запустите сканирование или выберите больший период.",
+	"No files completed or failed in this period. Choose a longer period, or check that the partner delivers.": "За этот период нет завершённых файлов и ошибок. Выберите больший период или проверьте, отправляет ли партнёр файлы.",
+	"Nothing happened: scans are paused. Resume a server.":                                                     "Событий нет: сканирование на паузе. Возобновите его на странице сервера.",
+	"Nothing happened: scans are suspended. Fix the cause, then test the connection.":                          "Событий нет: сканирование заблокировано. Устраните причину и проверьте подключение.",
+	"Nothing happened: no host key is pinned. Test the connection, then pin the key.":                          "Событий нет: ключ сервера не подтверждён. Проверьте подключение и подтвердите ключ.",
+	"Nothing happened: scans are overdue. Check that a worker runs.":                                           "Событий нет: сканирование задерживается. Проверьте, работает ли воркер.",
+	"Nothing happened: scans fail. See the last error.":                                                        "Событий нет: сканирование завершается ошибкой. Смотрите последнюю ошибку.",
+	"Nothing happened: no scan has completed yet. If none does, check that a worker runs.":                     "Событий нет: ни одно сканирование ещё не завершено. Если это не изменится, проверьте, работает ли воркер.",
 	"since":                             "с",
 	"All failed files":                  "Все файлы с ошибкой",
 	"Unknown cause.":                    "Неизвестная причина.",
@@ -373,12 +386,18 @@ var russian = map[string]string{
 	"Not tested. Correct these fields.": "Проверка не выполнена. Исправьте эти поля.",
 
 	// Omitted entries of a preview.
-	"Not taken: the first %d": "Не принимаются: первые %d", "waits": "ожидает", "excluded by %s": "исключается шаблоном %s", "matches no include pattern": "не подходит ни под один шаблон «Принимать файлы»",
+	"Not ingested: %d": "Не принимаются: %d", "Not ingested: the first %d": "Не принимаются, первые %d", "waits": "ожидает", "excluded by %s": "исключается шаблоном %s", "matches no include pattern": "не подходит ни под один шаблон «Принимать файлы»",
 	"name of a file in progress, %s": "имя недописанного файла, %s", "done-marker or checksum file": "маркер готовности или контрольная сумма",
 	"younger than the minimum age of %s": "моложе минимального возраста %s", "target folder of the after-ingest move": "папка для принятых файлов",
 	"beyond the folder depth of %s": "глубже %s уровней вложенности",
 
-	// Audit log.
+	// Audit log and details of events.
+	"Algorithm": "Алгоритм", "Attempt": "Попытка", "Attempts": "Попыток", "Bucket": "Бакет", "Decision": "Решение", "Deep audit": "Глубокая сверка", "Duration, s": "Длительность, с",
+	"ETag": "ETag", "Hash": "Хеш", "Held": "Задержано", "Active": "Активен", "Object key": "Ключ объекта", "Key only": "Только ключ", "Message": "Сообщение",
+	"Message id": "Идентификатор сообщения", "New key": "Новый ключ", "Offset, bytes": "Смещение, байт", "Queue": "Очередь", "Server UUID": "UUID сервера",
+	"Settle time, s": "Время стабилизации, с", "Size, MB": "Размер, МБ", "Step": "Шаг", "Staged file": "Промежуточный файл", "Verified": "Подтверждено",
+	"Rotate the encryption key": "Смена ключа шифрования", "Start scan": "Запустить сканирование", "Pin host key": "Подтвердить ключ сервера", "Decide held changes": "Решение о задержанных изменениях",
+	"Change server": "Изменить сервер", "Pause server": "Приостановить сервер", "Remove server": "Удалить сервер", "Resume server": "Возобновить сервер", "End suspension": "Снять блокировку", "Revoke token": "Отозвать токен",
 	"Export %s": "Экспорт %s", "server or UUID": "сервер или UUID", "From (UTC)": "С (UTC)", "Before (UTC)": "До (UTC)",
 	"No entries match this filter.": "Нет записей, подходящих под фильтр.", "Outcome": "Результат", "Changes and details": "Изменения и подробности",
 	"done": "выполнено", "unknown": "неизвестно", "Unknown format.": "Неизвестный формат.",

@@ -77,8 +77,8 @@ func populated() (*servicedouble.Service, *Console) {
 	const english = "an English message"
 	size := int64(21)
 	side := ingest.AuditSide{State: ingest.SideSame, Status: ingest.StatusCompleted, Size: &size, SHA256: "abc", ModTime: noon, Count: 2}
-	f.AuditRuns = []ingest.AuditRun{{UUID: "1", Actor: "ann", State: ingest.AuditFailed, Error: english}, {Actor: "ann", State: ingest.AuditCompleted}, {Actor: "ann", State: ingest.AuditRunning}}
-	f.Discrepancies = []ingest.Discrepancy{{Seq: 1, Mark: "-", What: "acme:/in/a.csv", Why: english, FileUUID: "1", Sides: ingest.AuditSides{Source: side, Ledger: side, Object: ingest.AuditSide{State: ingest.SideMissing}, Notification: ingest.AuditSide{State: ingest.SideWrong}}}, {Seq: 2, Mark: "+", What: "files/a.csv", Why: english}, {Seq: 3, Mark: "!"}, {Seq: 4, Mark: "?", What: "acme:/in", Why: english}}
+	f.AuditRuns = []ingest.AuditRun{{UUID: "a1", Actor: "ann", State: ingest.AuditFailed, Error: english}, {Actor: "ann", State: ingest.AuditCompleted}, {Actor: "ann", State: ingest.AuditRunning}}
+	f.Discrepancies = []ingest.Discrepancy{{Seq: 1, Mark: "-", What: "acme:/in/a.csv", Why: english, FileUUID: "f1", Sides: ingest.AuditSides{Source: side, Ledger: side, Object: ingest.AuditSide{State: ingest.SideMissing}, Notification: ingest.AuditSide{State: ingest.SideWrong}}}, {Seq: 2, Mark: "+", What: "files/a.csv", Why: english}, {Seq: 3, Mark: "!"}, {Seq: 4, Mark: "?", What: "acme:/in", Why: english}}
 	server := ingest.Server{
 		UUID: "1", Name: "acme", Host: "127.0.0.1", Port: 22, Username: "1", Active: true, State: ingest.ServerOK, LastError: english, RootPath: "/1",
 		Include: []string{"*.csv"}, Exclude: []string{"*.csv"}, DoneMarker: "*.done", MinAge: time.Minute, SidecarWait: time.Minute, AfterIngest: "keep",
@@ -87,14 +87,14 @@ func populated() (*servicedouble.Service, *Console) {
 	f.Servers = []ingest.Server{server}
 	for i, status := range ingest.Statuses {
 		f.Files = append(f.Files, ingest.File{
-			ID: int64(i), UUID: "1", ServerName: "acme", RemotePath: "/in/a.csv", Filename: "1.csv", Size: 3 << (10 * (i % 5)), Status: status, CreatedAt: noon,
+			ID: int64(i), UUID: "f1", ServerName: "acme", RemotePath: "/in/a.csv", Filename: "1.csv", Size: 3 << (10 * (i % 5)), Status: status, CreatedAt: noon,
 			UpdatedAt: noon, CompletedAt: noon, WaitsFor: "", ErrorMessage: english, ErrorKind: ingest.KindHashMismatch, Bucket: "b", ObjectKey: "k", Hash: "abc",
 		})
 	}
 	for _, kind := range strings.Fields(eventTypes) {
 		f.Events = append(f.Events, ingest.StoredEvent{Type: ingest.EventType(kind), Timestamp: noon, Details: map[string]any{"reason": english}})
 	}
-	f.Progressing = map[string]orchestrator.Progress{"1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(time.Minute), Failure: english, Done: 1, Total: 2, Rate: 1, Running: true}}
+	f.Progressing = map[string]orchestrator.Progress{"f1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(time.Minute), Failure: english, Done: 1, Total: 2, Rate: 1, Running: true}}
 	f.Log = []ingest.AuditEntry{{At: noon, Actor: "ann", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Details: map[string]any{"role": english}, Outcome: ingest.ActionFailed, Error: english}, {At: noon, Outcome: ingest.ActionDone}}
 	f.Failures = []ingest.FailureGroup{{ServerName: "acme", Kind: ingest.KindPermission, Step: ingest.StepDownload, Count: 2, Since: noon, Message: english}, {ServerName: "acme", Count: 1}}
 	f.Listings = []ingest.Scan{{ID: 1, ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: english, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceSchedule}}, {ServerName: "acme", StartedAt: noon}}
@@ -115,17 +115,15 @@ var inRussian = []string{"Accept-Language", "ru"}
 func TestEveryPageIsRussian(t *testing.T) {
 	t.Parallel()
 	f, c := populated()
-	for _, path := range []string{
-		"/", "/servers", "/servers/acme", "/servers/new", "/servers/acme/edit", "/files", "/files?status=error&server=acme", "/files/1", "/audit-log?actor=ann", "/scans", "/scans?server=acme",
-		"/audit-log", "/tokens", "/audits", "/audits/1", "/health", "/scans/1", "/?period=30d",
-	} {
-		answer := get(c, path, inRussian...)
-		require.Equal(t, http.StatusOK, answer.Code, path)
-		requireRussian(t, path, answer)
+	for _, path := range append(pagesOf(c), healthPath) {
+		requireRussian(t, path, get(c, path, inRussian...))
+	}
+	for path, form := range posted {
+		requireRussian(t, "form "+path, post(c, path, form, inRussian...))
 	}
 	for _, file := range f.Files { // every status has its own texts
 		f.Files = []ingest.File{file}
-		requireRussian(t, "file "+string(file.Status), get(c, "/files/1", inRussian...))
+		requireRussian(t, "file "+string(file.Status), get(c, "/files/f1", inRussian...))
 		f.Progressing = nil
 		requireRussian(t, "files "+string(file.Status), get(c, "/files", inRussian...))
 	}
@@ -204,8 +202,8 @@ func TestOriginalMessagesAreMarkedEnglish(t *testing.T) {
 	f.Err = ingest.Errorf(ingest.KindHostKey, "original message")
 	requireRussian(t, "test", post(c, "/servers/acme/test", nil, inRussian...))
 	f.Err = ingest.Errorf(ingest.KindConflict, "original message")
-	notice := post(c, "/files/1/act", url.Values{"action": {"skip"}, "reason": {"1"}}, inRussian...).Result().Cookies()[0]
-	page := get(c, "/files/1", append(inRussian, "Cookie", notice.Name+"="+notice.Value)...)
+	notice := post(c, "/files/f1/act", url.Values{"action": {"skip"}, "reason": {"1"}}, inRussian...).Result().Cookies()[0]
+	page := get(c, "/files/f1", append(inRussian, "Cookie", notice.Name+"="+notice.Value)...)
 	requireRussian(t, "notice", page)
 	require.Contains(t, page.Body.String(), `<span lang="en" class="original">original message</span>`)
 }

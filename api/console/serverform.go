@@ -276,9 +276,9 @@ func keyOf(r *http.Request) []byte {
 	return []byte(strings.ReplaceAll(r.PostFormValue("private_key"), "\r\n", "\n"))
 }
 
-// extrasOf returns the passphrase of the private key.
+// extrasOf returns the passphrase and the certificate of the private key.
 func extrasOf(r *http.Request) operations.KeyExtras {
-	return operations.KeyExtras{Passphrase: []byte(r.PostFormValue("passphrase"))}
+	return operations.KeyExtras{Passphrase: []byte(r.PostFormValue("passphrase")), Certificate: []byte(strings.TrimSpace(r.PostFormValue("certificate")))}
 }
 
 // replaced returns the credential of an edit: nil keeps the stored one, empty removes it.

@@ -71,7 +71,7 @@ func negotiated(d operations.ProbeDetails) string {
 }
 
 func (c *Console) test(r *http.Request, v *view, approve string) (answer, error) {
-	result, err := c.d.Operations.TestServer(r.Context(), r.PathValue("server"), operations.TestRequest{Approve: approve, Sample: r.PostFormValue("sample") != ""})
+	result, err := c.d.Operations.TestServer(r.Context(), r.PathValue("server"), operations.TestRequest{Approve: approve, Expires: r.PostFormValue("expires"), Sample: r.PostFormValue("sample") != ""})
 	if err != nil && result.Server.UUID == "" {
 		return answer{}, err
 	}
@@ -95,6 +95,9 @@ func (v *view) omission(o ingest.Omission) notice {
 	}
 	return plain(v.T(o.Reason.Format(), ingest.DisplayPath(o.Detail)))
 }
+
+// maxOmitted bounds the omitted entries of a sample, see openapi.yaml.
+const maxOmitted = 200
 
 func (v *view) omittedRow(e operations.OmittedEntry) row {
 	return row{cells: []cell{{v.T("Path"), "path", code(e.Path)}, {v.T("Reason"), "", noticeText(v.omission(e.Omission))}}}
@@ -165,7 +168,7 @@ func (v *view) serverRow(o operations.ServerOverview, list bool) row {
 	cells := []cell{
 		{v.T("Health"), "", badgeOf(v, s.Health())},
 		{v.T("Name"), "", link("/servers/"+s.Name, s.Name)},
-		{v.T("Address"), "", text(addressOf(s))},
+		{v.T("Address"), "", breakable(addressOf(s))},
 		{v.T("Last scan"), "", when(s.LastScanAt)},
 		v.number(v.T("In flight"), o.InFlight),
 		{v.T("Needs attention"), "num", failedFiles(v, s.Name, o.Files[ingest.StatusError])},

@@ -29,9 +29,9 @@ type cell struct {
 	content      templ.Component
 }
 
-// rowsOf returns the rows of a table.
-func rowsOf[T any](items []T, rowOf func(T) row) []row {
-	rows := make([]row, len(items))
+// rowsOf returns a row of a table, or another value, for each item.
+func rowsOf[T, R any](items []T, rowOf func(T) R) []R {
+	rows := make([]R, len(items))
 	for i, item := range items {
 		rows[i] = rowOf(item)
 	}
@@ -50,6 +50,12 @@ func optional(shown bool, content templ.Component) templ.Component {
 	}
 	return content
 }
+
+// breaks inserts breaks of a line after the separators of paths, hosts and names.
+var breaks = strings.NewReplacer("/", "/<wbr>", "_", "_<wbr>", "-", "-<wbr>", ".", ".<wbr>", "@", "@<wbr>")
+
+// breakable shows a text whose lines break after separators first. Entities have none.
+func breakable(s string) templ.Component { return templ.Raw(breaks.Replace(templ.EscapeString(s))) }
 
 // live returns the attributes of an element that scripts reload after each change.
 func (v *view) live(id string) templ.Attributes {

@@ -156,6 +156,13 @@ document.addEventListener("click", async (event) => {
     document.getElementById("live-region").textContent = document.body.dataset.copied;
     setTimeout(() => { button.textContent = label; }, 1200);
   }
+  const add = event.target.closest("[data-add-key]");
+  if (add) {
+    const keys = document.getElementById("host_keys");
+    keys.value = `${keys.value.trim()}\n${add.dataset.addKey}`.trim();
+    keys.focus();
+    add.disabled = true;
+  }
   const risky = event.target.closest("[data-confirm]");
   if (risky && !window.confirm(risky.dataset.confirm)) event.preventDefault();
 });
