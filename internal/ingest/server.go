@@ -116,6 +116,10 @@ func (s Server) Reads() int {
 	return s.ReadWindow
 }
 
+// ConnectionExpiry is the time without a renewal after which the ledger takes the connection
+// of a process for that of a killed one.
+const ConnectionExpiry = 20 * time.Second
+
 // Connections returns the maximum number of connections of all processes to the
 // server; 0 means no limit of its own. It is 1 with MaxParallel 1, because such
 // servers often allow one session for each user.

@@ -51,8 +51,8 @@ func (r *connRegistry) OpenConnection(_ context.Context, _ ingest.Server, holder
 	return id, holders, nil
 }
 
-func (r *connRegistry) RenewConnection(context.Context, ingest.Server, string, string) error {
-	return nil
+func (r *connRegistry) RenewConnections(_ context.Context, ids []string) ([]string, error) {
+	return ids, nil
 }
 
 func (r *connRegistry) CloseConnection(_ context.Context, id string) error {
@@ -89,10 +89,16 @@ func TestProcessesShareConnectionLimit(t *testing.T) {
 	open(t, worker, server) // shares the connection
 	for range 2 {
 		_, err := tester.Open(deadline(t), server)
-		requireKind(t, err, ingest.KindTransient, "all 1 connection(s)", "the worker", "--max-connections")
+		requireKind(t, err, ingest.KindTransient, "1 connection in use", "the worker", "retry when transfers and listings have ended")
+		require.NotContains(t, err.Error(), "--max-connections", "the limit is automatic")
 		_, err = tester.Probe(deadline(t), server)
-		requireKind(t, err, ingest.KindTransient, "all 1 connection(s)", "the worker", "--max-connections")
+		requireKind(t, err, ingest.KindTransient, "1 connection in use", "the worker", "retry when transfers and listings have ended")
+		require.NotContains(t, err.Error(), "--max-connections", "the limit is automatic")
 	}
+	limited := server
+	limited.MaxConnections = 1
+	_, err := tester.Probe(deadline(t), limited)
+	requireKind(t, err, ingest.KindTransient, "1 connection in use", "--max-connections")
 	assert.EqualValues(t, 1, l.logins.Load())
 	assert.Zero(t, l.refused.Load())
 	assert.Empty(t, registry.learned)
@@ -135,7 +141,7 @@ func TestLearnedLimitAppliesToAllProcesses(t *testing.T) {
 	first, second := newPool(t, cfg, creds), newPool(t, cfg, creds)
 	open(t, first, server)
 	_, err := second.Open(deadline(t), server)
-	requireKind(t, err, ingest.KindTransient, "all 1 connection(s)", "the worker")
+	requireKind(t, err, ingest.KindTransient, "1 connection in use", "the worker")
 	assert.Equal(t, []int{1}, registry.learned)
 	assert.Equal(t, []time.Duration{time.Hour}, registry.holds)
 	server.ConnectionLimit = 1 // as recorded in the ledger
@@ -144,7 +150,7 @@ func TestLearnedLimitAppliesToAllProcesses(t *testing.T) {
 	}
 	third := newPool(t, cfg, creds) // a worker started later
 	_, err = third.Open(deadline(t), server)
-	requireKind(t, err, ingest.KindTransient, "all 1 connection(s)")
+	requireKind(t, err, ingest.KindTransient, "1 connection in use")
 	assert.EqualValues(t, 1, l.refused.Load())
 }
 

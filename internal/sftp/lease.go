@@ -18,9 +18,10 @@ type Connections interface {
 	// recorded; 0 sets no bound. holders are the holders of the others. At the limit
 	// the id is empty.
 	OpenConnection(ctx context.Context, server ingest.Server, holder string, most int) (id string, holders []string, err error)
-	// RenewConnection must be called at least every minute while the connection is
-	// open.
-	RenewConnection(ctx context.Context, server ingest.Server, holder, id string) error
+	// RenewConnections renews the records of open connections and returns their ids.
+	// The records of the others are deleted: they were not renewed for
+	// ingest.ConnectionExpiry.
+	RenewConnections(ctx context.Context, ids []string) (renewed []string, err error)
 	// CloseConnection deletes the record.
 	CloseConnection(ctx context.Context, id string) error
 	// RecordConnectionLimit records that the server accepts only most connections. The
@@ -31,10 +32,15 @@ type Connections interface {
 const (
 	// leasePollInterval is the interval of attempts to get a lease.
 	leasePollInterval = 250 * time.Millisecond
-	// leaseRenewInterval is the interval of RenewConnection.
-	leaseRenewInterval = 30 * time.Second
-	// leaseUpdateTimeout bounds ledger updates in the background.
-	leaseUpdateTimeout = 10 * time.Second
+	// leaseRenewInterval is the interval of RenewConnections, and leaseRenewTimeout
+	// bounds it.
+	leaseRenewInterval = 5 * time.Second
+	leaseRenewTimeout  = 4 * time.Second
+	// maxLeaseAge is the time since the last renewal after which a lease could expire
+	// before another renewal fails.
+	maxLeaseAge = ingest.ConnectionExpiry - leaseRenewInterval - leaseRenewTimeout
+	// leaseReleaseTimeout bounds the release of a lease.
+	leaseReleaseTimeout = 10 * time.Second
 	// limitedIdleTimeout is the idle timeout of connections that other processes may
 	// wait for.
 	limitedIdleTimeout = 5 * time.Second
@@ -67,80 +73,15 @@ func wrapBusy(cause error, server ingest.Server, holders []string) error {
 	for _, holder := range holders[:min(len(holders), maxListed)] {
 		shown = append(shown, ingest.Summary(holder))
 	}
-	return ingest.Wrap(ingest.KindTransient, cause,
-		"server %s: all %d connection(s) are in use (%s): retry when transfers and listings have ended; if the server accepts more, raise the limit: `stevedore server edit %s --max-connections N`",
-		server.Name, len(holders), strings.Join(shown, "; "), server.Name)
-}
-
-// lease is the right to one connection. Without an id there is no record in the ledger.
-type lease struct {
-	cfg    Config
-	server ingest.Server
-	id     string
-	// otherHolders are the holders of the server's other connections at acquisition.
-	otherHolders []string
-}
-
-// acquireLease waits up to wait for a lease. limit bounds the server's leases, 0 does not.
-func acquireLease(ctx context.Context, cfg Config, server ingest.Server, limit int, wait time.Duration) (lease, error) {
-	l := lease{cfg: cfg, server: server}
-	if cfg.Connections == nil {
-		return l, nil
+	remedy := "retry when transfers and listings have ended"
+	switch {
+	case server.MaxConnections > 0 && len(holders) >= server.MaxConnections:
+		remedy += fmt.Sprintf("; if the server accepts more, raise the limit: `stevedore server edit %s --max-connections N`", server.Name)
+	case server.ConnectionLimit > 0:
+		remedy += "; the server refused more connections: ask the partner to allow more"
 	}
-	timeout := time.NewTimer(wait)
-	defer timeout.Stop()
-	for {
-		var err error
-		if l.id, l.otherHolders, err = cfg.Connections.OpenConnection(ctx, server, cfg.Holder, limit); err != nil || l.id != "" {
-			return l, err
-		}
-		if wait <= 0 {
-			return l, newBusyError(server, l.otherHolders)
-		}
-		select {
-		case <-time.After(leasePollInterval):
-		case <-timeout.C:
-			return l, newBusyError(server, l.otherHolders)
-		case <-ctx.Done():
-			return l, wrapBusy(context.Cause(ctx), server, l.otherHolders)
-		}
-	}
-}
-
-// renewUntil renews the lease until ended is closed, then releases it.
-func (l lease) renewUntil(ended <-chan struct{}) {
-	defer l.release()
-	if l.id == "" {
-		return
-	}
-	tick := time.NewTicker(leaseRenewInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ended:
-			return
-		case <-tick.C:
-			l.update("confirm a connection", func(ctx context.Context) error {
-				return l.cfg.Connections.RenewConnection(ctx, l.server, l.cfg.Holder, l.id)
-			})
-		}
-	}
-}
-
-// release releases the lease.
-func (l lease) release() {
-	if l.id != "" {
-		l.update("record the end of a connection", func(ctx context.Context) error { return l.cfg.Connections.CloseConnection(ctx, l.id) })
-	}
-}
-
-// update runs a ledger update and logs its error, because leases expire without renewal.
-func (l lease) update(what string, fn func(context.Context) error) {
-	ctx, cancel := context.WithTimeout(context.Background(), leaseUpdateTimeout)
-	defer cancel()
-	if err := fn(ctx); err != nil {
-		l.cfg.Log.WarnContext(ctx, "cannot "+what, "server", l.server.Name, "error", err)
-	}
+	return ingest.Wrap(ingest.KindTransient, cause, "server %s has no free connection, %s in use (%s): %s",
+		server.Name, ingest.Counted(int64(len(holders)), "connection", "connections"), strings.Join(shown, "; "), remedy)
 }
 
 // limitError marks a failure that indicates the server's connection limit.

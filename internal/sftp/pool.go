@@ -21,6 +21,8 @@ type Pool struct {
 	closeOnce sync.Once
 	watchers  sync.WaitGroup
 
+	leases *leases
+
 	mu      sync.Mutex
 	closed  bool
 	servers map[string]*serverPool // by server uuid
@@ -29,11 +31,16 @@ type Pool struct {
 
 // NewPool returns an empty pool. The caller must close it.
 func NewPool(cfg Config, secrets Secrets) *Pool {
-	return &Pool{
-		cfg: cfg.withDefaults(), secrets: secrets,
-		closing: make(chan struct{}),
+	cfg = cfg.withDefaults()
+	p := &Pool{
+		cfg: cfg, secrets: secrets,
+		closing: make(chan struct{}), leases: &leases{cfg: cfg, held: make(map[*lease]struct{})},
 		servers: make(map[string]*serverPool), conns: make(map[*conn]struct{}),
 	}
+	if cfg.Connections != nil {
+		p.watchers.Go(func() { p.leases.renewUntil(p.closing) })
+	}
+	return p
 }
 
 // Open returns a session on an idle connection if there is a healthy one, else on a new
@@ -180,46 +187,42 @@ func (p *Pool) connect(ctx context.Context, sp *serverPool, route []ingest.Serve
 	if err != nil {
 		return nil, err
 	}
-	c, connLease, err := p.dial(ctx, sp, d)
+	c, err := p.dial(ctx, sp, d)
 	if err != nil {
 		if ctx.Err() == nil {
 			sp.lastErr, sp.lastErrAt = err, time.Now()
 		}
 		return nil, err
 	}
-	return c, p.track(server.UUID, sp, c, connLease)
+	return c, p.track(server.UUID, sp, c)
 }
 
 // dial acquires a lease and connects. If the session can share a connection it does not
 // wait for a lease.
-func (p *Pool) dial(ctx context.Context, sp *serverPool, d *dialer) (*conn, lease, error) {
+func (p *Pool) dial(ctx context.Context, sp *serverPool, d *dialer) (*conn, error) {
 	p.mu.Lock()
 	wait, limit := p.cfg.ConnectionWait, sp.limit(p.cfg.Now())
 	if len(sp.healthy()) > 0 {
 		wait = 0
 	}
 	p.mu.Unlock()
-	connLease, err := acquireLease(ctx, p.cfg, d.server, limit, wait)
+	l, err := p.leases.acquire(ctx, d.server, limit, wait)
 	if err != nil {
-		return nil, connLease, err
+		return nil, err
 	}
-	c, err := d.dial(ctx)
-	if err != nil {
-		connLease.release()
-		if ctx.Err() == nil {
-			err = p.learnLimit(ctx, sp, d.server, connLease.otherHolders, err)
-		}
+	c, err := p.dialWith(ctx, l, d)
+	if err != nil && ctx.Err() == nil {
+		err = p.learnLimit(ctx, sp, d.server, l.otherHolders, err)
 	}
-	return c, connLease, err
+	return c, err
 }
 
 // track registers a new connection until it has ended.
-func (p *Pool) track(uuid string, sp *serverPool, c *conn, connLease lease) error {
+func (p *Pool) track(uuid string, sp *serverPool, c *conn) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns[c] = struct{}{}
 	sp.addSession(c)
-	p.watchers.Go(func() { connLease.renewUntil(c.ended) })
 	p.watchers.Go(func() {
 		c.watchers.Wait()
 		p.mu.Lock()

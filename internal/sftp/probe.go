@@ -109,21 +109,19 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 	if err != nil {
 		return ProbeResult{}, err
 	}
-	connLease, err := acquireLease(ctx, p.cfg, server, server.Connections(), p.cfg.ConnectionWait)
+	l, err := p.leases.acquire(ctx, server, server.Connections(), p.cfg.ConnectionWait)
 	if err != nil {
 		return ProbeResult{}, err
 	}
 	start := time.Now()
-	c, err := d.dial(ctx)
+	c, err := p.dialWith(ctx, l, d)
 	result := d.hostInfo()
 	if err != nil {
-		connLease.release()
-		if _, full := errors.AsType[*limitError](err); full && len(connLease.otherHolders) > 0 && ctx.Err() == nil {
-			err = newBusyError(server, connLease.otherHolders)
+		if _, full := errors.AsType[*limitError](err); full && len(l.otherHolders) > 0 && ctx.Err() == nil {
+			err = newBusyError(server, l.otherHolders)
 		}
 		return result, err
 	}
-	p.watchers.Go(func() { connLease.renewUntil(c.ended) })
 	defer func() {
 		c.kill()
 		c.watchers.Wait()

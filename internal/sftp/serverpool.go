@@ -114,7 +114,7 @@ func mayBeLimit(err error) bool {
 func (p *Pool) learnLimit(ctx context.Context, sp *serverPool, server ingest.Server, others []string, err error) error {
 	var limit *limitError
 	looksLikeLimit := errors.As(err, &limit)
-	if !mayBeLimit(err) || unreachable(err) {
+	if !mayBeLimit(err) || unreachable(err) || errors.Is(err, errLeaseLost) {
 		return err
 	}
 	p.mu.Lock()

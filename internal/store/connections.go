@@ -12,23 +12,24 @@ import (
 
 const (
 	// expireConnections deletes the connections of killed processes.
-	expireConnections = `DELETE FROM server_connections WHERE server_uuid = $1 AND confirmed < now() - interval '2 minutes'`
+	expireConnections = `DELETE FROM server_connections WHERE server_uuid = $1 AND confirmed < now() - make_interval(secs => $2)`
 
+	// connectionHolders marks a connection without a recent renewal, because its process may have been killed.
 	connectionHolders = `
-SELECT holder || ' since ' || to_char(began AT TIME ZONE 'UTC', 'HH24:MI:SS"Z"') FROM server_connections WHERE server_uuid = $1 ORDER BY began`
+SELECT holder || ' since ' || to_char(began AT TIME ZONE 'UTC', 'HH24:MI:SS"Z"') || CASE WHEN confirmed < now() - interval '8 seconds'
+	THEN ', may be gone: freed at ' || to_char((confirmed + make_interval(secs => $2)) AT TIME ZONE 'UTC', 'HH24:MI:SS"Z"') ELSE '' END
+FROM server_connections WHERE server_uuid = $1 ORDER BY began`
 
 	openConnection = `INSERT INTO server_connections (connection_uuid, server_uuid, holder) VALUES ($1, $2, $3)`
 
-	// confirmConnection also restores a connection that was expired.
-	confirmConnection = `
-INSERT INTO server_connections (connection_uuid, server_uuid, holder) SELECT $1, server_uuid, $3 FROM sftp_servers WHERE server_uuid = $2
-ON CONFLICT (connection_uuid) DO UPDATE SET confirmed = now()`
-
-	// clearLimit clears an expired limit once more connections than the limit are open.
-	clearLimit = `
+	// renewConnections also clears an expired limit once more connections than the limit are open.
+	renewConnections = `
+WITH renewed AS (UPDATE server_connections SET confirmed = now() WHERE connection_uuid = ANY($1) RETURNING connection_uuid, server_uuid),
+	cleared AS (
 UPDATE sftp_servers s SET connection_limit = NULL, connection_limit_until = NULL, connection_limit_tries = 0
-WHERE server_uuid = $1 AND connection_limit_until < now()
-	AND connection_limit < (SELECT count(*) FROM server_connections c WHERE c.server_uuid = s.server_uuid)`
+WHERE connection_limit_until < now() AND server_uuid IN (SELECT server_uuid FROM renewed)
+	AND connection_limit < (SELECT count(*) FROM server_connections c WHERE c.server_uuid = s.server_uuid))
+SELECT connection_uuid::text FROM renewed`
 
 	closeConnection = `DELETE FROM server_connections WHERE connection_uuid = $1`
 
@@ -44,8 +45,8 @@ WHERE server_uuid = $1`
 
 // OpenConnection records a connection of the process holder to the server before it is opened.
 // If most connections are recorded already, it returns an empty id and their holders, for
-// display; most 0 means no bound. The connection must be confirmed every minute and closed at
-// its end.
+// display; most 0 means no bound. The connection must be renewed within ingest.ConnectionExpiry
+// and closed at its end.
 func (s *Store) OpenConnection(ctx context.Context, server ingest.Server, holder string, most int) (id string, holders []string, err error) {
 	err = s.inTx(ctx, "record a connection", func(tx pgx.Tx) error {
 		id, holders = "", nil
@@ -53,10 +54,10 @@ func (s *Store) OpenConnection(ctx context.Context, server ingest.Server, holder
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock(hashtextextended('server_connections ' || $1, 0))`, server.UUID); err != nil {
 			return err
 		}
-		if _, err := tx.Exec(ctx, expireConnections, server.UUID); err != nil {
+		if _, err := tx.Exec(ctx, expireConnections, server.UUID, ingest.ConnectionExpiry.Seconds()); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, connectionHolders, server.UUID)
+		rows, err := tx.Query(ctx, connectionHolders, server.UUID, ingest.ConnectionExpiry.Seconds())
 		if err != nil {
 			return err
 		}
@@ -70,16 +71,19 @@ func (s *Store) OpenConnection(ctx context.Context, server ingest.Server, holder
 	return id, holders, err
 }
 
-// RenewConnection records that the connection is still open. If it exceeds an expired learned
-// limit, it clears that limit, because the server accepts more.
-func (s *Store) RenewConnection(ctx context.Context, server ingest.Server, holder, id string) error {
-	return s.inTx(ctx, "confirm a connection", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, confirmConnection, id, server.UUID, cleanText(holder)); err != nil {
+// RenewConnections records that the connections are still open and returns their ids; expired
+// ones are omitted. A server with more connections than its expired learned limit loses that
+// limit, because it accepts more.
+func (s *Store) RenewConnections(ctx context.Context, ids []string) (renewed []string, err error) {
+	err = s.retry(ctx, "renew connections", func() error {
+		rows, err := s.pool.Query(ctx, renewConnections, ids)
+		if err != nil {
 			return err
 		}
-		_, err := tx.Exec(ctx, clearLimit, server.UUID)
+		renewed, err = pgx.CollectRows(rows, pgx.RowTo[string])
 		return err
 	})
+	return renewed, err
 }
 
 // CloseConnection deletes the connection.

@@ -41,9 +41,19 @@ func TestConnectionsOfAllProcesses(t *testing.T) {
 	require.NotEmpty(t, id)
 	require.Len(t, holders, 1)
 
-	_, err = b.db.Exec(ctx, "UPDATE server_connections SET confirmed = now() - interval '3 minutes'")
+	_, err = b.db.Exec(ctx, "UPDATE server_connections SET confirmed = now() - interval '15 seconds' WHERE connection_uuid = $1", second)
 	require.NoError(t, err)
-	require.NoError(t, b.RenewConnection(ctx, b.server, "worker", second))
+	_, holders, err = b.OpenConnection(ctx, b.server, "test", 2)
+	require.NoError(t, err)
+	require.Len(t, holders, 2)
+	require.Regexp(t, `^worker since \d\d:\d\d:\d\dZ, may be gone: freed at \d\d:\d\d:\d\dZ$`, holders[0])
+	require.Regexp(t, `^test since \d\d:\d\d:\d\dZ$`, holders[1])
+
+	_, err = b.db.Exec(ctx, "UPDATE server_connections SET confirmed = now() - interval '21 seconds'")
+	require.NoError(t, err)
+	renewed, err := b.RenewConnections(ctx, []string{first, second})
+	require.NoError(t, err)
+	require.Equal(t, []string{second}, renewed, "a closed connection is not renewed")
 	id, holders, err = b.OpenConnection(ctx, b.server, "test", 2)
 	require.NoError(t, err)
 	require.NotEmpty(t, id)
@@ -80,7 +90,8 @@ func TestLearnedConnections(t *testing.T) {
 	for range 3 {
 		id, _, err := b.OpenConnection(ctx, b.server, "worker", 0)
 		require.NoError(t, err)
-		require.NoError(t, b.RenewConnection(ctx, b.server, "worker", id))
+		_, err = b.RenewConnections(ctx, []string{id})
+		require.NoError(t, err)
 	}
 	require.NoError(t, b.RecordConnectionLimit(ctx, b.server.UUID, 3, time.Hour))
 	var tries int

@@ -186,6 +186,6 @@ func TestEditedServerSharesConnections(t *testing.T) {
 		_, err := prober{p}.ProbeDraft(within, draft, false)
 		return err
 	}
-	require.ErrorContains(t, probe(saved.Host), "are in use (a worker")
+	require.ErrorContains(t, probe(saved.Host), "1 connection in use (a worker")
 	require.NotContains(t, probe("127.0.0.2").Error(), "a worker")
 }
