@@ -66,6 +66,8 @@ type loginAttempt struct {
 	state ssh.ClientAuthContext
 	// interrupted is set if the connection failed while methods were left.
 	interrupted bool
+	// newPassword is set if keyboard-interactive asks for a new password.
+	newPassword bool
 	// factorPrompt is the prompt for a second factor, if any.
 	factorPrompt string
 	// err is the client-side reason to end the login.
@@ -227,7 +229,7 @@ func (a *loginAttempt) isRefusal(err error) bool {
 // replies, not of a broken connection.
 func (a *loginAttempt) endedByClient(err error) bool {
 	text := err.Error()
-	return a.err != nil || a.passwordRefused || a.factorPrompt != "" || strings.Contains(text, noMethodLeftText) ||
+	return a.err != nil || a.passwordRefused || a.newPassword || a.factorPrompt != "" || strings.Contains(text, noMethodLeftText) ||
 		strings.Contains(text, "unexpected message type") || strings.Contains(text, "parse error in message type")
 }
 
@@ -237,7 +239,7 @@ const changeRequestText = "unexpected message type 60"
 
 // passwordExpired reports whether the server requires a new password.
 func (a *loginAttempt) passwordExpired(err error) bool {
-	return a.passwordSent && a.answeredPrompts == 0 && err != nil && strings.Contains(err.Error(), changeRequestText)
+	return a.newPassword || a.passwordSent && a.answeredPrompts == 0 && err != nil && strings.Contains(err.Error(), changeRequestText)
 }
 
 // disconnectText is in x/crypto's error for SSH_MSG_DISCONNECT, which is not exported.

@@ -301,7 +301,12 @@ func TestKeyboardInteractivePrompts(t *testing.T) {
 		"a question":        {[][]question{{{"Favourite colour? ", true}}}, nil, "second factor", ""},
 		"password again":    {[][]question{{{"Password: ", false}}, {{"Password: ", false}}}, [][]string{{"pw"}}, "refused", ingest.LoginRefused},
 		"password twice":    {[][]question{{{"Password: ", false}, {"Password: ", false}}}, nil, "second factor", ""},
-		"new password":      {[][]question{{{"Password: ", false}}, {{"New password: ", false}}}, [][]string{{"pw"}}, "second factor", ingest.LoginAccepted},
+		"new password":      {[][]question{{{"Password: ", false}}, {{"New password: ", false}}}, [][]string{{"pw"}}, "change the expired password", ingest.LoginAccepted},
+		"Russian":           {[][]question{{{"Пароль: ", false}}, {{"Новый пароль: ", false}}}, [][]string{{"pw"}}, "change the expired password", ingest.LoginAccepted},
+		"current password":  {[][]question{{{"Password: ", false}}, {}, {{"(current) UNIX password: ", false}}}, [][]string{{"pw"}, nil}, "change the expired password", ingest.LoginAccepted},
+		"first of all":      {[][]question{{{"Current password: ", false}, {"New password: ", false}}}, nil, "change the expired password", ""},
+		"expired":           {[][]question{{{"Password: ", false}}, {{"Ihr Kennwort ist abgelaufen. Kennwort: ", false}}}, [][]string{{"pw"}}, "change the expired password", ingest.LoginAccepted},
+		"expired code":      {[][]question{{{"Password: ", false}}, {{"The one-time password expired. Enter it again: ", false}}}, [][]string{{"pw"}}, "second factor", ingest.LoginAccepted},
 		"endless prompts":   {[][]question{{{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}, {{"login: ", true}}}, nil, "endless", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
