@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	pkgsftp "github.com/pkg/sftp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
@@ -71,6 +72,30 @@ func TestAnUnreadableChecksumFileIsSkipped(t *testing.T) {
 				assert.Empty(t, b.file(t, f).ErrorMessage)
 			})
 		}
+	}
+}
+
+// TestADeniedChecksumFileHasItsCause: the permission is the cause, not a mismatch, while the
+// file waits for it.
+func TestADeniedChecksumFileHasItsCause(t *testing.T) {
+	t.Parallel()
+	for name, compare := range modes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, odd, f := oddSidecar(t)
+			odd.SetFaults(services.SFTPFaults{Open: func(path string) error {
+				if strings.HasSuffix(path, ".sha256") {
+					return pkgsftp.ErrSSHFxPermissionDenied
+				}
+				return nil
+			}})
+			b.acts.ChecksumWait = time.Hour
+			require.Equal(t, string(ingest.KindTransient), compare(t, b, f))
+			now := b.file(t, f)
+			assert.Equal(t, ingest.KindPermission, now.ErrorKind)
+			assert.Contains(t, now.ErrorMessage, "the checksum file a.bin.sha256 of "+odd.Path("a.bin")+" cannot be read: server odd does not let user")
+			assert.Contains(t, now.ErrorMessage, "checked again until")
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"path"
 	"strings"
@@ -19,6 +20,8 @@ type sidecarCheck struct {
 	name string
 	// why there is no digest; it completes a sentence that begins with name.
 	why string
+	// cause is the kind of the error if it cannot be read.
+	cause ingest.Kind
 	// premature: the checksum file may still change, because it is empty, unreadable or
 	// of an earlier version.
 	premature bool
@@ -39,11 +42,11 @@ func (o sidecarCheck) unverified(why string) string {
 	return originTransfer + " (not verified: " + o.name + " " + why + ")"
 }
 
-// pendingError returns the provisional error for a checksum file that does not match yet:
-// it may be of an earlier version and about to be replaced.
-func (o sidecarCheck) pendingError(file ingest.File, what string) error {
-	return provisional{ingest.Errorf(ingest.KindTransient, "the checksum file %s does not match %s yet: %s; checked again until %s", o.name,
-		ingest.DisplayPath(file.RemotePath), what, o.until.UTC().Format(time.RFC3339)), ingest.KindHashMismatch}
+// pendingError returns the provisional error of the kind for a checksum file that may still
+// change: what completes a sentence.
+func (o sidecarCheck) pendingError(kind ingest.Kind, file ingest.File, what string) error {
+	return provisional{ingest.Errorf(ingest.KindTransient, "the checksum file %s of %s %s; checked again until %s", o.name,
+		ingest.DisplayPath(file.RemotePath), what, o.until.UTC().Format(time.RFC3339)), kind}
 }
 
 // compare returns the origin of the verified hash: the checksum file, if it matches. A
@@ -56,7 +59,7 @@ func (o sidecarCheck) compare(file ingest.File, digest func(algo string) (string
 	case o.name == "":
 		return originTransfer, nil
 	case o.why != "" && o.premature && grace:
-		return "", o.pendingError(file, "it "+o.why)
+		return "", o.pendingError(cmp.Or(o.cause, ingest.KindHashMismatch), file, o.why)
 	case o.why != "":
 		return o.unverified(o.why), nil
 	}
@@ -72,7 +75,7 @@ func (o sidecarCheck) compare(file ingest.File, digest func(algo string) (string
 	case o.want.inexact:
 		return o.unverified("has a different digest for a file of this name in another folder or in another case"), nil
 	case grace:
-		return "", o.pendingError(file, label+" is "+o.want.digest+" there, computed "+got)
+		return "", o.pendingError(ingest.KindHashMismatch, file, "does not match yet: "+label+" is "+o.want.digest+" there, computed "+got)
 	case o.stale:
 		return o.unverified("is of an earlier version: it is older than the file, or existed before it"), nil
 	}
@@ -119,7 +122,7 @@ func (a *Activities) checkSidecar(ctx context.Context, source Source, server ing
 	case kind == ingest.KindNotFound:
 		o.why, o.premature = "is missing", true
 	case kind.Permanent() && !kind.ServerLevel() && kind != ingest.KindFenced:
-		o.why, o.premature = "cannot be read: "+ingest.Message(err), kind != ingest.KindInvalid
+		o.why, o.cause, o.premature = "cannot be read: "+ingest.Message(err), kind, kind != ingest.KindInvalid
 	case kind == ingest.KindTransient && ctx.Err() == nil:
 		return a.sidecarUnreadable(o, file, err)
 	default:
