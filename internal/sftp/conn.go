@@ -62,6 +62,21 @@ func (c *conn) kill() {
 	_ = c.ssh.Close()
 }
 
+// finishTimeout bounds how long a server may take to end the connection after finish.
+const finishTimeout = 2 * time.Second
+
+// finish ends an unused connection. The server closes it when it has ended the login: until
+// then it may refuse another one because of its limit.
+func (c *conn) finish() {
+	c.failed.Store(true)
+	half, ok := c.transport.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		c.kill()
+		return
+	}
+	time.AfterFunc(finishTimeout, c.kill)
+}
+
 // shared reports whether more than one session uses the connection. A shared
 // connection must not be killed for one session.
 func (c *conn) shared() bool { return c.sessions.Load() > 1 }

@@ -3,6 +3,9 @@ package sftp_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -24,8 +27,8 @@ type connRegistry struct {
 	// limits are the limits of the acquired leases.
 	limits []int
 	holds  []time.Duration
-	// full is called when a connection was refused.
-	full func()
+	// full is called when a connection was refused, released when a lease was released.
+	full, released func()
 }
 
 func (r *connRegistry) OpenConnection(_ context.Context, _ ingest.Server, holder string, most int) (string, []string, error) {
@@ -59,6 +62,9 @@ func (r *connRegistry) CloseConnection(_ context.Context, id string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.held, id)
+	if r.released != nil {
+		r.released()
+	}
 	return nil
 }
 
@@ -126,6 +132,46 @@ func TestProcessesShareConnectionLimit(t *testing.T) {
 	assert.Zero(t, l.refused.Load())
 	require.NoError(t, patient.Close())
 	require.Zero(t, registry.count(), "every lease is released")
+}
+
+// TestLeasesOutliveConnections checks that the lease of an unused connection is released when
+// the server has closed it: until then the server counts the login.
+func TestLeasesOutliveConnections(t *testing.T) {
+	t.Parallel()
+	server := fakeSSH(t, password(), hostile{}.serve)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = listener.Close() }()
+	target := net.JoinHostPort(server.Host, strconv.Itoa(server.Port))
+	server.Port = listener.Addr().(*net.TCPAddr).Port
+	var connected, early atomic.Int32
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			upstream, err := net.Dial("tcp", target)
+			if err != nil {
+				return
+			}
+			connected.Add(1)
+			go func() { _, _ = io.Copy(client, upstream) }()
+			_, _ = io.Copy(upstream, client)
+			connected.Add(-1)
+			_, _ = client.Close(), upstream.Close()
+		}
+	}()
+	registry := &connRegistry{released: func() { early.Add(connected.Load()) }}
+	for range 10 {
+		pool := newPool(t, sftp.Config{Connections: registry}, secrets{Password: []byte("pw")})
+		session, err := pool.Open(deadline(t), server)
+		require.NoError(t, err)
+		require.NoError(t, session.Close())
+		require.NoError(t, pool.Close())
+		_, _ = pool.Probe(deadline(t), server)
+	}
+	assert.Zero(t, early.Load())
 }
 
 // TestLearnedLimitAppliesToAllProcesses checks that one refusal is enough to learn the

@@ -91,7 +91,11 @@ func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed = true
 	for c := range p.conns {
-		c.kill()
+		if c.sessions.Load() == 0 {
+			c.finish()
+		} else {
+			c.kill()
+		}
 	}
 	p.mu.Unlock()
 	p.watchers.Wait()
@@ -289,6 +293,6 @@ func (p *Pool) expire(sp *serverPool, c *conn) {
 	defer p.mu.Unlock()
 	if slices.Contains(sp.idle, c) {
 		sp.removeIdle(c)
-		c.kill()
+		c.finish()
 	}
 }

@@ -123,7 +123,7 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 		return result, err
 	}
 	defer func() {
-		c.kill()
+		c.finish()
 		c.watchers.Wait()
 	}()
 	result.LoginOK, result.Latency, result.ProbeDetails = true, time.Since(start), d.details(c)
