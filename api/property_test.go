@@ -223,6 +223,12 @@ func (d *driver) driveWrong(t *testing.T, op *operation) {
 				faults = append(faults, "the problem does not name "+wrong.field)
 			}
 		}
+		if a.status >= 400 {
+			// Answers quote what was sent, which may contain such words.
+			if word := libraryWords.FindString(string(a.body)); word != "" && !strings.Contains(wrong.what, word) {
+				faults = append(faults, "the answer has the words of a library: "+word)
+			}
+		}
 		d.judge(t, op, wrong.what, a, faults...)
 	}
 }

@@ -154,6 +154,8 @@ func fieldsOf(err error, name string) (fields []ingest.FieldError) {
 		switch {
 		case request.Err == nil:
 			return []ingest.FieldError{fieldError(name, request.Reason)}
+		case errors.Is(request.Err, openapi3filter.ErrInvalidRequired) && request.Parameter == nil:
+			return []ingest.FieldError{{Field: "body", Message: "the body is missing: send it as JSON"}}
 		case errors.As(request.Err, &unreadable) && request.Parameter != nil:
 			return []ingest.FieldError{fieldError(name, typeOf(request.Parameter.Schema.Value))}
 		case errors.As(request.Err, &unreadable):
@@ -170,6 +172,9 @@ func fieldsOf(err error, name string) (fields []ingest.FieldError) {
 			return []ingest.FieldError{fieldError(join(name, append(schema.JSONPointer(), unsupported[1])), "there is no such field")}
 		}
 		field := join(name, schema.JSONPointer())
+		if name != "" {
+			field = name // values of a parameter have no positions
+		}
 		return []ingest.FieldError{fieldError(field, reasonOf(field, schema))}
 	default:
 		return []ingest.FieldError{fieldError(name, err.Error())}
@@ -197,10 +202,16 @@ func reasonOf(field string, err *openapi3.SchemaError) string {
 		return "must not be empty"
 	case "maxLength":
 		return fmt.Sprintf("use at most %d characters", *schema.MaxLength)
+	case "minItems":
+		return "must not be empty"
+	case "maxItems":
+		return fmt.Sprintf("use at most %d entries", *schema.MaxItems)
 	case "minimum":
-		return fmt.Sprintf("use %v or more", *schema.Min)
+		return fmt.Sprintf("use %.0f or more", *schema.Min)
 	case "maximum":
-		return fmt.Sprintf("use %v or less", *schema.Max)
+		return fmt.Sprintf("use %.0f or less", *schema.Max)
+	case "required":
+		return "is missing"
 	}
 	return err.Reason
 }
@@ -225,7 +236,11 @@ func typeOf(schema *openapi3.Schema) string {
 	return "use a text"
 }
 
-const useDuration = "use a duration such as 10s or 5m"
+const (
+	useDuration = "use a duration such as 10s or 5m"
+	useVisible  = "use a text without tabs, line ends and other control characters"
+	useFileName = "use a file name, without '/' and control characters"
+)
 
 // formats describes the formats of fields. The validator's own message quotes the pattern.
 var formats = map[string]string{
@@ -233,13 +248,16 @@ var formats = map[string]string{
 	"root_path": "use an absolute folder, or ~/dir", "fingerprint": "use a fingerprint such as SHA256:n4bQ..., with 43 characters after the colon",
 	"hash": "use a SHA-256 of 64 hex digits", "uuid": "use a uuid, or at least its first 4 hex digits", "reason": "use some visible text",
 	"search": "use some visible text", "proxy": "use socks5://host:port or http://host:port",
+	"host": "use a DNS name or an IP address, without spaces, '/' or '@'", "username": useVisible, "include": useVisible, "exclude": useVisible,
+	"done_marker": useFileName, "in_progress_names": useFileName, "file_uuids": useUUID,
 	"settle": useDuration, "scan_interval": useDuration, "min_age": useDuration, "sidecar_wait": useDuration,
 	"connect_timeout": useDuration, "login_timeout": useDuration, "answer_timeout": useDuration,
 }
 
 // formatOf returns the format of the field, by its name or by the example of its schema.
 func formatOf(field string, schema *openapi3.Schema) string {
-	if format := formats[field[strings.LastIndex(field, ".")+1:]]; format != "" {
+	path := strings.Split(strings.TrimRight(field, ".0123456789"), ".") // without the position in a list
+	if format := formats[path[len(path)-1]]; format != "" {
 		return format
 	}
 	switch schema.Format {

@@ -53,8 +53,11 @@ func New(cfg Config) (*API, error) {
 		return nil, ingest.Errorf(ingest.KindInvalid, "STEVEDORE_TOKEN is not set: %s", howToToken)
 	}
 	base := strings.TrimSuffix(cfg.URL, "/")
-	if parsed, err := url.Parse(base); err != nil || parsed.Host == "" {
+	switch parsed, err := url.Parse(base); {
+	case err != nil || parsed.Host == "":
 		return nil, ingest.Errorf(ingest.KindInvalid, "STEVEDORE_API_URL is not a URL: use http://host:port or https://host")
+	case parsed.User != nil: // messages quote the URL
+		return nil, ingest.Errorf(ingest.KindInvalid, "STEVEDORE_API_URL has a user or password, which the API ignores: remove them, STEVEDORE_TOKEN is enough")
 	}
 	if cfg.Poll <= 0 {
 		cfg.Poll = time.Second

@@ -331,6 +331,9 @@ func TestTokenIsAskedFor(t *testing.T) {
 	t.Parallel()
 	_, err := client.New(client.Config{URL: "http://127.0.0.1:1"})
 	require.ErrorContains(t, err, "STEVEDORE_TOKEN is not set")
+	_, err = client.New(client.Config{URL: "http://ann:s3cret@127.0.0.1:1", Token: "x"})
+	require.ErrorContains(t, err, "has a user or password")
+	require.NotContains(t, err.Error(), "s3cret")
 }
 
 // TestTokenStaysWithItsHost: neither the token nor the body of a request is sent to the
