@@ -10,14 +10,12 @@ const MaxRefusedPasswords = 2
 // LoginResult is the outcome of sending a password or offering a key.
 type LoginResult string
 
-// The outcomes. LoginUnanswered: the connection broke, or the login timed out, before the
-// server answered. That may hide a refusal. LoginAbandoned: the caller ended the login, which
-// proves nothing about the server or the credentials.
+// The outcomes. LoginUnanswered: the connection broke, or stevedore closed it,
+// before the server answered. That may hide a refusal.
 const (
 	LoginAccepted   LoginResult = "accepted"
 	LoginRefused    LoginResult = "refused"
 	LoginUnanswered LoginResult = "unanswered"
-	LoginAbandoned  LoginResult = "abandoned"
 )
 
 type resealing struct{}

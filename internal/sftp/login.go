@@ -166,18 +166,17 @@ func (a *loginAttempt) reserve() error {
 const recordTimeout = 20 * time.Second
 
 // recordResult records the result of the password, or of the key if no password was sent after
-// it.
+// it. A login that the caller ended counts for the password, whose refusal may be delayed,
+// but not for the key, which locks no account.
 func (a *loginAttempt) recordResult(result ingest.LoginResult) error {
 	if a.budget == nil || !a.passwordSent && len(a.offeredKeys) == 0 {
 		return nil
 	}
-	if result == ingest.LoginUnanswered && a.ctx.Err() != nil {
-		result = ingest.LoginAbandoned
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), recordTimeout)
 	defer cancel()
 	if !a.passwordSent {
-		if result == ingest.LoginAbandoned || a.err != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
+		abandoned := result == ingest.LoginUnanswered && a.ctx.Err() != nil
+		if abandoned || a.err != nil || slices.Contains(a.state.PartialSuccessMethods, methodKey) {
 			return nil // the key did not end the login
 		}
 		return a.budget.RecordKeyResult(ctx, a.server, result)

@@ -293,7 +293,7 @@ func (l *logins) checkKey(server ingest.Server) error {
 }
 
 // RecordPasswordResult records the outcome of a reserved password. The outcome is ignored if the
-// credentials were changed meanwhile. An abandoned login only ends the reservation.
+// credentials were changed meanwhile.
 func (s *Store) RecordPasswordResult(ctx context.Context, server ingest.Server, id int64, outcome ingest.LoginResult) error {
 	record := recordUnanswered
 	switch outcome {
@@ -311,9 +311,7 @@ func (s *Store) RecordPasswordResult(ctx context.Context, server ingest.Server, 
 		if err != nil || tag.RowsAffected() == 0 {
 			return err
 		}
-		if outcome != ingest.LoginAbandoned {
-			_, err = tx.Exec(ctx, record, server.UUID)
-		}
+		_, err = tx.Exec(ctx, record, server.UUID)
 		return err
 	})
 }
