@@ -1,12 +1,12 @@
 package ingest
 
-import "strconv"
+import "fmt"
 
 // Counted returns n with the words for its singular or plural: "1 file is", "2
 // files are".
-func Counted(n int64, one, several string) string {
+func Counted[N int | int64](n N, one, several string) string {
 	if n == 1 {
-		return "1 " + one
+		several = one
 	}
-	return strconv.FormatInt(n, 10) + " " + several
+	return fmt.Sprintf("%d %s", n, several)
 }

@@ -11,6 +11,11 @@ import (
 
 // ActOnFile implements Files.
 func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action ingest.Action, d workflows.OperatorAction) (ingest.File, error) {
+	return s.actOnFile(ctx, uuidOrPrefix, action, d, func() error { return s.noWorker(ctx) })
+}
+
+// actOnFile is ActOnFile with noWorker, which returns the error that no worker runs.
+func (s *Service) actOnFile(ctx context.Context, uuidOrPrefix string, action ingest.Action, d workflows.OperatorAction, noWorker func() error) (ingest.File, error) {
 	file, err := s.GetFile(ctx, uuidOrPrefix)
 	if err != nil {
 		return file, err
@@ -33,7 +38,7 @@ func (s *Service) ActOnFile(ctx context.Context, uuidOrPrefix string, action ing
 	}
 	return file, s.trail.Do(ctx, "file."+string(action), file.UUID, details, func(entry string) error {
 		d.Entry = entry
-		if err := s.noWorker(ctx); err != nil {
+		if err := noWorker(); err != nil {
 			return err // the action was not sent: a worker that is started later must not carry it out
 		}
 		return unconfirmed(s.awaitWorker(ctx, func(ctx context.Context) error { return s.act(ctx, file, action, d) }))

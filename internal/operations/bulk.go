@@ -84,7 +84,7 @@ func (s *Service) ActOnFiles(ctx context.Context, req BulkRequest) (BulkResult, 
 	}
 	result.Remaining = result.Matched
 	if req.Expected != nil && *req.Expected != result.Matched {
-		return result, ingest.Errorf(ingest.KindConflict, "the filter selects %d file(s) now, not %d: count again, then repeat the action", result.Matched, *req.Expected)
+		return result, ingest.Errorf(ingest.KindConflict, "the filter selects %s now, not %d: count again, then repeat the action", ingest.Counted(result.Matched, "file", "files"), *req.Expected)
 	}
 	if req.DryRun || result.Matched == 0 {
 		return result, nil
@@ -94,8 +94,9 @@ func (s *Service) ActOnFiles(ctx context.Context, req BulkRequest) (BulkResult, 
 		return result, err
 	}
 	batch := bulkBatch{files: files, ended: make([]bool, len(files)), result: &result}
+	noWorker := sync.OnceValue(func() error { return s.noWorker(ctx) })
 	batch.actOnEach(ctx, func(ctx context.Context, file ingest.File) error {
-		_, err := s.ActOnFile(ctx, file.UUID, req.Action, req.Details)
+		_, err := s.actOnFile(ctx, file.UUID, req.Action, req.Details, noWorker)
 		return err
 	})
 	batch.finish(req.Filter.AfterID)

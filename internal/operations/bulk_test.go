@@ -3,6 +3,7 @@ package operations
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,5 +109,24 @@ func TestABatchEndsBeforeItsDeadline(t *testing.T) {
 		require.Greater(t, result.Done, int64(50))
 		require.Equal(t, fmt.Sprint(result.Done), result.Next)
 		require.Equal(t, maxBulk-result.Done, result.Remaining)
+	})
+}
+
+func TestABulkActionChecksForAWorkerOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := inError(20)
+		var checks atomic.Int32
+		var down error
+		deps := b.d
+		deps.Checks = []Check{{Part: PartWorker, Run: func(context.Context) error { checks.Add(1); return down }}}
+		b.Service = New(deps)
+		result, err := b.ActOnFiles(t.Context(), retryAll())
+		require.NoError(t, err)
+		require.EqualValues(t, 20, result.Done)
+		require.EqualValues(t, 1, checks.Load())
+		down = orchestrator.ErrNoWorker
+		_, err = b.ActOnFiles(t.Context(), retryAll())
+		require.ErrorContains(t, err, "no worker", "the next request checks again")
 	})
 }

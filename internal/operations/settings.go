@@ -53,11 +53,7 @@ func inLog(value any) any {
 	for i, line := range lines {
 		texts[i] = line
 		if print := Fingerprint(line); print != "" {
-			_, expiry, expires := strings.Cut(line, " expires=")
-			texts[i] = print
-			if expires {
-				texts[i] += " expires=" + expiry
-			}
+			texts[i] = strings.TrimSpace(print + " " + ingest.HostKeyExpiryText(line))
 		}
 	}
 	return texts

@@ -19,7 +19,7 @@ func TestTheAuditLogHasNoOldValuesOfANewServer(t *testing.T) {
 func TestTheAuditLogNamesHostKeysByFingerprint(t *testing.T) {
 	t.Parallel()
 	line, _ := newKey(t, "")
-	changed := changes(ingest.Server{HostKeys: []string{line}}, ingest.Server{HostKeys: []string{line + " expires=2027-01-31", "broken"}})
+	changed := changes(ingest.Server{HostKeys: []string{line}}, ingest.Server{HostKeys: []string{line + " acme\texpires=2027-01-31 node 2", "broken"}})
 	require.Equal(t, map[string]any{"host_keys": map[string]any{
 		"from": []string{Fingerprint(line)}, "to": []string{Fingerprint(line) + " expires=2027-01-31", "broken"},
 	}}, changed)
