@@ -114,7 +114,7 @@ func TestARefusalWithinAFileIsRetried(t *testing.T) {
 				require.Equal(t, string(ingest.KindTransient), b.fetchers()[mode](t, f))
 				now := b.file(t, f)
 				assert.Equal(t, ingest.KindPermission, now.ErrorKind)
-				assert.Contains(t, now.ErrorMessage, "let user u open /in/a.bin but refused to read at byte ")
+				assert.Contains(t, now.ErrorMessage, "let user \"u\" open /in/a.bin but refused to read at byte ")
 				assert.Contains(t, now.ErrorMessage, message)
 			}
 			odd.SetFaults(services.SFTPFaults{})

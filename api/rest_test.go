@@ -117,7 +117,7 @@ func TestFault70_ServerEditedOrDeletedMidTransfer(t *testing.T) {
 	file := b.failed(t, server, "/in/a.csv")
 	require.Equal(t, 200, b.call("PATCH", "/api/v1/servers/acme", `{"host":"other.example.com","password":"p"}`, "If-Match", "*").Code)
 	problem := requireProblem(t, b.call("DELETE", "/api/v1/servers/acme", "", "If-Match", "*"), 409, openapi.CodeConflict)
-	require.Contains(t, problem.Detail, "1 file(s)")
+	require.Contains(t, problem.Detail, "1 file")
 	require.NoError(t, b.store.Apply(t.Context(), ingest.Change{FileUUID: file.UUID, To: ingest.StatusSkipped}))
 	require.Equal(t, 204, b.call("DELETE", "/api/v1/servers/acme", "", "If-Match", "*").Code)
 	require.Equal(t, 200, b.call("GET", "/api/v1/files/"+file.UUID, "").Code, "the ledger keeps it")

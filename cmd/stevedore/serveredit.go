@@ -19,7 +19,7 @@ func (a *app) serverAddCommand() *cobra.Command {
 with '-' from stdin, and are stored encrypted.
 
 stevedore does not log in to a server without a pinned host key: set --host-key,
-or run 'stevedore server test NAME' and approve the presented key.
+or run 'stevedore server test NAME' and pin the presented key.
 
 --test only tests the settings as 'stevedore server test --list' does: it logs in
 and lists the files that the patterns include. Nothing is saved.

@@ -38,7 +38,7 @@ ends a suspension.`,
 				return usageErrorf("--approve %q: use a fingerprint like SHA256:n4bQgYhM..., as `ssh-keygen -l` prints it", safe(print))
 			}
 			if expires != "" && approval.Fingerprint == "" {
-				return usageErrorf("--expires requires --approve: it is the expiry of the approved key")
+				return usageErrorf("--expires requires --approve: it is the expiry of the pinned key")
 			}
 			last, err := parseTime("expires", expires, a.now(), 1)
 			if err != nil {

@@ -25,7 +25,7 @@ type Error struct {
 // Error returns all problems, one per line.
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "configuration of %s: %d variable(s) missing or invalid", e.Component, len(e.Problems))
+	fmt.Fprintf(&b, "configuration of %s: missing or invalid variables:", e.Component)
 	for _, p := range e.Problems {
 		fmt.Fprintf(&b, "\n  %s %s", p.Variable, p.Message)
 	}

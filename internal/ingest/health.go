@@ -9,7 +9,7 @@ type Health string
 const (
 	// HealthPaused: an operator paused the server. It hides everything else.
 	HealthPaused Health = "paused"
-	// HealthUnpinned: no host key is approved, so workers do not log in. A scan suspends such
+	// HealthUnpinned: no host key is pinned, so workers do not log in. A scan suspends such
 	// a server; one that it cannot reach is HealthScanFailed.
 	HealthUnpinned Health = "unpinned"
 	// HealthSuspended: see ServerSuspended.

@@ -115,8 +115,8 @@ func (s *Service) resealAll(ctx context.Context, keys Keyring, servers []ingest.
 	}
 	if len(result.Failed) > 0 {
 		return ingest.Errorf(ingest.KindInvalid,
-			"the credentials of %d server(s) cannot be opened and were not changed: set them with `stevedore server edit %s --password-file FILE`, or restore the keyset file that encrypted them",
-			len(result.Failed), result.Failed[0])
+			"the credentials of %s cannot be opened and were not changed: set them with `stevedore server edit %s --password-file FILE`, or restore the keyset file that encrypted them",
+			ingest.Counted(len(result.Failed), "server", "servers"), result.Failed[0])
 	}
 	return nil
 }

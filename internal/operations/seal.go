@@ -40,7 +40,7 @@ func requireCredentials(wrong *ingest.FieldErrors, before, after ingest.Server) 
 	why := strings.Join(moved, ", ") + " of the server changed, and stored credentials are sent only to the destination they were entered for"
 	hint := ""
 	if reflect.DeepEqual(moved, []string{"host_keys"}) {
-		hint = "; or approve the key with `stevedore server test --approve` once the server presents it"
+		hint = "; or pin the key with `stevedore server test --approve` once the server presents it"
 	}
 	if len(after.PasswordEncrypted) > 0 {
 		wrong.Add("password", "password: enter it again (--password-file): %s%s", why, hint)

@@ -92,7 +92,7 @@ func TestATestOfAnEditAsksForTheCredentialAgain(t *testing.T) {
 	require.Equal(t, before, after, "nothing is stored")
 }
 
-// TestApprovalReseals checks that an operator can approve a key without the secret, unless
+// TestApprovalReseals checks that an operator can pin a key without the secret, unless
 // the server was changed in the meantime.
 func TestApprovalReseals(t *testing.T) {
 	t.Parallel()

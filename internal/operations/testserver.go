@@ -40,7 +40,7 @@ type TestRequest struct {
 func (r TestRequest) check() error {
 	_, err := ingest.HostKeyExpiry("expires=" + r.Expires)
 	if r.Expires != "" && (err != nil || r.Approve == "") {
-		return ingest.Errorf(ingest.KindInvalid, "expires %q: use a day like 2027-01-31, together with the fingerprint of a key to approve", ingest.Summary(r.Expires))
+		return ingest.Errorf(ingest.KindInvalid, "expires %q: use a day like 2027-01-31, together with the fingerprint of a key to pin", ingest.Summary(r.Expires))
 	}
 	return nil
 }
@@ -186,7 +186,7 @@ func addKey(keys []string, line string) []string {
 	return append(kept, line)
 }
 
-// explainHostKey adds the command that approves the key to an error about a key that is not
+// explainHostKey adds the command that pins the key to an error about a key that is not
 // pinned.
 func explainHostKey(result TestResult, err error) error {
 	if ingest.KindOf(err) != ingest.KindHostKey || result.Presented.Fingerprint == "" {

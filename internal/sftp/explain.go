@@ -182,24 +182,24 @@ func (d *dialer) explainRefusal(a *loginAttempt, err error) error {
 		banner = "; banner: " + quoted(text)
 	}
 	refusal := func(format string, args ...any) error {
-		return ingest.Errorf(ingest.KindAuth, "server %s refused the credentials of user %s: %s%s", name, user, fmt.Sprintf(format, args...), banner)
+		return ingest.Errorf(ingest.KindAuth, "server %s refused the credentials of user %q: %s%s", name, user, fmt.Sprintf(format, args...), banner)
 	}
 	check := fmt.Sprintf("check them with the partner, correct them, then run `stevedore server test %s`", name)
 	passed, allowed := a.state.PartialSuccessMethods, a.state.AllowedMethods
 	switch {
 	case a.factorPrompt != "":
-		return ingest.Errorf(ingest.KindAuth, "server %s asks user %s for a second factor (%s), which stevedore does not support: ask the partner for an account with only a password or key%s", name, user, quoted(a.factorPrompt), banner)
+		return ingest.Errorf(ingest.KindAuth, "server %s asks user %q for a second factor (%s), which stevedore does not support: ask the partner for an account with only a password or key%s", name, user, quoted(a.factorPrompt), banner)
 	case a.passwordExpired(err):
-		return ingest.Errorf(ingest.KindAuth, "server %s requires user %s to change the expired password: agree on a new one with the partner and set it (`stevedore server edit %s --password-file FILE`)%s", name, user, name, banner)
+		return ingest.Errorf(ingest.KindAuth, "server %s requires user %q to change the expired password: agree on a new one with the partner and set it (`stevedore server edit %s --password-file FILE`)%s", name, user, name, banner)
 	case disconnected(err) && strings.Contains(strings.ToLower(err.Error()), "too many authentication"):
 		return refusal("too many attempts in one connection (%s); %s", quoted(disconnectMessage(err)), check)
 	case disconnected(err):
 		return refusal("it ended the connection with %s; %s", quoted(disconnectMessage(err)), check)
 	case len(passed) > 0:
-		return ingest.Errorf(ingest.KindAuth, "server %s accepted %s of user %s but requires a second factor (it accepts %s): add the missing password or key, or ask the partner for an account without it%s",
+		return ingest.Errorf(ingest.KindAuth, "server %s accepted %s of user %q but requires a second factor (it accepts %s): add the missing password or key, or ask the partner for an account without it%s",
 			name, strings.Join(passed, ", "), user, shortList(allowed), banner)
 	case len(a.keys) > 0 && len(a.offeredKeys) == 0 && slices.Contains(allowed, methodKey):
-		return ingest.Errorf(ingest.KindAuth, "server %s was not offered the key of user %s, because it accepts none of the key's signature types; create an ed25519 key%s", name, user, legacyAdvice(d.server))
+		return ingest.Errorf(ingest.KindAuth, "server %s was not offered the key of user %q, because it accepts none of the key's signature types; create an ed25519 key%s", name, user, legacyAdvice(d.server))
 	}
 	return refusal("refused %s (it accepts %s); %s%s", refusedMethods(a), shortList(allowed), check, sha1Advice(a))
 }
@@ -248,18 +248,18 @@ func (d *dialer) explainNoSFTP(err error, timedOut bool) error {
 	var protocol *protocolError
 	switch {
 	case errors.As(err, &protocol):
-		return ingest.Wrap(ingest.KindTransient, err, "server %s accepts user %s but sends %s: ask the partner to remove the text that the account prints at login, e.g. in .bashrc",
+		return ingest.Wrap(ingest.KindTransient, err, "server %s accepts user %q but sends %s: ask the partner to remove the text that the account prints at login, e.g. in .bashrc",
 			name, user, protocol.sent)
 	case strings.Contains(err.Error(), "unexpected server version"):
 		return ingest.Wrap(ingest.KindServer, err, "server %s supports no SFTP version 3 (%s): ask the partner to update it", name, quoted(err.Error()))
 	case strings.Contains(err.Error(), "subsystem request failed"):
-		return ingest.Wrap(ingest.KindServer, err, "server %s accepts user %s but has no SFTP subsystem: ask the partner to enable it", name, user)
+		return ingest.Wrap(ingest.KindServer, err, "server %s accepts user %q but has no SFTP subsystem: ask the partner to enable it", name, user)
 	case errors.As(err, &openErr):
-		return ingest.Wrap(ingest.KindTransient, &limitError{err}, "server %s accepts user %s but refuses a session (%s, %s): %s", name, user, openErr.Reason, quoted(openErr.Message), limit)
+		return ingest.Wrap(ingest.KindTransient, &limitError{err}, "server %s accepts user %q but refuses a session (%s, %s): %s", name, user, openErr.Reason, quoted(openErr.Message), limit)
 	case timedOut:
-		return ingest.Wrap(ingest.KindTransient, err, "server %s accepted user %s but opened no SFTP channel within %s; if the server is slow, raise --login-timeout", name, user, d.cfg.HandshakeTimeout)
+		return ingest.Wrap(ingest.KindTransient, err, "server %s accepted user %q but opened no SFTP channel within %s; if the server is slow, raise --login-timeout", name, user, d.cfg.HandshakeTimeout)
 	}
-	return ingest.Wrap(ingest.KindTransient, &limitError{err}, "server %s accepted user %s but closed the connection and opened no SFTP channel: %s", name, user, limit)
+	return ingest.Wrap(ingest.KindTransient, &limitError{err}, "server %s accepted user %q but closed the connection and opened no SFTP channel: %s", name, user, limit)
 }
 
 func isTimeout(err error) bool {

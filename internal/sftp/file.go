@@ -141,7 +141,7 @@ func (f *File) explainRead(err error, off int64) error {
 	}
 	cause := fmt.Errorf("%w: %w", ingest.ErrRefused, err)
 	if isPermission(err) {
-		return ingest.Wrap(ingest.KindPermission, cause, "server %s let user %s open %s but refused to read at byte %d%s; ask the partner whether the file is locked or a quota is exhausted",
+		return ingest.Wrap(ingest.KindPermission, cause, "server %s let user %q open %s but refused to read at byte %d%s; ask the partner whether the file is locked or a quota is exhausted",
 			s.server.Name, s.server.Username, ingest.DisplayPath(name), off, serverMessage(err))
 	}
 	var explained *ingest.Error

@@ -305,7 +305,7 @@ func TestUnreadableFolders(t *testing.T) {
 	assert.Contains(t, seen, "f")
 
 	_, err := openHostile(t, sftp.Config{}, hostile{fxpOpendir: status(3)}).List(deadline(t), ingest.ListRequest{}, nil)
-	requireKind(t, err, ingest.KindPermission, "does not let user u list its root folder /in")
+	requireKind(t, err, ingest.KindPermission, "does not let user \"u\" list its root folder /in")
 }
 
 func TestReadsWithoutData(t *testing.T) {
@@ -318,7 +318,7 @@ func TestReadsWithoutData(t *testing.T) {
 		"zero-length data": {always(fxpData, ""), `the server reports "empty DATA reply"`, true},
 		"silence":          {always(0), "sent no data for 4s, the connection was closed; if the server is slow, raise --answer-timeout", false},
 		"a refusal":        {status(statusFailure), "failed to read /in/f", true},
-		"no permission":    {status(3), "let user u open /in/f but refused to read at byte 0", true},
+		"no permission":    {status(3), "let user \"u\" open /in/f but refused to read at byte 0", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -415,7 +415,7 @@ func TestReadPermissionDenied(t *testing.T) {
 	t.Parallel()
 	session := openHostile(t, sftp.Config{}, hostile{fxpLstat: always(fxpAttrs, file(9)), fxpOpen: status(3)})
 	_, err := session.OpenFile(deadline(t), "/in/f")
-	requireKind(t, err, ingest.KindPermission, "does not let user u open /in/f")
+	requireKind(t, err, ingest.KindPermission, "does not let user \"u\" open /in/f")
 	_, err = session.Stat(deadline(t), "/in/f")
 	require.NoError(t, err, "the connection survives a refusal")
 }

@@ -81,7 +81,7 @@ func wrapBusy(cause error, server ingest.Server, holders []string) error {
 		remedy += "; the server refused more connections: ask the partner to allow more"
 	}
 	return ingest.Wrap(ingest.KindTransient, cause, "server %s has no free connection, %s in use (%s): %s",
-		server.Name, ingest.Counted(int64(len(holders)), "connection", "connections"), strings.Join(shown, "; "), remedy)
+		server.Name, ingest.Counted(len(holders), "connection", "connections"), strings.Join(shown, "; "), remedy)
 }
 
 // limitError marks a failure that indicates the server's connection limit.

@@ -39,7 +39,7 @@ func TestPasswordLogin(t *testing.T) {
 	require.NoError(t, err)
 
 	_, err = newPool(t, sftp.Config{}, secrets{Password: []byte("wrong-canary")}).Open(deadline(t), server)
-	requireKind(t, err, ingest.KindAuth, "server acme refused the credentials of user partner", "refused password", "stevedore server test acme")
+	requireKind(t, err, ingest.KindAuth, "server acme refused the credentials of user \"partner\"", "refused password", "stevedore server test acme")
 	assert.NotContains(t, err.Error(), "canary")
 	sshd.AwaitLog(t, "Failed password for partner")
 	assert.Equal(t, 1, strings.Count(sshd.Log(t), "Failed password for partner"), "the password is sent once, because servers lock accounts")

@@ -178,7 +178,7 @@ func TestLoginErrors(t *testing.T) {
 	}{
 		"wrong password": {
 			ssh.ServerConfig{PasswordCallback: passwordIs("other")},
-			ingest.KindAuth, ingest.LoginRefused, []string{"refused the credentials of user u", "refused password", "stevedore server test acme"},
+			ingest.KindAuth, ingest.LoginRefused, []string{"refused the credentials of user \"u\"", "refused password", "stevedore server test acme"},
 		},
 		"one try a connection": { // x/crypto's server answers by SSH_MSG_DISCONNECT
 			ssh.ServerConfig{PasswordCallback: passwordIs("other"), MaxAuthTries: 1},

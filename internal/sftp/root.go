@@ -75,7 +75,7 @@ func (s *Session) explainRoot(ctx context.Context, err error, root string) error
 		return failure("is a link to something other than a folder: check --path")
 	case isNotExist(statErr):
 		home, _ := s.homeFolder(ctx)
-		return failure("does not exist: check --path; the home folder of user %s is %s", s.server.Username, ingest.DisplayPath(home))
+		return failure("does not exist: check --path; the home folder of user %q is %s", s.server.Username, ingest.DisplayPath(home))
 	default:
 		return explained
 	}

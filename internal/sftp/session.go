@@ -217,7 +217,7 @@ func (s *Session) explain(err error, verb, path string) error {
 	case isNotExist(err):
 		return ingest.Wrap(ingest.KindNotFound, err, "server %s has no %s", s.server.Name, ingest.DisplayPath(path))
 	case isPermission(err):
-		return ingest.Wrap(ingest.KindPermission, err, "server %s does not let user %s %s %s: ask the partner for the permission",
+		return ingest.Wrap(ingest.KindPermission, err, "server %s does not let user %q %s %s: ask the partner for the permission",
 			s.server.Name, s.server.Username, verb, ingest.DisplayPath(path))
 	case isReplyError(err):
 		return ingest.Wrap(ingest.KindTransient, err, "server %s failed to %s %s%s", s.server.Name, verb, ingest.DisplayPath(path), replyCause(err))

@@ -75,7 +75,7 @@ func (d DraftLogins) check(ctx context.Context, server ingest.Server) error {
 
 func draftExhausted(server ingest.Server, until string) error {
 	return ingest.Errorf(ingest.KindTransient,
-		"%d logins of user %s at %s:%d did not succeed; the next login waits until %s, because servers lock accounts: check the credentials with the partner",
+		"%d logins of user %q at %s:%d did not succeed; the next login waits until %s, because servers lock accounts: check the credentials with the partner",
 		ingest.MaxRefusedPasswords, server.Username, server.Host, server.Port, until)
 }
 

@@ -253,11 +253,11 @@ func (l *logins) check(server ingest.Server) error {
 	switch {
 	case l.refused >= ingest.MaxRefusedPasswords:
 		return ingest.Errorf(ingest.KindAuth,
-			"server %s refused the credentials of user %s %d times; the password is not sent again, because servers lock accounts: check it with the partner, then "+entered,
+			"server %s refused the credentials of user %q %d times; the password is not sent again, because servers lock accounts: check it with the partner, then "+entered,
 			server.Name, server.Username, l.refused, server.Name)
 	case l.refused+l.others.refused >= ingest.MaxRefusedPasswords:
 		return ingest.Errorf(ingest.KindAuth,
-			"server %s: the account %s was refused %d times, also for server %s; the password is not sent, because servers lock accounts: check it with the partner, then "+entered,
+			"server %s: the account %q was refused %d times, also for server %s; the password is not sent, because servers lock accounts: check it with the partner, then "+entered,
 			server.Name, server.Username, l.refused+l.others.refused, l.others.name, server.Name)
 	case p.waits && p.unanswered > 1 && !l.accepted:
 		return ingest.Errorf(ingest.KindTransient,
@@ -265,8 +265,8 @@ func (l *logins) check(server ingest.Server) error {
 			server.Name, p.unanswered, p.until(), server.Name)
 	case p.waits:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s: the connection broke %d time(s) in a row after the password was sent; the next login waits until %s, because servers lock accounts",
-			server.Name, p.unanswered, p.until())
+			"server %s: the connection broke %s in a row after the password was sent; the next login waits until %s, because servers lock accounts",
+			server.Name, ingest.Counted(p.unanswered, "time", "times"), p.until())
 	}
 	return nil
 }
@@ -279,7 +279,7 @@ func (l *logins) checkKey(server ingest.Server) error {
 		return nil
 	case l.keysRefused > 0 && l.keys.unanswered == 0:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s refused the key of user %s %d times; the next login waits until %s, because servers block addresses: check with the partner that the public key is installed; "+check,
+			"server %s refused the key of user %q %d times; the next login waits until %s, because servers block addresses: check with the partner that the public key is installed; "+check,
 			server.Name, server.Username, l.keysRefused, l.keys.until(), server.Name)
 	case !l.accepted && l.keys.unanswered > 1:
 		return ingest.Errorf(ingest.KindTransient,
@@ -287,8 +287,8 @@ func (l *logins) checkKey(server ingest.Server) error {
 			server.Name, l.keys.unanswered, l.keys.until(), server.Name)
 	default:
 		return ingest.Errorf(ingest.KindTransient,
-			"server %s: the connection broke %d time(s) in a row after the key was offered; the next login waits until %s, because servers block addresses",
-			server.Name, l.keys.unanswered, l.keys.until())
+			"server %s: the connection broke %s in a row after the key was offered; the next login waits until %s, because servers block addresses",
+			server.Name, ingest.Counted(l.keys.unanswered, "time", "times"), l.keys.until())
 	}
 }
 

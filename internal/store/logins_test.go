@@ -239,7 +239,7 @@ func TestRefusedKeys(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, b.RecordKeyResult(ctx, old, ingest.LoginRefused), "an outcome of the previous key")
 	settle(ingest.LoginUnanswered)
-	requireKind(t, ingest.KindTransient, b.CheckKey(ctx, b.server), "broke 1 time(s)")
+	requireKind(t, ingest.KindTransient, b.CheckKey(ctx, b.server), "broke 1 time in a row")
 	_, err = b.db.Exec(ctx, "UPDATE server_logins SET keys_not_before = now()")
 	require.NoError(t, err)
 	settle(ingest.LoginUnanswered)

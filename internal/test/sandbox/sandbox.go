@@ -203,7 +203,7 @@ func (r *Sandbox) Edit(t testing.TB, serverUUID string, change func(*ingest.Serv
 	return edited
 }
 
-// Pin replaces a server's host keys like an operator who approves them.
+// Pin replaces a server's host keys like an operator does.
 func (r *Sandbox) Pin(t testing.TB, serverUUID string, keys ...string) {
 	t.Helper()
 	_, err := r.Store.EditServer(ingest.WithResealing(r.Context(t)), serverUUID, func(s ingest.Server) (ingest.Server, error) {
