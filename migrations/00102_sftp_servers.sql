@@ -5,7 +5,7 @@ CREATE TABLE sftp_servers (
     id                     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     server_uuid            uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
     -- Byte order, so that paging by name does not depend on the locale.
-    name                   text COLLATE "C" NOT NULL UNIQUE,
+    name                   text COLLATE "C" NOT NULL,
     host                   text NOT NULL,
     port                   integer NOT NULL DEFAULT 22,
     username               text NOT NULL,
@@ -47,7 +47,7 @@ CREATE TABLE sftp_servers (
     connection_limit       integer,
     connection_limit_until timestamptz,
     connection_limit_tries integer NOT NULL DEFAULT 0,
-    -- A removed server has another name and no credentials; its files still refer to it.
+    -- A removed server has no credentials, and its name is free; its files still refer to it.
     removed_at             timestamptz,
     created_at             timestamptz NOT NULL DEFAULT now(),
     updated_at             timestamptz NOT NULL DEFAULT now(),
@@ -76,6 +76,8 @@ CREATE TABLE sftp_servers (
     CONSTRAINT sftp_servers_removed
         CHECK (removed_at IS NULL OR (NOT is_active AND password_encrypted IS NULL AND private_key_encrypted IS NULL))
 );
+
+CREATE UNIQUE INDEX sftp_servers_name_key ON sftp_servers (name) WHERE removed_at IS NULL;
 
 CREATE TRIGGER sftp_servers_times BEFORE UPDATE ON sftp_servers
     FOR EACH ROW EXECUTE FUNCTION set_row_times();

@@ -236,6 +236,19 @@ func TestHostileNamesAreInert(t *testing.T) {
 	}
 }
 
+// TestARemovedServerIsMarked: its name may be that of another server, so it is no link.
+func TestARemovedServerIsMarked(t *testing.T) {
+	t.Parallel()
+	f, c := full(ingest.RoleAdmin)
+	f.Files[0].ServerRemoved, f.Listings[0].ServerRemoved = true, true
+	for _, path := range []string{"/files", "/files/f1", "/scans", "/scans/1"} {
+		page := get(c, path).Body.String()
+		require.Contains(t, page, "acme (removed)", path)
+		require.NotContains(t, page, `href="/servers/acme"`, path)
+	}
+	require.Contains(t, get(c, "/files", "Accept-Language", "ru").Body.String(), "acme (удалён)")
+}
+
 // requireInert parses a page as browsers do and rejects foreign elements and attributes.
 func requireInert(t *testing.T, path, page string) {
 	t.Helper()

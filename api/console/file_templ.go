@@ -200,7 +200,7 @@ func fileView(v *view, page filePage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = factOf(v.T("Server"), link("/servers/"+page.file.ServerName, page.file.ServerName)).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = factOf(v.T("Server"), serverLink(v, page.file.ServerName, page.file.ServerRemoved)).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

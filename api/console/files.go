@@ -107,7 +107,7 @@ func (p filesPage) row(v *view, f ingest.File) row {
 	cells := []cell{
 		{v.T("Status"), "", statusBadge(v, f.Status)},
 		{v.T("Path"), "path", filePath(f)},
-		{v.T("Server"), "", link("/servers/"+f.ServerName, f.ServerName)},
+		{v.T("Server"), "", serverLink(v, f.ServerName, f.ServerRemoved)},
 		{v.T("Size"), "num", text(v.bytes(f.Size))},
 		{v.T("Progress"), "progress", fileProgress(v, f, p)},
 		{v.T("Updated"), "", when(f.UpdatedAt)},

@@ -64,7 +64,7 @@ func scanHref(s ingest.Scan) string { return fmt.Sprintf("/scans/%d", s.ID) }
 func (v *view) scanRow(s ingest.Scan, withServer bool) row {
 	cells := []cell{
 		{v.T("Started"), "", linkTo(scanHref(s), when(s.StartedAt))},
-		{v.T("Server"), "", link("/servers/"+s.ServerName, s.ServerName)},
+		{v.T("Server"), "", serverLink(v, s.ServerName, s.ServerRemoved)},
 		{v.T("Duration"), "", text(v.duration(s))},
 		v.number(v.T("Seen"), s.Seen),
 		v.number(v.T("New"), s.New),

@@ -326,7 +326,8 @@ var russian = map[string]string{
 	"Use a whole number of days from 1 to 3650.": "Введите целое число дней от 1 до 3650.",
 
 	// Scans and the audit log.
-	"All servers": "Все серверы", "Reconciliation": "Автоматическое восстановление", "No scans yet. Scans run on schedule or on request.": "Сканирований пока нет. Они запускаются по расписанию или по запросу.", "Started": "Начало", "Seen": "Найдено", "New": "Новых",
+	"%s (removed)": "%s (удалён)",
+	"All servers":  "Все серверы", "Reconciliation": "Автоматическое восстановление", "No scans yet. Scans run on schedule or on request.": "Сканирований пока нет. Они запускаются по расписанию или по запросу.", "Started": "Начало", "Seen": "Найдено", "New": "Новых",
 	"Every 10 minutes, finds and repairs files without a workflow, orphaned staged data, unfinished uploads and missing objects.": "Каждые 10 минут находит и исправляет файлы без процесса, потерянные промежуточные данные, незавершённые загрузки и пропавшие объекты.",
 	"Settling": "Стабилизация", "Rejected": "Отклонено", "Unreadable folders": "Недоступные папки", "Result": "Результат", "running": "выполняется",
 	"No reconciliation yet.": "Ещё не запускалось.", "Repaired": "Исправлено", "Findings": "Обнаружено",

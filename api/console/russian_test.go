@@ -97,7 +97,7 @@ func populated() (*servicedouble.Service, *Console) {
 	f.Progressing = map[string]orchestrator.Progress{"f1": {Step: ingest.StepDownload, Attempt: 3, NextTry: noon.Add(time.Minute), Failure: english, Done: 1, Total: 2, Rate: 1, Running: true}}
 	f.Log = []ingest.AuditEntry{{At: noon, Actor: "ann", Role: ingest.RoleAdmin, Action: "server.edit", Target: "acme", Details: map[string]any{"role": english}, Outcome: ingest.ActionFailed, Error: english}, {At: noon, Outcome: ingest.ActionDone}}
 	f.Failures = []ingest.FailureGroup{{ServerName: "acme", Kind: ingest.KindPermission, Step: ingest.StepDownload, Count: 2, Since: noon, Message: english}, {ServerName: "acme", Count: 1}}
-	f.Listings = []ingest.Scan{{ID: 1, ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: english, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceSchedule}}, {ServerName: "acme", StartedAt: noon}}
+	f.Listings = []ingest.Scan{{ID: 1, ServerName: "acme", StartedAt: noon, FinishedAt: noon, Error: english, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceSchedule}}, {ServerName: "acme", ServerRemoved: true, StartedAt: noon}}
 	f.Parts = []operations.PartStatus{
 		{Part: operations.PartPostgres, Err: errors.New(english)}, {Part: operations.PartTemporal, Err: errors.New(english)}, {Part: operations.PartWorker, Err: errors.New(english)},
 		{Part: operations.PartObjectStore, Err: errors.New(english)}, {Part: operations.PartBroker, Err: errors.New(english)},

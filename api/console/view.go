@@ -44,6 +44,14 @@ type view struct {
 // T translates a text of the catalogue and formats it.
 func (v *view) T(key string, args ...any) string { return v.p.Sprintf(key, args...) }
 
+// server returns the name of a server, with a mark if the server was removed.
+func (v *view) server(name string, removed bool) string {
+	if removed {
+		return v.T("%s (removed)", name)
+	}
+	return name
+}
+
 // can reports whether the user's role allows the API's operation.
 func (v *view) can(operationID string) bool { return v.who.Role.Allows(v.roles.Of(operationID)) }
 

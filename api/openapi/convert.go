@@ -24,7 +24,7 @@ func List[T, U any](items []T, convert func(T) U) []U {
 // remote_path_base64 is the raw path.
 func FromFile(f ingest.File) File {
 	return File{
-		FileUUID: f.UUID, Server: f.ServerName, ServerUUID: f.ServerUUID,
+		FileUUID: f.UUID, Server: f.ServerName, ServerUUID: f.ServerUUID, ServerRemoved: f.ServerRemoved,
 		RemotePath:       ingest.DisplayPath(f.RemotePath),
 		RemotePathBase64: base64.StdEncoding.EncodeToString([]byte(f.RemotePath)),
 		Filename:         ingest.DisplayPath(f.Filename),

@@ -1111,9 +1111,12 @@ type File struct {
 	RemotePathBase64 string `json:"remote_path_base64"`
 
 	// Server The server's name.
-	Server     string `json:"server"`
-	ServerUUID UUID   `json:"server_uuid"`
-	SizeBytes  int64  `json:"size_bytes"`
+	Server string `json:"server"`
+
+	// ServerRemoved Present and true if the server was removed. Another server may have its name.
+	ServerRemoved bool  `json:"server_removed,omitempty"`
+	ServerUUID    UUID  `json:"server_uuid"`
+	SizeBytes     int64 `json:"size_bytes"`
 
 	// SourceLeft Why the source is still on the server although it should have been deleted or moved.
 	SourceLeft *string    `json:"source_left"`
@@ -1255,8 +1258,11 @@ type Listing struct {
 	RequestedBy *string `json:"requested_by"`
 	Seen        int64   `json:"seen"`
 	Server      string  `json:"server"`
-	ServerUUID  UUID    `json:"server_uuid"`
-	Settling    int64   `json:"settling"`
+
+	// ServerRemoved Present and true if the server was removed. Another server may have its name.
+	ServerRemoved bool  `json:"server_removed,omitempty"`
+	ServerUUID    UUID  `json:"server_uuid"`
+	Settling      int64 `json:"settling"`
 
 	// Source schedule or manual; null if unknown. Listings repeated while files are in flight count as scheduled.
 	//
@@ -1626,7 +1632,7 @@ type Server struct {
 	HasPrivateKey bool `json:"has_private_key"`
 
 	// Health The most urgent state of the server, in this order: paused by an operator;
-	// suspended after a refused login; without an approved host key; overdue for a
+	// suspended after a refused login; without a pinned host key; overdue for a
 	// scan; last scan failed; folders could not be read; changes held for an operator;
 	// files reappeared after they were deleted or moved; ingested files could not be
 	// deleted or moved; not scanned yet; healthy.
@@ -1759,7 +1765,7 @@ type ServerAlgorithms struct {
 }
 
 // ServerHealth The most urgent state of the server, in this order: paused by an operator;
-// suspended after a refused login; without an approved host key; overdue for a
+// suspended after a refused login; without a pinned host key; overdue for a
 // scan; last scan failed; folders could not be read; changes held for an operator;
 // files reappeared after they were deleted or moved; ingested files could not be
 // deleted or moved; not scanned yet; healthy.
@@ -1795,7 +1801,7 @@ type ServerOverview struct {
 	Files StatusCounts `json:"files"`
 
 	// Health The most urgent state of the server, in this order: paused by an operator;
-	// suspended after a refused login; without an approved host key; overdue for a
+	// suspended after a refused login; without a pinned host key; overdue for a
 	// scan; last scan failed; folders could not be read; changes held for an operator;
 	// files reappeared after they were deleted or moved; ingested files could not be
 	// deleted or moved; not scanned yet; healthy.
@@ -2021,8 +2027,11 @@ type ServerStatistics struct {
 	Failed int64 `json:"failed"`
 
 	// Server The server's name.
-	Server     string `json:"server"`
-	ServerUUID UUID   `json:"server_uuid"`
+	Server string `json:"server"`
+
+	// ServerRemoved Present and true if the server was removed. Another server may have its name.
+	ServerRemoved bool `json:"server_removed,omitempty"`
+	ServerUUID    UUID `json:"server_uuid"`
 }
 
 // ServerTest defines model for ServerTest.

@@ -30,7 +30,9 @@ func FromStatistics(s ingest.Statistics) Statistics {
 		shown.Buckets = append(shown.Buckets, StatisticsCounts{Start: b.Start.UTC(), Completed: b.Completed, Bytes: b.Bytes, Failed: b.Failures})
 	}
 	for _, c := range s.Servers {
-		shown.Servers = append(shown.Servers, ServerStatistics{Server: c.ServerName, ServerUUID: c.ServerUUID, Completed: c.Completed, Bytes: c.Bytes, Failed: c.Failures})
+		shown.Servers = append(shown.Servers, ServerStatistics{
+			Server: c.ServerName, ServerUUID: c.ServerUUID, ServerRemoved: c.ServerRemoved, Completed: c.Completed, Bytes: c.Bytes, Failed: c.Failures,
+		})
 	}
 	return shown
 }

@@ -77,7 +77,7 @@ func FromListing(s ingest.Scan) Listing {
 	return Listing{
 		DurationMs: duration, Source: orNull(s.Source), RequestedBy: orNull(s.RequestedBy),
 		Excluded: s.Excluded.Count, ExcludedExample: orNull(s.Excluded.Example),
-		ID: s.ID, Server: s.ServerName, ServerUUID: s.ServerUUID, StartedAt: s.StartedAt.UTC(), FinishedAt: timeOrNull(s.FinishedAt),
+		ID: s.ID, Server: s.ServerName, ServerUUID: s.ServerUUID, ServerRemoved: s.ServerRemoved, StartedAt: s.StartedAt.UTC(), FinishedAt: timeOrNull(s.FinishedAt),
 		Seen: s.Seen, New: s.New, Settling: s.Settling, Rejected: s.Rejected, Errors: s.Errors, InProgress: s.InProgress, Alone: s.Alone,
 		Unreadable: fromUnread(s.Unread), State: state, Error: orNull(s.Error), Notes: List(s.Notes(), ingest.Note.String),
 	}

@@ -85,7 +85,7 @@ func fileStatuses(selects func(ingest.Status) bool) (statuses []openapi.FileStat
 // fileCells returns the cells of a file in a list; the last one is the reason.
 func (a *app) fileCells(f openapi.File) []cell {
 	return []cell{
-		{"UUID", f.FileUUID}, {"SERVER", safe(f.Server)}, {"PATH", safe(f.RemotePath)}, {"SIZE", size(f.SizeBytes)}, {"STATUS", string(f.Status)},
+		{"UUID", f.FileUUID}, {"SERVER", safe(ingest.ServerLabel(f.Server, f.ServerRemoved))}, {"PATH", safe(f.RemotePath)}, {"SIZE", size(f.SizeBytes)}, {"STATUS", string(f.Status)},
 		{"UPDATED", a.when(f.UpdatedAt)}, {"REASON", a.reason(f, nil)},
 	}
 }

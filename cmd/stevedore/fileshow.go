@@ -85,7 +85,7 @@ func (a *app) workflowURL(workflowID string) string {
 func (f fileResult) rows(t *table) {
 	t.wraps = true
 	t.row("uuid", f.FileUUID)
-	t.row("server", safe(f.Server))
+	t.row("server", safe(ingest.ServerLabel(f.Server, f.ServerRemoved)))
 	t.row("path", safe(f.RemotePath))
 	t.row("size", fmt.Sprintf("%s (%d bytes)", size(f.SizeBytes), f.SizeBytes))
 	t.row("modified", clock(f.Mtime))

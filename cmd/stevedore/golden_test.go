@@ -58,7 +58,7 @@ func (c call) transcript(title string) string {
 func world() *double {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	hostile := ingest.File{
-		UUID: "1f0f0f0f-1111-4222-8333-444444444444", ServerUUID: testUUID, ServerName: "acme", RemotePath: hostileName,
+		UUID: "1f0f0f0f-1111-4222-8333-444444444444", ServerUUID: testUUID, ServerName: "acme", ServerRemoved: true, RemotePath: hostileName,
 		Filename: hostileName[4:], Size: 3 << 20, ModTime: at, Status: ingest.StatusError, ErrorKind: ingest.KindPermission,
 		ErrorMessage: "the server said \x1b]0;owned\a: ask the partner", CreatedAt: at, UpdatedAt: at.Add(time.Minute),
 	}
@@ -112,7 +112,7 @@ func world() *double {
 			{ID: 2, ServerUUID: testUUID, ServerName: "acme", StartedAt: at.Add(time.Minute), FinishedAt: at.Add(time.Hour), ScanCounts: ingest.ScanCounts{Seen: 12, New: 3, Settling: 1, InProgress: 2, Errors: 1}, Note: "the clock is 2 h ahead\x1b",
 				Excluded: ingest.Unmatched{Count: 2, Example: "/outbox/a.bak"}, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceManual, RequestedBy: "alice"},
 				Unread: ingest.Unread{Count: 1, Folders: []ingest.UnreadFolder{{Path: "/outbox/private", Reason: "may not be read by user in"}}}},
-			{ID: 1, ServerUUID: testUUID, ServerName: "acme", StartedAt: at.Add(-time.Hour), FinishedAt: at, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceSchedule}},
+			{ID: 1, ServerUUID: testUUID, ServerName: "acme", ServerRemoved: true, StartedAt: at.Add(-time.Hour), FinishedAt: at, ScanOrigin: ingest.ScanOrigin{Source: ingest.SourceSchedule}},
 		},
 		MoreFailures: true,
 		Failures: []ingest.FailureGroup{
@@ -130,7 +130,7 @@ func world() *double {
 		Hours: []ingest.HourStats{
 			{Start: goldenTime.Add(-23 * time.Hour), Completed: 3, Bytes: 3 << 20, Failures: 1}, {Start: goldenTime, Completed: 3, Bytes: 3 << 20, Failures: 1},
 		},
-		ServerStats: []ingest.ServerStats{{ServerUUID: testUUID, ServerName: "acme", Completed: 6, Bytes: 6 << 20, Failures: 2}, {ServerUUID: "s2", ServerName: "globex"}},
+		ServerStats: []ingest.ServerStats{{ServerUUID: testUUID, ServerName: "acme", Completed: 6, Bytes: 6 << 20, Failures: 2}, {ServerUUID: "s2", ServerName: "globex", ServerRemoved: true}},
 	})
 	for _, s := range []ingest.Server{
 		{Name: "initech", Active: true, HostKeys: []string{"ssh-ed25519 AAAA"}, State: ingest.ServerOK, LastError: "server initech: cannot connect to h:22: the name h is not found; check the spelling"},

@@ -49,7 +49,7 @@ show ID" shows what was skipped and why.`,
 
 func (a *app) listingCells(l openapi.Listing) []cell {
 	return []cell{
-		{"ID", fmt.Sprint(l.ID)}, {"SERVER", safe(l.Server)}, {"STARTED", a.when(l.StartedAt)}, {"BY", dash(requester(l))}, {"SEEN", fmt.Sprint(l.Seen)},
+		{"ID", fmt.Sprint(l.ID)}, {"SERVER", safe(ingest.ServerLabel(l.Server, l.ServerRemoved))}, {"STARTED", a.when(l.StartedAt)}, {"BY", dash(requester(l))}, {"SEEN", fmt.Sprint(l.Seen)},
 		{"NEW", fmt.Sprint(l.New)}, {"SETTLING", fmt.Sprint(l.Settling)}, {"EXCLUDED", fmt.Sprint(l.Excluded)}, {"RESULT", a.result(string(l.State), l.Server, l.Error)},
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"stevedore/api/client"
 	"stevedore/api/openapi"
+	"stevedore/internal/ingest"
 )
 
 func (a *app) serverStatsCommand() *cobra.Command {
@@ -56,7 +57,7 @@ func rowsOfStatistics(t *table, s openapi.Statistics, oneServer bool) {
 		}
 	} else {
 		for _, c := range s.Servers {
-			row(safe(c.Server), c.Completed, c.Bytes, c.Failed)
+			row(safe(ingest.ServerLabel(c.Server, c.ServerRemoved)), c.Completed, c.Bytes, c.Failed)
 		}
 	}
 	row("total", total.Completed, total.Bytes, total.Failed)

@@ -8,6 +8,15 @@ import (
 	"unicode/utf8"
 )
 
+// ServerLabel returns the name of a server as people read it: with a mark if the server was
+// removed.
+func ServerLabel(name string, removed bool) string {
+	if removed {
+		return name + " (removed)"
+	}
+	return name
+}
+
 // File is one version of one remote file, identified by server, path, size and
 // modification time. Another size or time at the same path is another File, unless
 // the server's Identity states otherwise.
@@ -16,9 +25,11 @@ type File struct {
 	ID int64
 	// UUID identifies the file version outside the database.
 	UUID string
-	// ServerUUID and ServerName identify its server.
-	ServerUUID string
-	ServerName string
+	// ServerUUID and ServerName identify its server. A removed one keeps its name, which
+	// another server may have, too.
+	ServerUUID    string
+	ServerName    string
+	ServerRemoved bool
 	// RemotePath is the absolute path on the server as raw bytes; it may contain
 	// anything but NUL. Use DisplayPath for output.
 	RemotePath string

@@ -8,7 +8,9 @@ type Scan struct {
 	ServerUUID string
 	// ServerName is only set in lists of scans of several servers.
 	ServerName string
-	StartedAt  time.Time
+	// ServerRemoved reports whether the server was removed.
+	ServerRemoved bool
+	StartedAt     time.Time
 	// FinishedAt is zero while the scan runs.
 	FinishedAt time.Time
 	ScanCounts

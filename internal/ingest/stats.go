@@ -80,6 +80,7 @@ type Statistics struct {
 // ServerStats are the statistics of one server.
 type ServerStats struct {
 	ServerUUID, ServerName     string
+	ServerRemoved              bool
 	Completed, Bytes, Failures int64
 }
 

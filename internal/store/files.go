@@ -12,7 +12,7 @@ import (
 	"stevedore/internal/ingest"
 )
 
-const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, f.remote_path_raw, f.size_bytes, f.mtime, f.sidecar_raw, coalesce(f.sidecar_size, 0), f.sidecar_mtime, f.sidecar_stale,
+const fileColumns = `f.id, f.file_uuid, f.server_uuid, s.name, s.removed_at IS NOT NULL, f.remote_path_raw, f.size_bytes, f.mtime, f.sidecar_raw, coalesce(f.sidecar_size, 0), f.sidecar_mtime, f.sidecar_stale,
 	f.marker_raw, coalesce(f.marker_size, 0), f.marker_mtime, ` + waitsFor + `, f.status,
 	coalesce(f.file_hash, ''), coalesce(f.hash_algo, ''), coalesce(f.notified_hash, ''), coalesce(f.error_step, ''), coalesce(f.error_kind, ''), coalesce(f.error_message, ''),
 	coalesce(f.minio_bucket, ''), coalesce(f.minio_object_key, ''), coalesce(f.minio_etag, ''), coalesce(f.object_checksum, ''),
@@ -45,7 +45,7 @@ type fileRow struct {
 func (r *fileRow) targets() []any {
 	f := &r.file
 	return append([]any{
-		&f.ID, &f.UUID, &f.ServerUUID, &f.ServerName, &r.path, &f.Size, &f.ModTime,
+		&f.ID, &f.UUID, &f.ServerUUID, &f.ServerName, &f.ServerRemoved, &r.path, &f.Size, &f.ModTime,
 		&r.sidecar.path, &r.sidecar.size, &r.sidecar.modified, &f.SidecarStale, &r.marker.path, &r.marker.size, &r.marker.modified, &f.WaitsFor, &f.Status,
 		&f.Hash, &f.HashAlgo, &f.NotifiedHash, &f.ErrorStep, &f.ErrorKind, &f.ErrorMessage, &f.Bucket, &f.ObjectKey, &f.ETag, &f.Checksum,
 		&f.Mode, &f.StagedOn, &r.notBefore, &f.Deferrals, &f.Fence, &f.Round, &f.StableSince, &f.CreatedAt, &f.UpdatedAt, &r.completed,

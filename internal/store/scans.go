@@ -221,7 +221,7 @@ func failureLine(f *ingest.Failure) string {
 }
 
 const scanFields = `
-SELECT c.id, c.server_uuid, s.name, c.started_at, c.finished_at, c.seen, c.new, c.settling, c.rejected, c.errors, c.in_progress, c.alone,
+SELECT c.id, c.server_uuid, s.name, s.removed_at IS NOT NULL, c.started_at, c.finished_at, c.seen, c.new, c.settling, c.rejected, c.errors, c.in_progress, c.alone,
 	coalesce(c.error, ''), c.unread, coalesce(c.note, ''), coalesce(c.source, ''), coalesce(c.requested_by, ''), c.excluded, coalesce(c.excluded_example, '')`
 
 const scansBefore = scanFields + `
@@ -253,7 +253,7 @@ func (s *Store) Scan(ctx context.Context, id int64) (ingest.Scan, error) {
 func scanScan(row pgx.CollectableRow) (ingest.Scan, error) {
 	var v ingest.Scan
 	var finished *time.Time
-	err := row.Scan(&v.ID, &v.ServerUUID, &v.ServerName, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors,
+	err := row.Scan(&v.ID, &v.ServerUUID, &v.ServerName, &v.ServerRemoved, &v.StartedAt, &finished, &v.Seen, &v.New, &v.Settling, &v.Rejected, &v.Errors,
 		&v.InProgress, &v.Alone, &v.Error, &v.Unread, &v.Note, &v.Source, &v.RequestedBy, &v.Excluded.Count, &v.Excluded.Example)
 	v.StartedAt, v.FinishedAt = v.StartedAt.UTC(), utc(finished)
 	return v, err

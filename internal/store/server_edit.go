@@ -78,17 +78,17 @@ FROM files f WHERE server_uuid = $1`
 	deleteServerScans = `DELETE FROM scans WHERE server_uuid = $1`
 	deleteServer      = `DELETE FROM sftp_servers WHERE server_uuid = $1`
 
-	// Renaming frees the name; files still refer to the row.
+	// Files still refer to the row, and show its name.
 	retireServer = `
 UPDATE sftp_servers SET removed_at = now(), is_active = false, password_encrypted = NULL, private_key_encrypted = NULL,
-	last_error = NULL, state = 'ok', name = left(name, 45) || '.removed-' || left(server_uuid::text, 8)
+	last_error = NULL, state = 'ok'
 WHERE server_uuid = $1`
 )
 
 // RemoveServer removes a server if check, which receives it under a lock, returns nil. Files in
 // flight or failed make it KindConflict. Files that have not started are skipped if the server
-// is paused. A server with files keeps its row, renamed, without credentials and unlisted,
-// because the ledger keeps its history. Removing a missing server is not an error.
+// is paused. A server with files keeps its row without credentials, unlisted, because the
+// ledger keeps its history. Removing a missing server is not an error.
 func (s *Store) RemoveServer(ctx context.Context, serverUUID string, by ingest.OperatorAction, check func(ingest.Server) error) error {
 	id, err := validUUID("server with uuid", serverUUID)
 	if err != nil {
@@ -128,11 +128,11 @@ func removeServer(ctx context.Context, tx pgx.Tx, server ingest.Server) error {
 	switch {
 	case open > notStarted:
 		return ingest.Errorf(ingest.KindConflict,
-			"server %s has %d file(s) in flight or failed: pause it, wait for those in flight, and retry or skip the failed ones",
-			server.Name, open-notStarted)
+			"server %s has %s in flight or failed: pause it, wait for those in flight, and retry or skip the failed ones",
+			server.Name, ingest.Counted(open-notStarted, "file", "files"))
 	case notStarted > 0:
 		return ingest.Errorf(ingest.KindConflict,
-			"server %s is not paused and has %d file(s) that have not started: pause it, then remove it to skip them", server.Name, notStarted)
+			"server %s is not paused and has %s not started: pause it, then remove it to skip them", server.Name, ingest.Counted(notStarted, "file that has", "files that have"))
 	case files == 0:
 		if _, err := tx.Exec(ctx, deleteServerScans, server.UUID); err != nil {
 			return err

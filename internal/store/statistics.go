@@ -12,7 +12,7 @@ import (
 // statisticsCounts sums the counts by hour and by server: one of both is null. Servers
 // without activity are included unless they were removed.
 const statisticsCounts = `
-SELECT hour, coalesce(server_uuid::text, ''), coalesce(name, ''), coalesce(completed, 0), coalesce(bytes, 0), coalesce(failures, 0)
+SELECT hour, coalesce(server_uuid::text, ''), coalesce(name, ''), removed_at IS NOT NULL, coalesce(completed, 0), coalesce(bytes, 0), coalesce(failures, 0)
 FROM (
 	SELECT hour, server_uuid, sum(completed)::bigint AS completed, sum(bytes)::bigint AS bytes, sum(failures)::bigint AS failures
 	FROM (
@@ -49,13 +49,12 @@ func (s *Store) Statistics(ctx context.Context, serverUUID string, period ingest
 				return err
 			}
 			var hour *time.Time
-			var uuid, name string
+			var server ingest.ServerStats
 			var c ingest.HourStats
-			_, err = pgx.ForEachRow(rows, []any{&hour, &uuid, &name, &c.Completed, &c.Bytes, &c.Failures}, func() error {
+			_, err = pgx.ForEachRow(rows, []any{&hour, &server.ServerUUID, &server.ServerName, &server.ServerRemoved, &c.Completed, &c.Bytes, &c.Failures}, func() error {
 				if hour == nil {
-					stats.Servers = append(stats.Servers, ingest.ServerStats{
-						ServerUUID: uuid, ServerName: name, Completed: c.Completed, Bytes: c.Bytes, Failures: c.Failures,
-					})
+					server.Completed, server.Bytes, server.Failures = c.Completed, c.Bytes, c.Failures
+					stats.Servers = append(stats.Servers, server)
 					return nil
 				}
 				c.Start = *hour
