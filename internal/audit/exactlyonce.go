@@ -154,7 +154,7 @@ func withoutRow(e Evidence) (found []Discrepancy) {
 		found = append(found, itemSubject("store").discrepancy(Extra, "%d unfinished multipart uploads are left", e.OpenUploads))
 	}
 	if e.Staged > 0 {
-		found = append(found, itemSubject("staging").discrepancy(Extra, "%s left", ingest.Counted(int64(e.Staged), "file is", "files are")))
+		found = append(found, itemSubject("staging").discrepancy(Extra, "%s left", ingest.Counted(e.Staged, "file is", "files are")))
 	}
 	return found
 }
