@@ -32,7 +32,9 @@ type app struct {
 	// report is the time after which a command that waits for a scan first lists what it
 	// waits for. The time to the next list doubles, up to maxReport.
 	report time.Duration
-	now    func() time.Time
+	// patience bounds calls of the API that are helpful but not needed, such as completions.
+	patience time.Duration
+	now      func() time.Time
 	// open opens the parts of the service, servePrivately an API for one command.
 	open           func(cfg config.Config, log *slog.Logger) (installation, error)
 	servePrivately privateAPI

@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -101,7 +100,7 @@ func (a *app) breakGlassCommand() *cobra.Command {
 
 // warnOfAPI notes that an API runs, which makes break-glass unnecessary.
 func (a *app) warnOfAPI(ctx context.Context, cfg config.Config) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, a.patience)
 	defer cancel()
 	address := cfg.Client.URL.Reveal()
 	running, err := client.New(client.Config{URL: address, Token: "none"}) // liveness needs no token

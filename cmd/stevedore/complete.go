@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,8 +16,6 @@ import (
 )
 
 const (
-	// completeTimeout bounds the time of a completion.
-	completeTimeout = 2 * time.Second
 	// maxCompletions bounds the completions of one word.
 	maxCompletions = 50
 	// latest is the argument for the latest scan or audit.
@@ -58,7 +55,7 @@ func (a *app) completeArgs(cmd *cobra.Command, values completer) *cobra.Command 
 // completion returns no values when the API cannot be called.
 func (a *app) completion(values completer) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, prefix string) (found []string, _ cobra.ShellCompDirective) {
-		ctx, cancel := context.WithTimeout(cmd.Context(), completeTimeout)
+		ctx, cancel := context.WithTimeout(cmd.Context(), a.patience)
 		defer cancel()
 		_ = a.withAPI(cmd.CommandPath(), func(api *client.API) error {
 			return values(ctx, api, prefix, func(value, description string) {

@@ -103,7 +103,7 @@ func executeIn(t *testing.T, ctx context.Context, ops backend, line []string, op
 	defer server.Close()
 	var out, errs bytes.Buffer
 	a := &app{
-		stdin: strings.NewReader(""), stdout: &out, stderr: &errs, poll: time.Millisecond, now: time.Now,
+		stdin: strings.NewReader(""), stdout: &out, stderr: &errs, poll: time.Millisecond, patience: time.Minute, now: time.Now,
 		environ: []string{"STEVEDORE_API_URL=" + server.URL, "STEVEDORE_TOKEN=" + token, "STEVEDORE_DATABASE_URL=postgres://u:canary-password@127.0.0.1:1/x"},
 		open:    func(config.Config, *slog.Logger) (installation, error) { return ops, nil },
 	}

@@ -27,6 +27,7 @@ func main() {
 		interactive: term.IsTerminal(int(os.Stdin.Fd())) && term.IsTerminal(int(os.Stderr.Fd())),
 		refresh:     time.Second,
 		report:      10 * time.Second,
+		patience:    2 * time.Second,
 		now:         time.Now,
 		open: func(cfg config.Config, log *slog.Logger) (installation, error) {
 			parts, err := wiring.New(cfg, log, wiring.Options{})

@@ -73,6 +73,11 @@ func (a *app) waitScan(ctx context.Context, api *client.API, accepted openapi.Sc
 	scan, err := await(ctx, api, progress, accepted.ScanUUID, api.WaitScan, func(limited context.Context, s openapi.Scan) {
 		progress.scan(limited, api, s)
 	})
+	if errors.Is(err, errExpired) { // before the first state, or long after the last one
+		if latest, err := api.GetScan(ctx, accepted.ScanUUID); err == nil {
+			scan = latest
+		}
+	}
 	text, _, _ := scanProgress(scan)
 	var expired error
 	switch {
