@@ -179,7 +179,7 @@ func TestEditedServerSharesConnections(t *testing.T) {
 	_, _, err = p.store.OpenConnection(ctx, saved, "a worker", 1)
 	require.NoError(t, err)
 	probe := func(host string) error {
-		within, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		within, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
 		draft := operations.Draft{Server: saved, Saved: &saved, KeepsPassword: true}
 		draft.RootPath, draft.Host = "/in", host
