@@ -7,10 +7,12 @@ import (
 	"stevedore/internal/ingest"
 )
 
-// failedReadsDelay is the time that a file must be unchanged after failed_reads, see
-// ingest.MaxFailedReads.
-const failedReadsDelay = `(CASE WHEN f.failed_reads < 5 THEN interval '0'
-	ELSE least(interval '1 hour' * power(2, least(f.failed_reads - 5, 10)), interval '1 day') END)`
+// maxFailedReads is ingest.MaxFailedReads, which has one digit, in SQL.
+const maxFailedReads = string(rune('0' + ingest.MaxFailedReads))
+
+// failedReadsDelay is the time that a file must be unchanged after failed_reads.
+const failedReadsDelay = `(CASE WHEN f.failed_reads < ` + maxFailedReads + ` THEN interval '0'
+	ELSE least(interval '1 hour' * power(2, least(f.failed_reads - ` + maxFailedReads + `, 10)), interval '1 day') END)`
 
 // settlesAt is the earliest time at which a listing can promote a discovered file without
 // companions, by the rules of promoteFiles.
