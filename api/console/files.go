@@ -286,7 +286,7 @@ func (b bulk) failed() query {
 // bulkRow returns the row of a file in a confirmation.
 func bulkRow(v *view, f ingest.File) row {
 	return row{href: "/files/" + f.UUID, cells: []cell{
-		{v.T("Path"), "path", filePath(f)}, {v.T("Server"), "", link("/servers/"+f.ServerName, f.ServerName)},
+		{v.T("Path"), "path", filePath(f)}, {v.T("Server"), "", serverLink(v, f.ServerName, f.ServerRemoved)},
 		{v.T("Error"), "", ledgerState(v, f)}, {v.T("Updated"), "", when(f.UpdatedAt)},
 	}}
 }
