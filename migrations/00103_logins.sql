@@ -26,6 +26,7 @@ CREATE TABLE server_logins (
     CONSTRAINT server_logins_unanswered CHECK (unanswered >= 0),
     CONSTRAINT server_logins_keys CHECK (keys_refused >= 0 AND keys_unanswered >= 0)
 );
+CREATE INDEX server_logins_refused ON server_logins (server_uuid) WHERE refused > 0;
 
 -- Passwords being sent. The attempt of a killed process counts as unanswered after 10 minutes.
 CREATE TABLE server_login_attempts (

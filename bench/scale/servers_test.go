@@ -103,11 +103,12 @@ func (f *fleet) addServers(t *testing.T) {
 	}
 }
 
-// add registers a server at the address of odd, or at another port.
+// add registers a server at the address of odd, or at another port. Each has an account of
+// its own: logins to one account are made two at a time, because it may be locked.
 func (f *fleet) add(t *testing.T, odd *services.FaultySFTP, name string, port int) string {
 	t.Helper()
 	server := odd.Server(name, uuid.NewString())
-	server.Settle, server.ScanInterval = time.Second, f.size.interval
+	server.Username, server.Settle, server.ScanInterval = name, time.Second, f.size.interval
 	if port != 0 {
 		server.Port = port
 	}

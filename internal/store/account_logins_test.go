@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"stevedore/internal/ingest"
+	"stevedore/internal/store"
+	"stevedore/internal/test/services"
 )
 
 // addAccount adds a server with a password.
@@ -111,4 +114,63 @@ func TestKilledLoginsOfAnAccountEnd(t *testing.T) {
 	require.Error(t, err, "both passwords are being sent")
 	b.exec(t, "UPDATE server_login_attempts SET began = now() - interval '11 minutes'")
 	require.NoError(t, b.send(t, other, ingest.LoginAccepted))
+}
+
+// Logins that wait for others of their account do not occupy the connections of the process:
+// a scan pass may log in to many servers of an account at once.
+func TestWaitingLoginsLeaveConnectionsFree(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	servers := make([]ingest.Server, 12)
+	for i := range servers {
+		servers[i] = b.addAccount(t, fmt.Sprintf("s%02d", i), "h", "u")
+	}
+	elsewhere, err := b.db.Begin(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = elsewhere.Rollback(context.WithoutCancel(t.Context())) }()
+	_, err = elsewhere.Exec(t.Context(), "SELECT pg_advisory_xact_lock(hashtextextended(encode($1::bytea, 'hex'), 0))", store.Account(servers[0]))
+	require.NoError(t, err, "another process reserves a password")
+
+	var all errgroup.Group
+	for _, server := range servers {
+		all.Go(func() error {
+			id, err := b.ReservePassword(t.Context(), server)
+			if err != nil {
+				return err
+			}
+			return b.RecordPasswordResult(t.Context(), server, id, ingest.LoginAccepted)
+		})
+	}
+	require.Eventually(t, func() bool {
+		var waiting int
+		assert.NoError(t, b.db.QueryRow(t.Context(), "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())").Scan(&waiting))
+		return waiting > 0
+	}, time.Minute, 5*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for range 50 {
+		_, err := b.ServerByName(ctx, servers[0].Name)
+		require.NoError(t, err)
+	}
+	require.NoError(t, elsewhere.Rollback(t.Context()))
+	require.NoError(t, all.Wait(), "each has its turn")
+}
+
+// A login reads as little for a server of an account with many servers as for one alone,
+// whether their passwords were accepted or are not known to the database's statistics.
+func TestLoginsOfLargeAccountsReadLittle(t *testing.T) {
+	t.Parallel()
+	b := recorded(t, services.Database(t))
+	_, err := b.db.Exec(t.Context(), `
+INSERT INTO sftp_servers (name, host, username) SELECT 's' || i, 'h', 'u' FROM generate_series(1, 500) i;
+INSERT INTO server_logins (server_uuid, accepted) SELECT server_uuid, true FROM sftp_servers`)
+	require.NoError(t, err)
+	server, err := b.ServerByName(t.Context(), "s7")
+	require.NoError(t, err)
+	for _, state := range []string{"SELECT", "ANALYZE"} {
+		_, err := b.db.Exec(t.Context(), state)
+		require.NoError(t, err)
+		b.requireBounded(t, "check", 20, func() error { return b.CheckPassword(t.Context(), server) })
+		b.requireBounded(t, "reserve", 40, func() error { _, err := b.ReservePassword(t.Context(), server); return err })
+	}
 }

@@ -12,6 +12,9 @@ import (
 // OnPool returns a store on the given pool.
 func OnPool(pool *pgxpool.Pool) *Store { return &Store{pool: pool} }
 
+// Account returns the digest by which reservations of an account exclude each other.
+func Account(server ingest.Server) []byte { return account(server) }
+
 // Fold folds the deltas.
 func (s *Store) Fold(ctx context.Context) error { return s.fold(ctx) }
 

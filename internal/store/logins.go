@@ -38,16 +38,20 @@ FROM server_logins l WHERE server_uuid = $1`
 	// accountLogins counts the refused and outstanding passwords of other servers with the account of server $1, since its
 	// credentials were entered or last accepted. Attempts of killed processes end after ten minutes, also of a server
 	// that does not log in again. Credentials that were accepted once are not affected by servers
-	// whose own never were: those may have a wrong password.
+	// whose own never were: those may have a wrong password. The query starts from refused and
+	// outstanding passwords, which are few: an account may have a thousand servers.
 	accountLogins = `
-SELECT coalesce(sum(CASE WHEN o.refused_at > l.since THEN o.refused ELSE 0 END), 0)::integer, coalesce(sum(a.n), 0)::integer,
-	coalesce(min(t.name) FILTER (WHERE o.refused > 0 AND o.refused_at > l.since), '')
-FROM server_logins l JOIN sftp_servers s ON s.server_uuid = l.server_uuid
-JOIN sftp_servers t ON lower(rtrim(t.host, '.')) = lower(rtrim(s.host, '.')) AND t.port = s.port AND t.username = s.username
-	AND t.server_uuid <> s.server_uuid AND t.removed_at IS NULL
-JOIN server_logins o ON o.server_uuid = t.server_uuid AND (o.accepted OR NOT l.accepted)
-CROSS JOIN LATERAL (SELECT count(*) AS n FROM server_login_attempts a WHERE a.server_uuid = o.server_uuid AND a.began >= now() - interval '10 minutes') a
-WHERE l.server_uuid = $1`
+WITH own AS (SELECT since, accepted FROM server_logins WHERE server_uuid = $1),
+others AS MATERIALIZED (
+	SELECT o.server_uuid, o.refused, 0 AS in_flight, o.accepted FROM own, server_logins o WHERE o.refused > 0 AND o.refused_at > own.since
+	UNION ALL
+	SELECT a.server_uuid, 0, 1, (SELECT accepted FROM server_logins o WHERE o.server_uuid = a.server_uuid)
+	FROM server_login_attempts a WHERE a.began >= now() - interval '10 minutes')
+SELECT coalesce(sum(o.refused), 0)::integer, coalesce(sum(o.in_flight), 0)::integer, coalesce(min(t.name) FILTER (WHERE o.refused > 0), '')
+FROM others o CROSS JOIN own JOIN sftp_servers s ON s.server_uuid = $1
+JOIN sftp_servers t ON t.server_uuid = o.server_uuid AND t.server_uuid <> s.server_uuid AND t.removed_at IS NULL
+	AND lower(rtrim(t.host, '.')) = lower(rtrim(s.host, '.')) AND t.port = s.port AND t.username = s.username
+WHERE o.accepted OR NOT own.accepted`
 
 	beginLogin   = `INSERT INTO server_login_attempts (server_uuid) VALUES ($1) RETURNING id`
 	endLogin     = `DELETE FROM server_login_attempts WHERE id = $1 AND server_uuid = $2`
@@ -75,8 +79,8 @@ WHERE server_uuid = $1`
 const (
 	// reserveWait bounds how long a login waits for others to end.
 	reserveWait = 30 * time.Second
-	// reservePoll is the polling interval.
-	reservePoll = 200 * time.Millisecond
+	// reservePoll is the polling interval. One login per account and process polls.
+	reservePoll = 50 * time.Millisecond
 )
 
 // errLoginsInFlight reports that the passwords being sent, if refused, reach the limit.
@@ -154,6 +158,11 @@ func (s *Store) RecordKeyResult(ctx context.Context, server ingest.Server, outco
 func (s *Store) ReservePassword(ctx context.Context, server ingest.Server) (id int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, reserveWait)
 	defer cancel()
+	done, err := s.reservations.next(ctx, string(account(server)))
+	if err != nil {
+		return 0, errReserveWait(ctx, server)
+	}
+	defer done()
 	for {
 		var refusal error
 		err = s.inTx(ctx, "reserve a login", func(tx pgx.Tx) (err error) {
@@ -166,9 +175,13 @@ func (s *Store) ReservePassword(ctx context.Context, server ingest.Server) (id i
 		select {
 		case <-time.After(reservePoll):
 		case <-ctx.Done():
-			return 0, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: waiting for other logins to end", server.Name)
+			return 0, errReserveWait(ctx, server)
 		}
 	}
+}
+
+func errReserveWait(ctx context.Context, server ingest.Server) error {
+	return ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: waiting for other logins to end", server.Name)
 }
 
 // reservePassword returns the reason why no password may be sent now as refusal, so that the

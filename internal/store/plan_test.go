@@ -90,7 +90,7 @@ type node struct {
 }
 
 // large are the tables that must not be scanned.
-var large = []string{"files", "file_events", "file_names", "scans", "audit_log"}
+var large = []string{"files", "file_events", "file_names", "scans", "audit_log", "server_logins"}
 
 // read returns the number of rows that the plan reads from the large tables, and the tables
 // that it scans.
@@ -129,11 +129,20 @@ type planBundle struct {
 
 func setupPlans(t *testing.T) *planBundle {
 	t.Helper()
-	b := &planBundle{recorder: &recorder{}, rows: testRows(t)}
-	dsn := services.Database(t)
+	dsn, rows := services.Database(t), testRows(t)
 	began := time.Now()
-	services.FillLedger(t, dsn, b.rows)
-	t.Logf("%d files written in %s", b.rows, time.Since(began).Round(time.Millisecond))
+	services.FillLedger(t, dsn, rows)
+	t.Logf("%d files written in %s", rows, time.Since(began).Round(time.Millisecond))
+	b := recorded(t, dsn)
+	b.rows = rows
+	require.NoError(t, b.Fold(t.Context()))
+	return b
+}
+
+// recorded returns a store on the database that records its statements.
+func recorded(t *testing.T, dsn string) *planBundle {
+	t.Helper()
+	b := &planBundle{recorder: &recorder{}}
 	config, err := pgxpool.ParseConfig(dsn)
 	require.NoError(t, err)
 	b.db, err = pgxpool.NewWithConfig(t.Context(), config)
@@ -145,7 +154,6 @@ func setupPlans(t *testing.T) *planBundle {
 	require.NoError(t, err)
 	t.Cleanup(pool.Close)
 	b.Store = store.OnPool(pool)
-	require.NoError(t, b.Fold(t.Context()))
 	return b
 }
 

@@ -48,6 +48,8 @@ type Store struct {
 	unfolded atomic.Int64
 	// commits batches changes of files.
 	commits committer
+	// reservations orders the password reservations of each account.
+	reservations turns
 }
 
 // New connects and checks that the database responds. It does not check the schema, so that it
