@@ -45,6 +45,11 @@ type noSFTPError struct{ err error }
 func (e *noSFTPError) Error() string { return e.err.Error() }
 func (e *noSFTPError) Unwrap() error { return e.err }
 
+// canceled returns the error of an attempt whose caller has left.
+func (d *dialer) canceled(ctx context.Context) error {
+	return ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: connecting to %s was canceled%s", d.server.Name, d.address(), endReason(ctx))
+}
+
 // explain turns err into an ingest.Error with the cause and the required action.
 func (d *dialer) explain(ctx context.Context, err error) error {
 	var (
@@ -58,7 +63,7 @@ func (d *dialer) explain(ctx context.Context, err error) error {
 	)
 	switch {
 	case ctx.Err() != nil:
-		return ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: connecting to %s was canceled%s", name, to, endReason(ctx))
+		return d.canceled(ctx)
 	case errors.As(err, &known):
 		return known
 	case errors.As(err, &hostKey):

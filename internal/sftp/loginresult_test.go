@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"strings"
 	"sync"
@@ -62,7 +63,7 @@ func (b *fakeBudget) RecordKeyResult(_ context.Context, _ ingest.Server, result 
 func (b *fakeBudget) results() map[ingest.LoginResult]int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.passwordResults
+	return maps.Clone(b.passwordResults)
 }
 
 // cuttingRelay is a TCP relay that breaks a connection after a number of bytes in one
@@ -372,25 +373,70 @@ func TestSlowLogin(t *testing.T) {
 	assert.Equal(t, map[ingest.LoginResult]int{ingest.LoginUnanswered: 1}, counted.results())
 }
 
-// TestAbandonedLogin checks that a login canceled by the caller counts as unanswered once
-// the password was sent: a server that delays refusals locks the account nevertheless.
-func TestAbandonedLogin(t *testing.T) {
-	t.Parallel()
-	asked, released := make(chan struct{}, 1), make(chan struct{})
-	server := fakeSSH(t, &ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
+// slowLogins is a server that delays its answers to passwords until decided has one.
+func slowLogins(t *testing.T) (server ingest.Server, asked chan struct{}, decided chan error) {
+	t.Helper()
+	asked, decided = make(chan struct{}, 9), make(chan error, 9)
+	return fakeSSH(t, &ssh.ServerConfig{PasswordCallback: func(ssh.ConnMetadata, []byte) (*ssh.Permissions, error) {
 		asked <- struct{}{}
-		<-released
-		return nil, errors.New("refused")
-	}}, hostile{}.serve)
-	defer close(released)
-	counted := &fakeBudget{}
+		return nil, <-decided
+	}}, hostile{}.serve), asked, decided
+}
+
+// abandon opens a session and leaves once the password was sent.
+func abandon(t *testing.T, pool *sftp.Pool, server ingest.Server, asked <-chan struct{}) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
 		<-asked
 		cancel()
 	}()
-	_, err := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw")}).Open(ctx, server)
+	_, err := pool.Open(ctx, server)
 	requireKind(t, err, ingest.KindTransient, "canceled")
+}
+
+// A login goes on without the caller that has left: its result is known, and the next session
+// needs no other login.
+func TestAbandonedLogin(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		answer error
+		result ingest.LoginResult
+	}{
+		"accepted": {nil, ingest.LoginAccepted},
+		"refused":  {errors.New("refused"), ingest.LoginRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, asked, decided := slowLogins(t)
+			counted := &fakeBudget{}
+			pool := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw")})
+			abandon(t, pool, server, asked)
+			assert.Empty(t, counted.results())
+
+			decided <- test.answer
+			if test.answer == nil {
+				session, err := pool.Open(deadline(t), server)
+				require.NoError(t, err)
+				require.NoError(t, session.Close())
+			}
+			require.Eventually(t, func() bool { return len(counted.results()) > 0 }, time.Minute, time.Millisecond)
+			assert.Equal(t, map[ingest.LoginResult]int{test.result: 1}, counted.results())
+			assert.Empty(t, asked, "one password was sent")
+		})
+	}
+}
+
+// TestPoolClosedDuringLogin checks that a login that the end of the process cancels counts as
+// unanswered: a server that delays refusals locks the account nevertheless.
+func TestPoolClosedDuringLogin(t *testing.T) {
+	t.Parallel()
+	server, asked, decided := slowLogins(t)
+	defer close(decided)
+	counted := &fakeBudget{}
+	pool := newPool(t, sftp.Config{Passwords: counted}, secrets{Password: []byte("pw")})
+	abandon(t, pool, server, asked)
+	require.NoError(t, pool.Close())
 	assert.Equal(t, map[ingest.LoginResult]int{ingest.LoginUnanswered: 1}, counted.results())
 }
 

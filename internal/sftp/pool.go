@@ -180,45 +180,98 @@ func (p *Pool) connect(ctx context.Context, sp *serverPool, route []ingest.Serve
 	case <-ctx.Done():
 		return nil, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: no connection attempt was possible in time: other sessions of the server are connecting", server.Name)
 	}
-	defer func() { <-sp.connecting }()
+	c, d, l, err := p.prepare(ctx, sp, route, started)
+	if c != nil || err != nil {
+		<-sp.connecting
+		return c, err
+	}
+	return p.login(ctx, sp, d, l)
+}
+
+// prepare returns a connection that was made or released since started, the error of an
+// attempt that failed since, or what a new attempt needs. If the session can share a
+// connection it does not wait for a lease.
+func (p *Pool) prepare(ctx context.Context, sp *serverPool, route []ingest.Server, started time.Time) (c *conn, d *dialer, l *lease, err error) {
 	if sp.lastErr != nil && sp.lastErrAt.After(started) {
-		return nil, sp.lastErr
+		return nil, nil, nil, sp.lastErr
 	}
-	if c := p.existing(ctx, sp); c != nil { // made or released in the meantime
-		return c, nil
+	if c = p.existing(ctx, sp); c != nil {
+		return c, nil, nil, nil
 	}
-	d, err := newDialer(ctx, p.cfg, p.secrets, route)
-	if err != nil {
-		return nil, err
+	if d, err = newDialer(ctx, p.cfg, p.secrets, route); err == nil {
+		p.mu.Lock()
+		wait, limit := p.cfg.ConnectionWait, sp.limit(p.cfg.Now())
+		if len(sp.healthy()) > 0 {
+			wait = 0
+		}
+		p.mu.Unlock()
+		l, err = p.leases.acquire(ctx, d.server, limit, wait)
 	}
-	c, err := p.dial(ctx, sp, d)
+	if err != nil && ctx.Err() == nil {
+		sp.lastErr, sp.lastErrAt = err, time.Now()
+	}
+	return nil, d, l, err
+}
+
+// login connects with the lease. If ctx ends first, the attempt goes on without the caller:
+// an abandoned login would count as one whose refusal is unknown, and delay the next. The
+// next session finds its connection or its error.
+func (p *Pool) login(ctx context.Context, sp *serverPool, d *dialer, l *lease) (*conn, error) {
+	type outcome struct {
+		c   *conn
+		err error
+	}
+	ended := make(chan outcome)
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		l.release()
+		<-sp.connecting
+		return nil, errPoolClosed()
+	}
+	sp.users++
+	p.watchers.Go(func() {
+		defer p.releaseServer(d.server.UUID, sp)
+		c, err := p.attempt(ctx, sp, d, l)
+		select {
+		case ended <- outcome{c, err}:
+		case <-ctx.Done():
+			if err == nil {
+				p.endUse(sp, c)
+			}
+		}
+	})
+	p.mu.Unlock()
+	select {
+	case o := <-ended:
+		return o.c, o.err
+	case <-ctx.Done():
+		return nil, d.canceled(ctx)
+	}
+}
+
+// attempt makes the connection with the lease. The pool's end cancels it, not that of ctx;
+// its timeouts bound it. It ends the use of sp.connecting.
+func (p *Pool) attempt(ctx context.Context, sp *serverPool, d *dialer, l *lease) (*conn, error) {
+	defer func() { <-sp.connecting }()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	p.watchers.Go(func() {
+		select {
+		case <-p.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	c, err := p.dialWith(ctx, l, d)
 	if err != nil {
 		if ctx.Err() == nil {
+			err = p.learnLimit(ctx, sp, d.server, l.otherHolders, err)
 			sp.lastErr, sp.lastErrAt = err, time.Now()
 		}
 		return nil, err
 	}
-	return c, p.track(server.UUID, sp, c)
-}
-
-// dial acquires a lease and connects. If the session can share a connection it does not
-// wait for a lease.
-func (p *Pool) dial(ctx context.Context, sp *serverPool, d *dialer) (*conn, error) {
-	p.mu.Lock()
-	wait, limit := p.cfg.ConnectionWait, sp.limit(p.cfg.Now())
-	if len(sp.healthy()) > 0 {
-		wait = 0
-	}
-	p.mu.Unlock()
-	l, err := p.leases.acquire(ctx, d.server, limit, wait)
-	if err != nil {
-		return nil, err
-	}
-	c, err := p.dialWith(ctx, l, d)
-	if err != nil && ctx.Err() == nil {
-		err = p.learnLimit(ctx, sp, d.server, l.otherHolders, err)
-	}
-	return c, err
+	return c, p.track(d.server.UUID, sp, c)
 }
 
 // track registers a new connection until it has ended.
