@@ -131,7 +131,8 @@ func TestRecipesForFilesThatWait(t *testing.T) {
 	for _, i := range []int{3, 4, 6, last} {
 		y.Completed(t, files[i].RemotePath)
 	}
-	p.until(t, "batch-describe", has("Completed", "4/4", "0/4"), "JOB_ID", job[1])
+	// Its counts are estimates: those of an attempt that Temporal repeats are lower.
+	p.until(t, "batch-describe", regexp.MustCompile(`(?s)State +Completed\b.*FailureCount +0/`).MatchString, "JOB_ID", job[1])
 	p.until(t, "count-by-status", has("error       Total: 0", "completed   Total: 7", "skipped     Total: 1"), "SERVER", y.name)
 	assert.Contains(t, p.run(t, "file-details", one...), "is **completed**")
 	for _, f := range files {

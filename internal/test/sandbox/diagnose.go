@@ -12,7 +12,8 @@ import (
 // logTimeout bounds the collection of diagnostics of a failed test.
 const logTimeout = 10 * time.Second
 
-// logState logs the servers, files and events of a failed test.
+// logState logs the servers and files of a failed test, with the events of files that are not
+// completed.
 func (r *Sandbox) logState(t testing.TB) {
 	if !t.Failed() {
 		return
@@ -28,6 +29,9 @@ func (r *Sandbox) logState(t testing.TB) {
 	t.Logf("the first files of the ledger (%v):", err)
 	for _, f := range files {
 		t.Logf("file %s %s is %s in round %d: %s", f.UUID, ingest.DisplayPath(f.RemotePath), f.Status, f.Round, f.ErrorMessage)
+		if f.Status == ingest.StatusCompleted {
+			continue
+		}
 		events, _ := r.Store.Events(ctx, f.UUID, 0, 50)
 		for _, e := range events {
 			t.Logf("  %s %s %v", e.Timestamp.Format(time.TimeOnly), e.Type, e.Details)
