@@ -117,7 +117,7 @@ func TestKilledLoginsOfAnAccountEnd(t *testing.T) {
 }
 
 // Logins that wait for others of their account do not occupy the connections of the process:
-// a scan pass may log in to many servers of an account at once.
+// a scan pass may log in to many servers of an account together.
 func TestWaitingLoginsLeaveConnectionsFree(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -8,8 +8,8 @@ import (
 )
 
 // turns lets one caller per key proceed at a time, in order of arrival. Callers that wait use
-// no database connection: a scan pass may log in to a thousand servers of an account at
-// once, and would otherwise occupy the pool. The zero value is ready.
+// no database connection: a scan pass may log in to a thousand servers of an account, and
+// would otherwise occupy the pool. The zero value is ready.
 type turns struct {
 	mu   sync.Mutex
 	keys map[string]*turn
