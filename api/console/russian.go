@@ -390,7 +390,7 @@ var russian = map[string]string{
 	"Not ingested: %d": "Не принимаются: %d", "Not ingested: the first %d": "Не принимаются, первые %d", "waits": "ожидает", "excluded by %s": "исключается шаблоном %s", "matches no include pattern": "не подходит ни под один шаблон «Принимать файлы»",
 	"name of a file in progress, %s": "имя недописанного файла, %s", "done-marker or checksum file": "маркер готовности или контрольная сумма",
 	"younger than the minimum age of %s": "моложе минимального возраста %s", "target folder of the after-ingest move": "папка для принятых файлов",
-	"beyond the folder depth of %s": "глубже %s уровней вложенности",
+	"beyond the folder depth of %s": "глубже предела вложенности: %s",
 
 	// Audit log and details of events.
 	"Algorithm": "Алгоритм", "Attempt": "Попытка", "Attempts": "Попыток", "Bucket": "Бакет", "Decision": "Решение", "Deep audit": "Глубокая сверка", "Duration, s": "Длительность, с",

@@ -86,10 +86,12 @@ func (c *Console) test(r *http.Request, v *view, approve string) (answer, error)
 // omission explains why a listing does not include an entry.
 func (v *view) omission(o ingest.Omission) notice {
 	switch {
+	case !v.translated():
+		return plain(o.String())
 	case o.Reason == ingest.OmitRejected:
-		return v.quote(v.T("Rejected: unsafe name or type"), o.String())
+		return v.quote(v.T("Rejected: unsafe name or type"), o.Detail)
 	case o.Reason == ingest.OmitWaiting:
-		return v.quote(v.T("waits"), o.String())
+		return v.quote(v.T("waits"), o.Detail)
 	case o.Detail == "":
 		return plain(v.T(o.Reason.Format()))
 	}

@@ -54,8 +54,17 @@ func (r *connRegistry) OpenConnection(_ context.Context, _ ingest.Server, holder
 	return id, holders, nil
 }
 
-func (r *connRegistry) RenewConnections(_ context.Context, ids []string) ([]string, error) {
-	return ids, nil
+func (r *connRegistry) RenewConnections(_ context.Context, ids []string) (map[string]int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	limits := map[string]int{}
+	for _, id := range ids {
+		limits[id] = 0
+		if len(r.learned) > 0 {
+			limits[id] = r.learned[len(r.learned)-1]
+		}
+	}
+	return limits, nil
 }
 
 func (r *connRegistry) CloseConnection(_ context.Context, id string) error {
@@ -132,6 +141,43 @@ func TestProcessesShareConnectionLimit(t *testing.T) {
 	assert.Zero(t, l.refused.Load())
 	require.NoError(t, patient.Close())
 	require.Zero(t, registry.count(), "every lease is released")
+}
+
+// TestIdleConnectionsMakeRoom checks that a process that meets an unknown connection limit waits
+// for the idle connection of another process, which closes it soon.
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	t.Parallel()
+	for name, use := range map[string]func(p *sftp.Pool, server ingest.Server) error{
+		"session": func(p *sftp.Pool, server ingest.Server) error {
+			session, err := p.Open(deadline(t), server)
+			if err == nil {
+				err = session.Close()
+			}
+			return err
+		},
+		"probe": func(p *sftp.Pool, server ingest.Server) error {
+			result, err := p.Probe(deadline(t), server)
+			if result.LoginOK { // there is no root folder
+				return nil
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := &limitedServer{most: 1}
+			server := l.server(t)
+			server.MaxParallel = 8
+			registry := &connRegistry{}
+			creds := secrets{Password: []byte("pw")}
+			worker := newPool(t, sftp.Config{Connections: registry, Holder: "the worker", IdleTimeout: time.Hour}, creds)
+			require.NoError(t, open(t, worker, server).Close())
+			other := newPool(t, sftp.Config{Connections: registry, Holder: "an audit", ConnectionWait: time.Minute}, creds)
+			require.NoError(t, use(other, server))
+			assert.EqualValues(t, 1, l.refused.Load())
+			assert.Equal(t, []int{1}, registry.learned)
+		})
+	}
 }
 
 // TestLeasesOutliveConnections checks that the lease of an unused connection is released when

@@ -2,6 +2,7 @@ package sftp
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -18,10 +19,10 @@ type Connections interface {
 	// recorded; 0 sets no bound. holders are the holders of the others. At the limit
 	// the id is empty.
 	OpenConnection(ctx context.Context, server ingest.Server, holder string, most int) (id string, holders []string, err error)
-	// RenewConnections renews the records of open connections and returns their ids.
-	// The records of the others are deleted: they were not renewed for
-	// ingest.ConnectionExpiry.
-	RenewConnections(ctx context.Context, ids []string) (renewed []string, err error)
+	// RenewConnections renews the records of open connections. It returns their ids with
+	// the recorded limit of their server, 0 for none. The records of the others are
+	// deleted: they were not renewed for ingest.ConnectionExpiry.
+	RenewConnections(ctx context.Context, ids []string) (limits map[string]int, err error)
 	// CloseConnection deletes the record.
 	CloseConnection(ctx context.Context, id string) error
 	// RecordConnectionLimit records that the server accepts only most connections. The
@@ -60,6 +61,11 @@ type busyError struct{ holders []string }
 
 func (e *busyError) Error() string {
 	return "all connections are in use: " + strings.Join(e.holders, "; ")
+}
+
+func isBusy(err error) bool {
+	_, busy := errors.AsType[*busyError](err)
+	return busy
 }
 
 // newBusyError returns the error for a server at its connection limit.

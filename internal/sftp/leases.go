@@ -14,6 +14,8 @@ import (
 // leases are the leases of a pool. One statement renews all of them.
 type leases struct {
 	cfg Config
+	// onLimit is called with the recorded connection limit of a server with leases.
+	onLimit func(serverUUID string, limit int)
 
 	mu   sync.Mutex
 	held map[*lease]struct{}
@@ -178,17 +180,24 @@ func (ls *leases) renew() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaseRenewTimeout)
 	defer cancel()
 	began := time.Now()
-	renewed, err := ls.cfg.Connections.RenewConnections(ctx, slices.Collect(maps.Keys(held)))
+	limits, err := ls.cfg.Connections.RenewConnections(ctx, slices.Collect(maps.Keys(held)))
 	if err != nil {
 		ls.cfg.Log.WarnContext(ctx, "cannot renew the leases of connections", "connections", len(held), "error", err)
 	}
+	limited := map[string]int{}
 	ls.mu.Lock()
-	for _, id := range renewed {
+	for id, limit := range limits {
+		if limit > 0 {
+			limited[held[id].server.UUID] = limit
+		}
 		held[id].renewed = began
 		delete(held, id)
 	}
 	maps.DeleteFunc(held, func(_ string, l *lease) bool { return l.released })
 	ls.mu.Unlock()
+	for server, limit := range limited {
+		ls.onLimit(server, limit)
+	}
 	for _, l := range held {
 		opened := false
 		if err == nil {

@@ -41,18 +41,20 @@ func (l *leaseLedger) OpenConnection(_ context.Context, _ ingest.Server, _ strin
 	return id, nil, nil
 }
 
-func (l *leaseLedger) RenewConnections(ctx context.Context, ids []string) ([]string, error) {
+func (l *leaseLedger) RenewConnections(ctx context.Context, ids []string) (map[string]int, error) {
 	if l.failing {
 		<-ctx.Done() // the slowest failure
 		return nil, errLedgerAway
 	}
 	slices.Sort(ids)
 	l.renewals = append(l.renewals, ids)
-	ids = slices.DeleteFunc(slices.Clone(ids), func(id string) bool { _, there := l.renewed[id]; return !there })
+	limits := map[string]int{}
 	for _, id := range ids {
-		l.renewed[id] = time.Now()
+		if _, there := l.renewed[id]; there {
+			l.renewed[id], limits[id] = time.Now(), 0
+		}
 	}
-	return ids, nil
+	return limits, nil
 }
 
 func (l *leaseLedger) CloseConnection(_ context.Context, id string) error {

@@ -37,6 +37,7 @@ func NewPool(cfg Config, secrets Secrets) *Pool {
 		closing: make(chan struct{}), leases: &leases{cfg: cfg, held: make(map[*lease]struct{})},
 		servers: make(map[string]*serverPool), conns: make(map[*conn]struct{}),
 	}
+	p.leases.onLimit = p.limitRecorded
 	if cfg.Connections != nil {
 		p.watchers.Go(func() { p.leases.renewUntil(p.closing) })
 	}
@@ -169,23 +170,35 @@ func (p *Pool) existing(ctx context.Context, sp *serverPool) *conn {
 	return p.shareAtLimit(sp)
 }
 
-// connect makes a connection; attempts to one server are serialized. Callers that waited
-// for an attempt that failed return its error.
+// connect makes a connection. If the attempt shows that other processes hold all connections
+// that the server accepts, it waits for one of them, once.
 func (p *Pool) connect(ctx context.Context, sp *serverPool, route []ingest.Server) (*conn, error) {
+	c, busy, err := p.tryConnect(ctx, sp, route)
+	if busy {
+		c, _, err = p.tryConnect(ctx, sp, route)
+	}
+	return c, err
+}
+
+// tryConnect makes one attempt; those to one server are serialized. Callers that waited for
+// an attempt that failed return its error. busy reports that other processes hold all
+// connections, which only the attempt has shown.
+func (p *Pool) tryConnect(ctx context.Context, sp *serverPool, route []ingest.Server) (c *conn, busy bool, err error) {
 	started, server := time.Now(), route[0]
 	select {
 	case sp.connecting <- struct{}{}:
 	case <-p.closing:
-		return nil, errPoolClosed()
+		return nil, false, errPoolClosed()
 	case <-ctx.Done():
-		return nil, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: no connection attempt was possible in time: other sessions of the server are connecting", server.Name)
+		return nil, false, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: no connection attempt was possible in time: other sessions of the server are connecting", server.Name)
 	}
 	c, d, l, err := p.prepare(ctx, sp, route, started)
 	if c != nil || err != nil {
 		<-sp.connecting
-		return c, err
+		return c, false, err
 	}
-	return p.login(ctx, sp, d, l)
+	c, err = p.login(ctx, sp, d, l)
+	return c, isBusy(err), err
 }
 
 // prepare returns a connection that was made or released since started, the error of an
@@ -267,7 +280,9 @@ func (p *Pool) attempt(ctx context.Context, sp *serverPool, d *dialer, l *lease)
 	if err != nil {
 		if ctx.Err() == nil {
 			err = p.learnLimit(ctx, sp, d.server, l.otherHolders, err)
-			sp.lastErr, sp.lastErrAt = err, time.Now()
+			if !isBusy(err) {
+				sp.lastErr, sp.lastErrAt = err, time.Now()
+			}
 		}
 		return nil, err
 	}
@@ -338,6 +353,21 @@ func (p *Pool) idleTimeout(sp *serverPool) time.Duration {
 		return min(limitedIdleTimeout, p.cfg.IdleTimeout)
 	}
 	return p.cfg.IdleTimeout
+}
+
+// limitRecorded applies the limit that another process has recorded: idle connections are
+// closed soon, because it may wait for them.
+func (p *Pool) limitRecorded(serverUUID string, limit int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sp := p.servers[serverUUID]
+	if sp == nil {
+		return
+	}
+	sp.maxConns = ingest.LowerLimit(sp.maxConns, limit)
+	for _, c := range sp.idle {
+		c.idleTimer.Reset(max(0, p.idleTimeout(sp)-time.Since(c.lastUsed)))
+	}
 }
 
 // expire closes a connection that is still idle.

@@ -109,24 +109,19 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 	if err != nil {
 		return ProbeResult{}, err
 	}
-	l, err := p.leases.acquire(ctx, server, server.Connections(), p.cfg.ConnectionWait)
-	if err != nil {
-		return ProbeResult{}, err
+	c, latency, others, err := p.dialProbe(ctx, d, server.Connections())
+	if len(others) > 0 { // they may be idle, and are closed then
+		c, latency, _, err = p.dialProbe(ctx, d, len(others))
 	}
-	start := time.Now()
-	c, err := p.dialWith(ctx, l, d)
 	result := d.hostInfo()
 	if err != nil {
-		if _, full := errors.AsType[*limitError](err); full && len(l.otherHolders) > 0 && ctx.Err() == nil {
-			err = newBusyError(server, l.otherHolders)
-		}
 		return result, err
 	}
 	defer func() {
 		c.finish()
 		c.watchers.Wait()
 	}()
-	result.LoginOK, result.Latency, result.ProbeDetails = true, time.Since(start), d.details(c)
+	result.LoginOK, result.Latency, result.ProbeDetails = true, latency, d.details(c)
 	session := &Session{cfg: d.cfg, server: server, conn: c, release: c.kill}
 	root, err := session.rootFolder(ctx)
 	if err != nil {
@@ -141,6 +136,22 @@ func (p *Pool) ProbeWith(ctx context.Context, server ingest.Server, sample bool)
 		result.Sample, err = session.sample(ctx)
 	}
 	return result, resultOfProbe(err)
+}
+
+// dialProbe makes a connection as one of at most limit; 0 is no limit. If the server accepts no
+// more than those of other processes, it records that limit and returns their holders.
+func (p *Pool) dialProbe(ctx context.Context, d *dialer, limit int) (c *conn, latency time.Duration, others []string, err error) {
+	l, err := p.leases.acquire(ctx, d.server, limit, p.cfg.ConnectionWait)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	start := time.Now()
+	c, err = p.dialWith(ctx, l, d)
+	if _, full := errors.AsType[*limitError](err); full && len(l.otherHolders) > 0 && ctx.Err() == nil {
+		p.recordLimit(ctx, d.server, len(l.otherHolders), learnedLimitTTL, err)
+		return nil, 0, l.otherHolders, newBusyError(d.server, l.otherHolders)
+	}
+	return c, time.Since(start), nil, err
 }
 
 // resultOfProbe turns KindInvalid, which callers take for an invalid request, into

@@ -131,6 +131,16 @@ func (p *Pool) learnLimit(ctx context.Context, sp *serverPool, server ingest.Ser
 	if !plausible {
 		return err
 	}
+	p.recordLimit(ctx, server, conns, ttl, err)
+	if ours == 0 {
+		return newBusyError(server, others)
+	}
+	return err
+}
+
+// recordLimit records for all processes that the server accepts only conns connections, as
+// shown by err.
+func (p *Pool) recordLimit(ctx context.Context, server ingest.Server, conns int, ttl time.Duration, err error) {
 	p.cfg.Log.WarnContext(ctx, "connection limit of server learned; sessions share connections",
 		"server", server.Name, "connections", conns, "error", err)
 	if p.cfg.Connections != nil {
@@ -138,10 +148,6 @@ func (p *Pool) learnLimit(ctx context.Context, sp *serverPool, server ingest.Ser
 			p.cfg.Log.WarnContext(ctx, "cannot record the connection limit of a server", "server", server.Name, "error", err)
 		}
 	}
-	if ours == 0 {
-		return newBusyError(server, others)
-	}
-	return err
 }
 
 // shareLeastUsed adds a session to the connection with the fewest and returns it.

@@ -29,7 +29,8 @@ WITH renewed AS (UPDATE server_connections SET confirmed = now() WHERE connectio
 UPDATE sftp_servers s SET connection_limit = NULL, connection_limit_until = NULL, connection_limit_tries = 0
 WHERE connection_limit_until < now() AND server_uuid IN (SELECT server_uuid FROM renewed)
 	AND connection_limit < (SELECT count(*) FROM server_connections c WHERE c.server_uuid = s.server_uuid))
-SELECT connection_uuid::text FROM renewed`
+SELECT r.connection_uuid::text, CASE WHEN s.connection_limit_until > now() THEN s.connection_limit ELSE 0 END
+FROM renewed r JOIN sftp_servers s USING (server_uuid)`
 
 	closeConnection = `DELETE FROM server_connections WHERE connection_uuid = $1`
 
@@ -71,19 +72,25 @@ func (s *Store) OpenConnection(ctx context.Context, server ingest.Server, holder
 	return id, holders, err
 }
 
-// RenewConnections records that the connections are still open and returns their ids; expired
-// ones are omitted. A server with more connections than its expired learned limit loses that
+// RenewConnections records that the connections are still open. It returns their ids with the
+// learned limit of their server, 0 for none; expired ones are omitted. A server with more connections than its expired learned limit loses that
 // limit, because it accepts more.
-func (s *Store) RenewConnections(ctx context.Context, ids []string) (renewed []string, err error) {
+func (s *Store) RenewConnections(ctx context.Context, ids []string) (limits map[string]int, err error) {
 	err = s.retry(ctx, "renew connections", func() error {
+		limits = make(map[string]int, len(ids))
 		rows, err := s.pool.Query(ctx, renewConnections, ids)
 		if err != nil {
 			return err
 		}
-		renewed, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		var id string
+		var limit int
+		_, err = pgx.ForEachRow(rows, []any{&id, &limit}, func() error {
+			limits[id] = limit
+			return nil
+		})
 		return err
 	})
-	return renewed, err
+	return limits, err
 }
 
 // CloseConnection deletes the connection.

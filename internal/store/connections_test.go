@@ -53,7 +53,7 @@ func TestConnectionsOfAllProcesses(t *testing.T) {
 	require.NoError(t, err)
 	renewed, err := b.RenewConnections(ctx, []string{first, second})
 	require.NoError(t, err)
-	require.Equal(t, []string{second}, renewed, "a closed connection is not renewed")
+	require.Equal(t, map[string]int{second: 0}, renewed, "a closed connection is not renewed")
 	id, holders, err = b.OpenConnection(ctx, b.server, "test", 2)
 	require.NoError(t, err)
 	require.NotEmpty(t, id)
@@ -72,11 +72,21 @@ func TestLearnedConnections(t *testing.T) {
 		return server.ConnectionLimit
 	}
 	require.Zero(t, limit())
+	open, _, err := b.OpenConnection(ctx, b.server, "worker", 0)
+	require.NoError(t, err)
+	renewed := func() int {
+		limits, err := b.RenewConnections(ctx, []string{open})
+		require.NoError(t, err)
+		require.Contains(t, limits, open)
+		return limits[open]
+	}
+	require.Zero(t, renewed())
 	last := time.Duration(0)
 	for range 6 {
 		require.NoError(t, b.RecordConnectionLimit(ctx, b.server.UUID, 2, time.Hour))
 		require.NoError(t, b.RecordConnectionLimit(ctx, b.server.UUID, 2, time.Hour), "another process: the probe counts once")
 		require.Equal(t, 2, limit())
+		require.Equal(t, 2, renewed())
 		var holds time.Duration
 		require.NoError(t, b.db.QueryRow(ctx, "SELECT connection_limit_until - now() FROM sftp_servers").Scan(&holds))
 		require.True(t, holds > last+50*time.Minute || holds > 23*time.Hour, "%s after %s", holds, last)
@@ -85,6 +95,7 @@ func TestLearnedConnections(t *testing.T) {
 		_, err := b.db.Exec(ctx, "UPDATE sftp_servers SET connection_limit_until = now() - interval '1 second'")
 		require.NoError(t, err)
 		require.Zero(t, limit(), "the limit has expired")
+		require.Zero(t, renewed())
 	}
 	// More connections are open than the limit: it is cleared.
 	for range 3 {

@@ -163,8 +163,9 @@ func (p *Parts) lister(ctx context.Context) (operations.Lister, error) {
 }
 
 // connectionWait bounds the wait of a test or audit for a free connection to a server
-// with a connection limit.
-const connectionWait = 10 * time.Second
+// with a connection limit. Workers close idle connections within 10 s of learning of a limit,
+// and those of a killed worker expire after ingest.ConnectionExpiry.
+const connectionWait = ingest.ConnectionExpiry + 5*time.Second
 
 // sftp returns the workers' configuration of connections, and the credentials.
 func (p *Parts) sftp(ctx context.Context) (sftp.Config, sftp.Secrets, error) {
