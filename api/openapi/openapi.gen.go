@@ -2256,7 +2256,7 @@ type ListChangesParams struct {
 
 // ListFailuresParams defines parameters for ListFailures.
 type ListFailuresParams struct {
-	// Server Only files of this server, by name or uuid.
+	// Server Only files of this server, by name or uuid. A removed server is found if no other has its name.
 	Server *string `form:"server,omitempty" json:"server,omitempty"`
 }
 
@@ -2268,7 +2268,7 @@ type ListFilesParams struct {
 	// Status Only files in this status; may be repeated.
 	Status *[]FileStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// Server Only files of this server, by name or uuid.
+	// Server Only files of this server, by name or uuid. A removed server is found if no other has its name.
 	Server *string `form:"server,omitempty" json:"server,omitempty"`
 
 	// Path Only files whose path matches the glob. `*` matches within a folder, `**`
@@ -2378,7 +2378,7 @@ type ListReconciliationsParams struct {
 
 // ListScansParams defines parameters for ListScans.
 type ListScansParams struct {
-	// Server Only those of this server, by name or uuid.
+	// Server Only those of this server, by name or uuid. A removed server is found if no other has its name.
 	Server *string `form:"server,omitempty" json:"server,omitempty"`
 
 	// Limit Entries per page.

@@ -116,9 +116,17 @@ func (s Server) Reads() int {
 	return s.ReadWindow
 }
 
-// ConnectionExpiry is the time without a renewal after which the ledger takes the connection
-// of a process for that of a killed one.
-const ConnectionExpiry = 20 * time.Second
+// Processes renew the records of their connections in the ledger.
+const (
+	// ConnectionRenewal is the interval of renewals.
+	ConnectionRenewal = 5 * time.Second
+	// ConnectionOverdue is the time without a renewal after which a connection is shown
+	// as one that may be gone.
+	ConnectionOverdue = ConnectionRenewal + 3*time.Second
+	// ConnectionExpiry is the time without a renewal after which the ledger takes the
+	// connection of a process for that of a killed one.
+	ConnectionExpiry = 20 * time.Second
+)
 
 // Connections returns the maximum number of connections of all processes to the
 // server; 0 means no limit of its own. It is 1 with MaxParallel 1, because such

@@ -124,10 +124,15 @@ func (l conformLedger) conformServers(t *testing.T) {
 		found, err := l.ServerByName(ctx, key)
 		require.NoError(t, err)
 		require.Equal(t, stored(a), stored(found))
+		id, err := l.ServerUUID(ctx, key)
+		require.NoError(t, err)
+		require.Equal(t, a.UUID, id)
 	}
 	for _, key := range []string{"A", "", a.UUID[:8], uuid.NewString()} {
 		_, err := l.ServerByName(ctx, key)
 		requireKind(t, ingest.KindMissing, err)
+		require.True(t, ingest.IsMissingRow(err))
+		_, err = l.ServerUUID(ctx, key)
 		require.True(t, ingest.IsMissingRow(err))
 	}
 	again, err := l.AddServer(ctx, a)

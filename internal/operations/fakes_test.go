@@ -79,6 +79,11 @@ func (l *fakeLedger) ServerByName(_ context.Context, nameOrUUID string) (ingest.
 	return ingest.Server{}, noServer(nameOrUUID)
 }
 
+func (l *fakeLedger) ServerUUID(ctx context.Context, nameOrUUID string) (string, error) {
+	server, err := l.ServerByName(ctx, nameOrUUID)
+	return server.UUID, err
+}
+
 func noServer(nameOrUUID string) error {
 	return ingest.Errorf(ingest.KindMissing, "no server named %q", nameOrUUID)
 }

@@ -16,13 +16,16 @@ func (s *Service) ListScans(ctx context.Context, server string, beforeID int64, 
 	return ingest.PageOf(scans, limit, func(s ingest.Scan) int64 { return s.ID }), err
 }
 
-// uuidOf returns the uuid of the server; empty stays empty.
+// uuidOf returns the uuid of the server, which may be removed; empty stays empty.
 func (s *Service) uuidOf(ctx context.Context, nameOrUUID string) (string, error) {
 	if nameOrUUID == "" {
 		return "", nil
 	}
-	server, err := s.GetServer(ctx, nameOrUUID)
-	return server.UUID, err
+	found, err := s.d.Ledger.ServerUUID(ctx, nameOrUUID)
+	if ingest.IsMissingRow(err) {
+		return "", errNoServer(nameOrUUID)
+	}
+	return found, err
 }
 
 // GetServerScan implements Scans.

@@ -18,6 +18,7 @@ type Ledger interface {
 
 	AddServer(ctx context.Context, server ingest.Server) (ingest.Server, error)
 	ServerByName(ctx context.Context, nameOrUUID string) (ingest.Server, error)
+	ServerUUID(ctx context.Context, nameOrUUID string) (string, error)
 	Servers(ctx context.Context, afterName string, limit int) ([]ingest.Server, error)
 	PauseServer(ctx context.Context, serverUUID string) error
 	ResumeServer(ctx context.Context, serverUUID string) error

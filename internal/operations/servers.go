@@ -164,13 +164,17 @@ func (s *Service) ListServers(ctx context.Context) ([]ingest.Server, error) {
 func (s *Service) GetServer(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
 	server, err := s.d.Ledger.ServerByName(ctx, nameOrUUID)
 	if ingest.IsMissingRow(err) {
-		return ingest.Server{}, notFound("no server is called %q: `stevedore server list` shows all", ingest.Summary(nameOrUUID))
+		return ingest.Server{}, errNoServer(nameOrUUID)
 	}
 	if err != nil {
 		return server, err
 	}
 	left, err := s.d.Ledger.RemainingByServer(ctx)
 	return s.shown(server, left), err
+}
+
+func errNoServer(nameOrUUID string) error {
+	return notFound("no server is called %q: `stevedore server list` shows all", ingest.Summary(nameOrUUID))
 }
 
 // shown returns the server with the fields that are only set for display.

@@ -33,13 +33,11 @@ type Connections interface {
 const (
 	// leasePollInterval is the interval of attempts to get a lease.
 	leasePollInterval = 250 * time.Millisecond
-	// leaseRenewInterval is the interval of RenewConnections, and leaseRenewTimeout
-	// bounds it.
-	leaseRenewInterval = 5 * time.Second
-	leaseRenewTimeout  = 4 * time.Second
+	// leaseRenewTimeout bounds RenewConnections.
+	leaseRenewTimeout = 4 * time.Second
 	// maxLeaseAge is the time since the last renewal after which a lease could expire
 	// before another renewal fails.
-	maxLeaseAge = ingest.ConnectionExpiry - leaseRenewInterval - leaseRenewTimeout
+	maxLeaseAge = ingest.ConnectionExpiry - ingest.ConnectionRenewal - leaseRenewTimeout
 	// leaseReleaseTimeout bounds the release of a lease.
 	leaseReleaseTimeout = 10 * time.Second
 	// limitedIdleTimeout is the idle timeout of connections that other processes may

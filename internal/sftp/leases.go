@@ -152,7 +152,7 @@ func (l *lease) close(id string) {
 
 // renewUntil renews the leases until closing is closed.
 func (ls *leases) renewUntil(closing <-chan struct{}) {
-	tick := time.NewTicker(leaseRenewInterval)
+	tick := time.NewTicker(ingest.ConnectionRenewal)
 	defer tick.Stop()
 	for {
 		select {

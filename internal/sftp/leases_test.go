@@ -95,11 +95,11 @@ func testLeases(t *testing.T, fn func(t *testing.T, b *leaseBundle)) {
 func TestOneRenewalForAllLeases(t *testing.T) {
 	t.Parallel()
 	testLeases(t, func(t *testing.T, b *leaseBundle) {
-		time.Sleep(2*leaseRenewInterval + time.Millisecond)
+		time.Sleep(2*ingest.ConnectionRenewal + time.Millisecond)
 		b.limited.release()
-		time.Sleep(leaseRenewInterval)
+		time.Sleep(ingest.ConnectionRenewal)
 		b.unlimited.release()
-		time.Sleep(leaseRenewInterval)
+		time.Sleep(ingest.ConnectionRenewal)
 		assert.Equal(t, [][]string{{"1", "2"}, {"1", "2"}, {"2"}}, b.ledger.renewals)
 		assert.Empty(t, b.ledger.renewed)
 		assert.Zero(t, b.limitedEnd)
@@ -112,15 +112,15 @@ func TestOneRenewalForAllLeases(t *testing.T) {
 func TestLeaseEndsBeforeItExpires(t *testing.T) {
 	t.Parallel()
 	testLeases(t, func(t *testing.T, b *leaseBundle) {
-		time.Sleep(leaseRenewInterval + time.Millisecond)
+		time.Sleep(ingest.ConnectionRenewal + time.Millisecond)
 		last := b.ledger.renewed["1"]
 		b.ledger.failing = true
 		time.Sleep(time.Minute)
-		assert.WithinRange(t, b.limitedEnd, last.Add(2*leaseRenewInterval), last.Add(ingest.ConnectionExpiry))
+		assert.WithinRange(t, b.limitedEnd, last.Add(2*ingest.ConnectionRenewal), last.Add(ingest.ConnectionExpiry))
 		assert.Zero(t, b.unlimitedEnd)
 		b.ledger.failing = false
 		clear(b.ledger.renewed) // expired
-		time.Sleep(2 * leaseRenewInterval)
+		time.Sleep(2 * ingest.ConnectionRenewal)
 		assert.Len(t, b.ledger.renewed, 1, "the connection without a limit is recorded again")
 		late := false
 		b.limited.setOnLoss(func() { late = true })
@@ -134,12 +134,12 @@ func TestExpiredLease(t *testing.T) {
 	t.Parallel()
 	testLeases(t, func(t *testing.T, b *leaseBundle) {
 		clear(b.ledger.renewed)
-		time.Sleep(leaseRenewInterval + time.Millisecond)
+		time.Sleep(ingest.ConnectionRenewal + time.Millisecond)
 		assert.Len(t, b.ledger.renewed, 2)
 		assert.Zero(t, b.limitedEnd)
 		clear(b.ledger.renewed)
 		b.ledger.full = true
-		time.Sleep(leaseRenewInterval)
+		time.Sleep(ingest.ConnectionRenewal)
 		assert.NotZero(t, b.limitedEnd)
 		assert.Zero(t, b.unlimitedEnd)
 		b.limited.release()

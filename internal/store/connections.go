@@ -14,9 +14,9 @@ const (
 	// expireConnections deletes the connections of killed processes.
 	expireConnections = `DELETE FROM server_connections WHERE server_uuid = $1 AND confirmed < now() - make_interval(secs => $2)`
 
-	// connectionHolders marks a connection without a recent renewal, because its process may have been killed.
+	// connectionHolders marks an overdue connection, because its process may have been killed.
 	connectionHolders = `
-SELECT holder || ' since ' || to_char(began AT TIME ZONE 'UTC', 'HH24:MI:SS"Z"') || CASE WHEN confirmed < now() - interval '8 seconds'
+SELECT holder || ' since ' || to_char(began AT TIME ZONE 'UTC', 'HH24:MI:SS"Z"') || CASE WHEN confirmed < now() - make_interval(secs => $3)
 	THEN ', may be gone: freed at ' || to_char((confirmed + make_interval(secs => $2)) AT TIME ZONE 'UTC', 'HH24:MI:SS"Z"') ELSE '' END
 FROM server_connections WHERE server_uuid = $1 ORDER BY began`
 
@@ -58,7 +58,7 @@ func (s *Store) OpenConnection(ctx context.Context, server ingest.Server, holder
 		if _, err := tx.Exec(ctx, expireConnections, server.UUID, ingest.ConnectionExpiry.Seconds()); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, connectionHolders, server.UUID, ingest.ConnectionExpiry.Seconds())
+		rows, err := tx.Query(ctx, connectionHolders, server.UUID, ingest.ConnectionExpiry.Seconds(), ingest.ConnectionOverdue.Seconds())
 		if err != nil {
 			return err
 		}

@@ -150,11 +150,9 @@ func (s *Store) fileQuery(ctx context.Context, filter ingest.FileFilter) (*fileQ
 	}
 	server := ""
 	if filter.Server != "" {
-		found, err := s.serverNamed(ctx, filter.Server)
-		if err != nil {
+		if server, err = s.ServerUUID(ctx, filter.Server); err != nil {
 			return nil, err
 		}
-		server = found.UUID
 	}
 	first, last, err := s.idsOf(ctx, filter)
 	q := newFileQuery(filter.Order, first, last)

@@ -175,11 +175,9 @@ func (s *Store) whereOf(ctx context.Context, filter ingest.FileFilter) (text str
 	}
 	server := ""
 	if filter.Server != "" {
-		found, err := s.serverNamed(ctx, filter.Server)
-		if err != nil {
+		if server, err = s.ServerUUID(ctx, filter.Server); err != nil {
 			return "", nil, err
 		}
-		server = found.UUID
 	}
 	if len(filter.UUIDs) > 0 {
 		c.add("f.file_uuid = ANY (%s::uuid[])", filter.UUIDs)

@@ -164,7 +164,8 @@ ORDER BY s.name = $1 DESC LIMIT 1`
 
 // ServerByName returns the server with the name or uuid, or KindMissing.
 func (s *Store) ServerByName(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
-	server, err := s.serverNamed(ctx, nameOrUUID)
+	name := cleanText(nameOrUUID)
+	server, err := selectOne(ctx, s, "read server", errNo("server named", name), scanServer, serverByName, name)
 	if err != nil {
 		return server, err
 	}
@@ -173,10 +174,17 @@ func (s *Store) ServerByName(ctx context.Context, nameOrUUID string) (ingest.Ser
 	return server, err
 }
 
-// serverNamed is ServerByName without Attention.
-func (s *Store) serverNamed(ctx context.Context, nameOrUUID string) (ingest.Server, error) {
+// An existing server takes precedence over removed ones, of which the latest, and the name over
+// an equal uuid.
+const serverUUIDOf = `
+SELECT s.server_uuid::text FROM sftp_servers s WHERE s.name = $1 OR s.server_uuid::text = lower($1)
+ORDER BY s.removed_at IS NULL DESC, s.name = $1 DESC, s.removed_at DESC LIMIT 1`
+
+// ServerUUID returns the uuid of the server with the name or uuid, or KindMissing. A removed
+// server is found if no other has its name.
+func (s *Store) ServerUUID(ctx context.Context, nameOrUUID string) (string, error) {
 	name := cleanText(nameOrUUID)
-	return selectOne(ctx, s, "read server", errNo("server named", name), scanServer, serverByName, name)
+	return selectOne(ctx, s, "look up server", errNo("server named", name), pgx.RowTo[string], serverUUIDOf, name)
 }
 
 const serversPage = `SELECT ` + serverColumns + ` FROM sftp_servers s WHERE s.name > $1 AND s.removed_at IS NULL ORDER BY s.name LIMIT $2`

@@ -321,7 +321,16 @@ func TestRemovingAServerSkipsUnstartedFiles(t *testing.T) {
 
 	b.exec(t, "DELETE FROM slots")
 	require.NoError(t, b.RemoveServer(ctx, b.server.UUID, removing, agree))
-	files, err := b.Files(ctx, ingest.FileFilter{})
+	for _, key := range []string{b.server.Name, b.server.UUID} {
+		found, err := b.ServerUUID(ctx, key)
+		require.NoError(t, err)
+		require.Equal(t, b.server.UUID, found)
+	}
+	later := b.addServer(t, b.server.Name)
+	found, err := b.ServerUUID(ctx, later.Name)
+	require.NoError(t, err)
+	require.Equal(t, later.UUID, found, "a server that exists takes precedence")
+	files, err := b.Files(ctx, ingest.FileFilter{Server: b.server.UUID})
 	require.NoError(t, err)
 	require.Len(t, files, 5)
 	for _, file := range files {

@@ -72,7 +72,8 @@ func TestFault59_TemporalKilled(t *testing.T) {
 
 // TestFault59_TemporalRestoredFromAnOlderCopy is the worst power cut: Temporal's database
 // is from before most of the work. Workflows started later are lost and workflows that
-// have ended since run again. Reconciliation and the next scans complete every file.
+// have ended since run again. Reconciliation, the dispatcher, which restarts files in flight
+// without a workflow after half a minute, and the next scans complete every file.
 func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	t.Parallel()
 	h := sandbox.NewCluster(t)
@@ -100,13 +101,12 @@ func TestFault59_TemporalRestoredFromAnOlderCopy(t *testing.T) {
 	require.False(t, hasWorkflow(t, h, lost.UUID), "the copy has the later workflows: it is too recent")
 
 	proxy.RemoveToxic(t, "bandwidth")
-	requeued := int64(0)
+	requeued := int64(0) // zero if the dispatcher was faster
 	sandbox.Eventually(t, func() bool {
 		requeued += h.Reconcile(t).Requeued
 		h.Scan(t)
 		return len(h.Files(t)) == 32 && completedFiles(t, h) == 32
 	}, 3*sandbox.Timeout, 2*time.Second, "not every file is completed")
-	assert.Positive(t, requeued, "no file was recovered")
 	for _, f := range h.Files(t) {
 		if hasWorkflow(t, h, f.UUID) { // workflows of files completed before the loss are gone
 			h.AwaitIngest(t, f.UUID)
