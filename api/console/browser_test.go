@@ -116,13 +116,23 @@ func (p *user) browse(t *testing.T) {
 	require.NoError(t, chromedp.Do(p.ctx, chromedp.EmulateViewport(width, height)))
 }
 
+// do performs the steps. One that the browser refuses is tried again: a page that updates itself
+// may replace an element between the lookup and the click.
 func (p *user) do(t *testing.T, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, sandbox.Timeout)
 	defer cancel()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		p.photo(t, "failure")
-		require.NoError(t, err, "%s", p.text())
+	for _, step := range steps {
+		err := chromedp.Do(ctx, step)
+		for err != nil && ctx.Err() == nil {
+			t.Logf("tried again: %v", err)
+			<-time.After(tick)
+			err = chromedp.Do(ctx, step)
+		}
+		if err != nil {
+			p.photo(t, "failure")
+			require.NoError(t, err, "%s", p.text())
+		}
 	}
 }
 
@@ -222,8 +232,7 @@ type violation struct {
 // accessible fails for serious and critical problems found by axe-core.
 func (p *user) accessible(t *testing.T, page string) {
 	t.Helper()
-	_, err := chromedp.Run(p.ctx, chromedp.Evaluate[chromedp.Void](axe+";void 0"))
-	require.NoError(t, err)
+	p.evaluate(t, axe)
 	faults, err := chromedp.Run(p.ctx, chromedp.Evaluate[[]violation](
 		`axe.run(document, {resultTypes: ["violations"]}).then(r => r.violations.map(v => ({ID: v.id, Impact: v.impact, Help: v.help, Nodes: v.nodes.map(n => ({HTML: n.html}))})))`,
 		chromedp.EvalAwaitPromise))
