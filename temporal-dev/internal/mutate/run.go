@@ -99,7 +99,7 @@ func (r Runner) try(ctx context.Context, m Mutation) (killer string, err error) 
 		return "", err
 	}
 	defer remove()
-	if output, err := r.run(ctx, "build", "-overlay", overlay, "./"+filepath.Dir(m.File)); err != nil {
+	if output, err := r.run(ctx, "build", "-o", os.DevNull, "-overlay", overlay, "./"+filepath.Dir(m.File)); err != nil {
 		return "", fmt.Errorf("mutation %q does not build: %w\n%s", m.Name, err, output)
 	}
 	for _, test := range m.Tests {
