@@ -2492,7 +2492,7 @@ type GetStatisticsParams struct {
 	// Period `24h` has a bucket per hour, `7d` and `30d` one per day in UTC. The current hour or day is the last one.
 	Period *StatisticsPeriod `form:"period,omitempty" json:"period,omitempty"`
 
-	// Server Only files of this server, by name or uuid. Without it, files of removed servers count too.
+	// Server Only files of this server, by name or uuid. A removed server is found if no other has its name.
 	Server *string `form:"server,omitempty" json:"server,omitempty"`
 }
 

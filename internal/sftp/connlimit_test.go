@@ -165,17 +165,69 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := &limitedServer{most: 1}
+			const most = 3
+			l := &limitedServer{most: most}
 			server := l.server(t)
-			server.MaxParallel = 8
+			server.MaxParallel = most - 1
 			registry := &connRegistry{}
 			creds := secrets{Password: []byte("pw")}
 			worker := newPool(t, sftp.Config{Connections: registry, Holder: "the worker", IdleTimeout: time.Hour}, creds)
-			require.NoError(t, open(t, worker, server).Close())
+			var sessions []*sftp.Session
+			for range most {
+				sessions = append(sessions, open(t, worker, server))
+			}
+			for _, session := range sessions {
+				require.NoError(t, session.Close())
+			}
 			other := newPool(t, sftp.Config{Connections: registry, Holder: "an audit", ConnectionWait: time.Minute}, creds)
 			require.NoError(t, use(other, server))
 			assert.EqualValues(t, 1, l.refused.Load())
+			assert.Equal(t, []int{most}, registry.learned)
+		})
+	}
+}
+
+// pausing is a budget that sends no password after one that was not answered.
+type pausing struct {
+	*fakeBudget
+}
+
+func (b pausing) CheckPassword(context.Context, ingest.Server) error {
+	if b.results()[ingest.LoginUnanswered] > 0 {
+		return ingest.Errorf(ingest.KindTransient, "the connection broke 1 time in a row after the password was sent")
+	}
+	return nil
+}
+
+// TestALimitShownAfterThePassword checks that a server that ends the login because of its
+// connection limit is called busy, although the next password has to wait.
+func TestALimitShownAfterThePassword(t *testing.T) {
+	t.Parallel()
+	server := serveRaw(t, sequence((*rawSSH).handshake, func(r *rawSSH) error {
+		if err := r.awaitMethod("none"); err != nil {
+			return err
+		}
+		if err := r.refuse("password", false); err != nil {
+			return err
+		}
+		if err := r.awaitMethod("password"); err != nil {
+			return err
+		}
+		return r.send([]byte{msgDisconnect}, uint32(12), "too many connections", "")
+	}))
+	server.MaxParallel = 8
+	for name, use := range map[string]func(p *sftp.Pool) error{
+		"session": func(p *sftp.Pool) error { _, err := p.Open(deadline(t), server); return err },
+		"probe":   func(p *sftp.Pool) error { _, err := p.Probe(deadline(t), server); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			registry, budget := &connRegistry{}, pausing{&fakeBudget{}}
+			_, _, err := registry.OpenConnection(t.Context(), server, "the worker", 0)
+			require.NoError(t, err)
+			pool := newPool(t, sftp.Config{Connections: registry, ConnectionWait: 10 * time.Millisecond, Passwords: budget}, secrets{Password: []byte("pw")})
+			requireKind(t, use(pool), ingest.KindTransient, "no free connection", "the worker")
 			assert.Equal(t, []int{1}, registry.learned)
+			assert.Equal(t, map[ingest.LoginResult]int{ingest.LoginUnanswered: 1}, budget.results())
 		})
 	}
 }

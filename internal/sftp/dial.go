@@ -89,7 +89,18 @@ func jumpHostError(server, jump ingest.Server, err error) error {
 	if err == nil {
 		return nil
 	}
-	return ingest.Wrap(ingest.KindOf(err), err, "server %s: its jump host: %s", server.Name, messageOf(jump, err))
+	return ingest.Wrap(ingest.KindOf(err), &jumpError{err}, "server %s: its jump host: %s", server.Name, messageOf(jump, err))
+}
+
+// jumpError marks an error of the jump host.
+type jumpError struct{ err error }
+
+func (e *jumpError) Error() string { return e.err.Error() }
+func (e *jumpError) Unwrap() error { return e.err }
+
+func ofJumpHost(err error) bool {
+	_, jump := errors.AsType[*jumpError](err)
+	return jump
 }
 
 func messageOf(server ingest.Server, err error) string {

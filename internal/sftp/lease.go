@@ -94,6 +94,12 @@ type limitError struct{ err error }
 func (e *limitError) Error() string { return e.err.Error() }
 func (e *limitError) Unwrap() error { return e.err }
 
+// isLimit reports whether err indicates the connection limit of the server itself.
+func isLimit(err error) bool {
+	_, limit := errors.AsType[*limitError](err)
+	return limit && !ofJumpHost(err)
+}
+
 // unavailablePhrases occur in the disconnect messages of servers that are at their limit
 // or shutting down, as opposed to a refused login.
 var unavailablePhrases = []string{

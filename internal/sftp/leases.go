@@ -187,10 +187,14 @@ func (ls *leases) renew() {
 	limited := map[string]int{}
 	ls.mu.Lock()
 	for id, limit := range limits {
-		if limit > 0 {
-			limited[held[id].server.UUID] = limit
+		l := held[id]
+		if l == nil {
+			continue
 		}
-		held[id].renewed = began
+		if limit > 0 {
+			limited[l.server.UUID] = limit
+		}
+		l.renewed, l.limit = began, ingest.LowerLimit(l.limit, limit)
 		delete(held, id)
 	}
 	maps.DeleteFunc(held, func(_ string, l *lease) bool { return l.released })

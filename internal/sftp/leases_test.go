@@ -22,8 +22,10 @@ type leaseLedger struct {
 	last    int
 	// renewals are the ids of each call of RenewConnections.
 	renewals [][]string
-	// failing makes all calls fail, and full refuses bounded connections.
+	// failing makes all calls fail, and full refuses bounded connections. limit is the
+	// recorded limit of the servers.
 	failing, full bool
+	limit         int
 }
 
 var errLedgerAway = errors.New("the ledger is not reachable")
@@ -51,7 +53,7 @@ func (l *leaseLedger) RenewConnections(ctx context.Context, ids []string) (map[s
 	limits := map[string]int{}
 	for _, id := range ids {
 		if _, there := l.renewed[id]; there {
-			l.renewed[id], limits[id] = time.Now(), 0
+			l.renewed[id], limits[id] = time.Now(), l.limit
 		}
 	}
 	return limits, nil
@@ -145,5 +147,18 @@ func TestExpiredLease(t *testing.T) {
 		b.limited.release()
 		b.unlimited.release()
 		assert.Empty(t, b.ledger.renewed)
+	})
+}
+
+// TestRecordedLimitEndsLeases checks that a limit that another process has recorded applies to
+// the leases already held.
+func TestRecordedLimitEndsLeases(t *testing.T) {
+	t.Parallel()
+	testLeases(t, func(t *testing.T, b *leaseBundle) {
+		b.ledger.limit = 5
+		time.Sleep(ingest.ConnectionRenewal + time.Millisecond)
+		b.ledger.failing = true
+		time.Sleep(time.Minute)
+		assert.NotZero(t, b.unlimitedEnd)
 	})
 }

@@ -350,7 +350,7 @@ func TestRefusalAppliesToWaitingSessions(t *testing.T) {
 		})
 	}
 	// One session connects; the others must wait for it before it fails.
-	require.Eventually(t, func() bool { return goroutinesIn("(*Pool).connect") >= server.MaxParallel-1 }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return goroutinesIn("(*Pool).tryConnect") >= server.MaxParallel-1 }, time.Minute, 5*time.Millisecond)
 	close(blocked.released)
 	require.NoError(t, all.Wait())
 	const refused = "Failed password for partner"

@@ -164,8 +164,13 @@ func (p *Pool) existing(ctx context.Context, sp *serverPool) *conn {
 		if c.alive(ctx) {
 			return c
 		}
-		c.kill()
+		if ctx.Err() == nil { // else its response is not known
+			c.kill()
+		}
 		p.endUse(sp, c)
+		if ctx.Err() != nil {
+			return nil
+		}
 	}
 	return p.shareAtLimit(sp)
 }
@@ -173,17 +178,17 @@ func (p *Pool) existing(ctx context.Context, sp *serverPool) *conn {
 // connect makes a connection. If the attempt shows that other processes hold all connections
 // that the server accepts, it waits for one of them, once.
 func (p *Pool) connect(ctx context.Context, sp *serverPool, route []ingest.Server) (*conn, error) {
-	c, busy, err := p.tryConnect(ctx, sp, route)
+	c, busy, err := p.tryConnect(ctx, sp, route, false)
 	if busy {
-		c, _, err = p.tryConnect(ctx, sp, route)
+		c, _, err = p.tryConnect(ctx, sp, route, true)
 	}
 	return c, err
 }
 
 // tryConnect makes one attempt; those to one server are serialized. Callers that waited for
 // an attempt that failed return its error. busy reports that other processes hold all
-// connections, which only the attempt has shown.
-func (p *Pool) tryConnect(ctx context.Context, sp *serverPool, route []ingest.Server) (c *conn, busy bool, err error) {
+// connections, which only the attempt has shown; again is set for the second try.
+func (p *Pool) tryConnect(ctx context.Context, sp *serverPool, route []ingest.Server, again bool) (c *conn, busy bool, err error) {
 	started, server := time.Now(), route[0]
 	select {
 	case sp.connecting <- struct{}{}:
@@ -192,7 +197,7 @@ func (p *Pool) tryConnect(ctx context.Context, sp *serverPool, route []ingest.Se
 	case <-ctx.Done():
 		return nil, false, ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "server %s: no connection attempt was possible in time: other sessions of the server are connecting", server.Name)
 	}
-	c, d, l, err := p.prepare(ctx, sp, route, started)
+	c, d, l, err := p.prepare(ctx, sp, route, started, again)
 	if c != nil || err != nil {
 		<-sp.connecting
 		return c, false, err
@@ -202,28 +207,39 @@ func (p *Pool) tryConnect(ctx context.Context, sp *serverPool, route []ingest.Se
 }
 
 // prepare returns a connection that was made or released since started, the error of an
-// attempt that failed since, or what a new attempt needs. If the session can share a
-// connection it does not wait for a lease.
-func (p *Pool) prepare(ctx context.Context, sp *serverPool, route []ingest.Server, started time.Time) (c *conn, d *dialer, l *lease, err error) {
+// attempt that failed since, or what a new attempt needs.
+func (p *Pool) prepare(ctx context.Context, sp *serverPool, route []ingest.Server, started time.Time, again bool) (c *conn, d *dialer, l *lease, err error) {
 	if sp.lastErr != nil && sp.lastErrAt.After(started) {
 		return nil, nil, nil, sp.lastErr
 	}
 	if c = p.existing(ctx, sp); c != nil {
 		return c, nil, nil, nil
 	}
-	if d, err = newDialer(ctx, p.cfg, p.secrets, route); err == nil {
-		p.mu.Lock()
-		wait, limit := p.cfg.ConnectionWait, sp.limit(p.cfg.Now())
-		if len(sp.healthy()) > 0 {
-			wait = 0
+	if again { // the wait for a lease outlasts the pause after the refused login
+		if l, err = p.acquireLease(ctx, sp, route[0]); err == nil {
+			if d, err = newDialer(ctx, p.cfg, p.secrets, route); err != nil {
+				l.release()
+			}
 		}
-		p.mu.Unlock()
-		l, err = p.leases.acquire(ctx, d.server, limit, wait)
+	} else if d, err = newDialer(ctx, p.cfg, p.secrets, route); err == nil {
+		l, err = p.acquireLease(ctx, sp, route[0])
 	}
 	if err != nil && ctx.Err() == nil {
 		sp.lastErr, sp.lastErrAt = err, time.Now()
 	}
 	return nil, d, l, err
+}
+
+// acquireLease acquires a lease for a new connection. If the session can share a connection it
+// does not wait.
+func (p *Pool) acquireLease(ctx context.Context, sp *serverPool, server ingest.Server) (*lease, error) {
+	p.mu.Lock()
+	wait, limit := p.cfg.ConnectionWait, sp.limit(p.cfg.Now())
+	if len(sp.healthy()) > 0 {
+		wait = 0
+	}
+	p.mu.Unlock()
+	return p.leases.acquire(ctx, server, limit, wait)
 }
 
 // login connects with the lease. If ctx ends first, the attempt goes on without the caller:
@@ -245,6 +261,7 @@ func (p *Pool) login(ctx context.Context, sp *serverPool, d *dialer, l *lease) (
 	sp.users++
 	p.watchers.Go(func() {
 		defer p.releaseServer(d.server.UUID, sp)
+		defer func() { <-sp.connecting }() // sessions that wait for it find the connection idle
 		c, err := p.attempt(ctx, sp, d, l)
 		select {
 		case ended <- outcome{c, err}:
@@ -264,9 +281,8 @@ func (p *Pool) login(ctx context.Context, sp *serverPool, d *dialer, l *lease) (
 }
 
 // attempt makes the connection with the lease. The pool's end cancels it, not that of ctx;
-// its timeouts bound it. It ends the use of sp.connecting.
+// its timeouts bound it.
 func (p *Pool) attempt(ctx context.Context, sp *serverPool, d *dialer, l *lease) (*conn, error) {
-	defer func() { <-sp.connecting }()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	p.watchers.Go(func() {
@@ -349,7 +365,7 @@ func (p *Pool) endUse(sp *serverPool, c *conn) {
 
 // idleTimeout returns a short timeout if other processes may wait for the connection.
 func (p *Pool) idleTimeout(sp *serverPool) time.Duration {
-	if p.cfg.Connections != nil && sp.shares(p.cfg.Now()) {
+	if p.cfg.Connections != nil && sp.limit(p.cfg.Now()) > 0 {
 		return min(limitedIdleTimeout, p.cfg.IdleTimeout)
 	}
 	return p.cfg.IdleTimeout

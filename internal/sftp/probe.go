@@ -147,8 +147,10 @@ func (p *Pool) dialProbe(ctx context.Context, d *dialer, limit int) (c *conn, la
 	}
 	start := time.Now()
 	c, err = p.dialWith(ctx, l, d)
-	if _, full := errors.AsType[*limitError](err); full && len(l.otherHolders) > 0 && ctx.Err() == nil {
-		p.recordLimit(ctx, d.server, len(l.otherHolders), learnedLimitTTL, err)
+	if isLimit(err) && len(l.otherHolders) > 0 && ctx.Err() == nil {
+		if d.server.UUID != p.cfg.DraftUUID { // the draft may have another user
+			p.recordLimit(ctx, d.server, len(l.otherHolders), learnedLimitTTL, err)
+		}
 		return nil, 0, l.otherHolders, newBusyError(d.server, l.otherHolders)
 	}
 	return c, time.Since(start), nil, err

@@ -20,8 +20,8 @@ type serverPool struct {
 	// connecting serializes connection attempts: a password that has become invalid
 	// must not be refused once for each file in flight.
 	connecting chan struct{}
-	// lastErr is the error of the last failed attempt, at lastErrAt; connecting guards
-	// them.
+	// lastErr is the error of the last failed attempt, at lastErrAt, unless other processes
+	// hold all connections; connecting guards them.
 	lastErr   error
 	lastErrAt time.Time
 
@@ -65,13 +65,6 @@ func (sp *serverPool) limit(now time.Time) int {
 	return sp.maxConns
 }
 
-// shares reports whether sessions share connections: the limit is lower than the number of
-// sessions.
-func (sp *serverPool) shares(now time.Time) bool {
-	limit := sp.limit(now)
-	return limit > 0 && limit < cap(sp.sessions)
-}
-
 // healthy returns the connections in use that further sessions may share.
 func (sp *serverPool) healthy() []*conn {
 	return slices.DeleteFunc(slices.Clone(sp.inUse), func(c *conn) bool { return c.failed.Load() || c.draining.Load() })
@@ -112,9 +105,8 @@ func mayBeLimit(err error) bool {
 // learnLimit records the server's connection limit after a refusal: the number of open
 // connections of this process and of the others. It returns the error to report.
 func (p *Pool) learnLimit(ctx context.Context, sp *serverPool, server ingest.Server, others []string, err error) error {
-	var limit *limitError
-	looksLikeLimit := errors.As(err, &limit)
-	if !mayBeLimit(err) || unreachable(err) || errors.Is(err, errLeaseLost) {
+	looksLikeLimit := isLimit(err)
+	if !mayBeLimit(err) || unreachable(err) || errors.Is(err, errLeaseLost) || ofJumpHost(err) {
 		return err
 	}
 	p.mu.Lock()

@@ -174,3 +174,34 @@ INSERT INTO server_logins (server_uuid, accepted) SELECT server_uuid, true FROM 
 		b.requireBounded(t, "reserve", 40, func() error { _, err := b.ReservePassword(t.Context(), server); return err })
 	}
 }
+
+// A login that has to wait does not hold up another one of its account that does not: accepted
+// credentials are not affected by servers whose own never were.
+func TestWaitingLoginsLetOthersPass(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	accepted := b.addAccount(t, "accepted", "h", "u")
+	require.NoError(t, b.send(t, accepted, ingest.LoginAccepted))
+	for _, name := range []string{"a", "b"} {
+		_, err := b.ReservePassword(t.Context(), b.addAccount(t, name, "h", "u"))
+		require.NoError(t, err)
+	}
+	waiting := b.addAccount(t, "waiting", "h", "u")
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		_, err := b.ReservePassword(ctx, waiting)
+		ended <- err
+	}()
+	require.Eventually(t, func() bool {
+		var begun bool
+		assert.NoError(t, b.db.QueryRow(t.Context(), "SELECT EXISTS (SELECT FROM server_logins WHERE server_uuid = $1)", waiting.UUID).Scan(&begun))
+		return begun
+	}, time.Minute, 5*time.Millisecond)
+	within, stop := context.WithTimeout(t.Context(), 15*time.Second)
+	defer stop()
+	_, err := b.ReservePassword(within, accepted)
+	require.NoError(t, err)
+	cancel()
+	require.Error(t, <-ended)
+}

@@ -79,8 +79,10 @@ WHERE server_uuid = $1`
 const (
 	// reserveWait bounds how long a login waits for others to end.
 	reserveWait = 30 * time.Second
-	// reservePoll is the polling interval. One login per account and process polls.
+	// reservePoll is the polling interval. One login per account and process polls, for
+	// reserveTurn: others may not have to wait for the same logins.
 	reservePoll = 50 * time.Millisecond
+	reserveTurn = time.Second
 )
 
 // errLoginsInFlight reports that the passwords being sent, if refused, reach the limit.
@@ -158,11 +160,23 @@ func (s *Store) RecordKeyResult(ctx context.Context, server ingest.Server, outco
 func (s *Store) ReservePassword(ctx context.Context, server ingest.Server) (id int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, reserveWait)
 	defer cancel()
-	done, err := s.reservations.next(ctx, string(account(server)))
-	if err != nil {
-		return 0, errReserveWait(ctx, server)
+	for {
+		done, err := s.reservations.next(ctx, string(account(server)))
+		if err != nil {
+			return 0, errReserveWait(ctx, server)
+		}
+		id, err = s.pollReservation(ctx, server)
+		done()
+		if !errors.Is(err, errLoginsInFlight) {
+			return id, err
+		}
 	}
-	defer done()
+}
+
+// pollReservation returns errLoginsInFlight after reserveTurn.
+func (s *Store) pollReservation(ctx context.Context, server ingest.Server) (id int64, err error) {
+	turn := time.NewTimer(reserveTurn)
+	defer turn.Stop()
 	for {
 		var refusal error
 		err = s.inTx(ctx, "reserve a login", func(tx pgx.Tx) (err error) {
@@ -174,6 +188,8 @@ func (s *Store) ReservePassword(ctx context.Context, server ingest.Server) (id i
 		}
 		select {
 		case <-time.After(reservePoll):
+		case <-turn.C:
+			return 0, errLoginsInFlight
 		case <-ctx.Done():
 			return 0, errReserveWait(ctx, server)
 		}
