@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"stevedore/internal/access"
 	"stevedore/internal/audit"
 	"stevedore/internal/credentials"
@@ -140,6 +142,8 @@ type Service struct {
 	Requests
 	d     Deps
 	trail access.AuditTrail
+	// starts joins concurrent starts of one scan, by workflow id.
+	starts singleflight.Group
 }
 
 var _ Operations = (*Service)(nil)
@@ -152,5 +156,5 @@ func New(d Deps) *Service {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{d.Ledger, d.Ledger, d, access.AuditTrail{To: d.Ledger, Log: d.Log}}
+	return &Service{Events: d.Ledger, Requests: d.Ledger, d: d, trail: access.AuditTrail{To: d.Ledger, Log: d.Log}}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"stevedore/internal/access"
 	"stevedore/internal/ingest"
@@ -45,7 +46,7 @@ func (s *Service) StartScan(ctx context.Context, servers []string) (ScanRun, err
 	}
 	run.UUID, run.WorkflowID, run.Servers = when.uuid, temporalnames.ScanWorkflowID(when.uuid), len(asked)
 	err = s.trail.Do(ctx, "scan.start", run.UUID, map[string]any{"servers": servers}, func(string) error {
-		run.RunID, err = s.d.Orchestrator.StartScan(ctx, run.WorkflowID, in, when.delay)
+		run.RunID, err = s.startOnce(ctx, run.WorkflowID, in, when.delay)
 		return err
 	})
 	if err != nil {
@@ -53,6 +54,26 @@ func (s *Service) StartScan(ctx context.Context, servers []string) (ScanRun, err
 	}
 	return run, nil
 }
+
+// startOnce starts the scan. Concurrent requests for the same scan share one start: Temporal
+// serves those of one workflow one after another.
+func (s *Service) startOnce(ctx context.Context, workflowID string, in workflows.ScanAllServersInput, delay time.Duration) (runID string, err error) {
+	started := s.starts.DoChan(workflowID, func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+		defer cancel()
+		return s.d.Orchestrator.StartScan(ctx, workflowID, in, delay)
+	})
+	select {
+	case result := <-started:
+		runID, _ = result.Val.(string)
+		return runID, result.Err
+	case <-ctx.Done():
+		return "", ingest.Wrap(ingest.KindTransient, context.Cause(ctx), "the request ended before Temporal responded")
+	}
+}
+
+// startTimeout bounds the start of a scan, which may outlast the request.
+const startTimeout = time.Minute
 
 // scannable returns the servers that a scan includes. A scan without names omits paused and
 // suspended servers.
